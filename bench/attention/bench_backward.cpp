@@ -1,0 +1,53 @@
+#include <benchmark/benchmark.h>
+
+#include <heed/attention/attention.hpp>
+#include <heed/attention/causal.hpp>
+
+#include "support/limits.hpp"
+#include "support/problem.hpp"
+
+/// \file
+/// Exact attention backward: `share` of the peak of fused multiply-adds of the threads used,
+/// 10·n²·d operations a head; causal over full as `of_plain`.
+
+namespace {
+
+using namespace heed_bench;
+
+/// A function that runs backward again and again into the same memory.
+template <class T, class... Parts>
+auto backward_of(problem<T>& in, const Parts&... parts) {
+    auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, parts...);
+    auto d_o = in.v;
+    auto gradients = heed::attention_backward(d_o, o, stats, in.q, in.k, in.v, parts...);
+    return [&in, o = std::move(o), stats = std::move(stats), d_o = std::move(d_o),
+            gradients = std::move(gradients), parts...]() mutable {
+        heed::attention_backward_into(gradients, d_o, o, stats, in.q, in.k, in.v, parts...);
+    };
+}
+
+template <class T>
+void backward(benchmark::State& state) {
+    problem<T> in(square(state.range(0), state.range(1), state.range(2)));
+    team threads(state.range(3));
+    const double flops = in.sizes.backward_flops();
+    report_share(state, repeats_for(flops), backward_of(in, threads.part()),
+                 [&] { return flops * seconds_a_flop<T>(threads); });
+}
+
+void causal_backward(benchmark::State& state) {
+    problem<float> in(square(state.range(0), state.range(1), state.range(2)));
+    state.counters["of_plain"] = time_over(state, backward_of(in, heed::causal), backward_of(in));
+}
+
+}  // namespace
+
+BENCHMARK_TEMPLATE(backward, float)
+    ->ArgNames({"heads", "n", "d", "threads"})
+    ->ArgsProduct({{4}, {2048}, {64, 128}, {1, 2}})
+    ->UseManualTime();
+BENCHMARK_TEMPLATE(backward, double)
+    ->ArgNames({"heads", "n", "d", "threads"})
+    ->ArgsProduct({{2}, {2048}, {64, 128}, {1}})
+    ->UseManualTime();
+BENCHMARK(causal_backward)->ArgNames({"heads", "n", "d"})->Args({1, 4096, 64})->UseManualTime();

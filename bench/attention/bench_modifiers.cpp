@@ -1,0 +1,60 @@
+#include <benchmark/benchmark.h>
+
+#include <heed/attention/alibi.hpp>
+#include <heed/attention/attention.hpp>
+#include <heed/attention/bias.hpp>
+#include <heed/attention/key_norm.hpp>
+#include <heed/attention/log_n_scale.hpp>
+#include <heed/attention/modifier.hpp>
+#include <heed/attention/soft_cap.hpp>
+#include <heed/rope/rotary.hpp>
+#include <heed/softmax/sink.hpp>
+#include <heed/softmax/softmax_plus_one.hpp>
+
+#include "support/by_turns.hpp"
+#include "support/problem.hpp"
+
+/// \file
+/// Every part that is no mask: `of_plain` is the time over that of plain attention, by turns. Four
+/// heads, n = 2048, d = 64, float, one thread.
+
+namespace {
+
+using namespace heed_bench;
+constexpr std::ptrdiff_t heads = 4, n = 2048, dim = 64;
+
+template <class Part>
+void part(benchmark::State& state, const Part& fused) {
+    problem<float> in(square(heads, n, dim));
+    state.counters["of_plain"] = time_over(
+        state, [&] { heed::attention_into(in.o, in.q, in.k, in.v, fused); },
+        [&] { heed::attention_into(in.o, in.q, in.k, in.v); });
+}
+
+/// A number for each score of each head, or for each score of any head.
+auto bias(std::ptrdiff_t of_heads) {
+    Eigen::Tensor<float, 3, Eigen::RowMajor> values(of_heads, n, n);
+    values.setRandom();
+    return heed::bias(std::move(values));
+}
+
+/// ALiBi with the same slope for all heads, as a user would write it.
+auto user_function() {
+    return heed::modifier([](auto s, auto i, auto j) { return s - 0.1F * abs(i - j); });
+}
+
+auto rotary() { return heed::rotary(heed::rope::plain({.dim = dim})); }
+
+}  // namespace
+
+BENCHMARK_CAPTURE(part, log_n_scale, heed::log_n_scale(512))->UseManualTime();
+BENCHMARK_CAPTURE(part, key_norm, heed::key_norm)->UseManualTime();
+BENCHMARK_CAPTURE(part, soft_cap, heed::soft_cap(30))->UseManualTime();
+BENCHMARK_CAPTURE(part, alibi, heed::alibi(heed::alibi_slopes(heads)))->UseManualTime();
+BENCHMARK_CAPTURE(part, bias for all heads, bias(1))->UseManualTime();
+BENCHMARK_CAPTURE(part, bias of each head, bias(heads))->UseManualTime();
+BENCHMARK_CAPTURE(part, user function, user_function())->UseManualTime();
+BENCHMARK_CAPTURE(part, softmax_plus_one, heed::softmax_plus_one)->UseManualTime();
+BENCHMARK_CAPTURE(part, sink, heed::sink(0.5))->UseManualTime();
+BENCHMARK_CAPTURE(part, temperature, heed::softmax.temperature(2))->UseManualTime();
+BENCHMARK_CAPTURE(part, rotary, rotary())->UseManualTime();

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Runs all benchmarks and writes the measured part of docs/performance.md, and its plots.
+
+    cmake --build build --target bench-report             # on a quiet machine, about three minutes
+    bench/report.py --build build --quick                 # a trial: writes to build/performance
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # nothing is left beside the sources
+from report_sections import COUNTERS, GOALS, SECTIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+INCLUDES_ONLY = """#include <Eigen/Core>
+#include <unsupported/Eigen/CXX11/Tensor>
+#include <xsimd/xsimd.hpp>
+"""
+ONE_CALL = """#include <unsupported/Eigen/CXX11/Tensor>
+#include <heed/attention/attention.hpp>
+using tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
+tensor call(const tensor& q, const tensor& k, const tensor& v) { return heed::attention(q, k, v); }
+"""
+
+
+def run_program(program, build, min_time):
+    """The benchmarks of one program, as Google Benchmark's JSON has them."""
+    command = [build / "bench" / program, "--benchmark_format=json",
+               f"--benchmark_min_time={min_time}"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if result.returncode != 0:
+        sys.exit(f"{program} failed:\n{result.stderr}")
+    return json.loads(result.stdout)["benchmarks"]
+
+
+def compile_times(compiler, includes, times):
+    """Median seconds to compile the includes alone, and one call of attention, by turns."""
+    seconds = {INCLUDES_ONLY: [], ONE_CALL: []}
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "one.cpp")
+        for _ in range(times):
+            for text, taken in seconds.items():
+                source.write_text(text)
+                begin = time.perf_counter()
+                subprocess.run([compiler, "-std=c++20", "-O3", "-march=native", "-c",
+                                *(f"-I{path}" for path in includes), source, "-o", f"{source}.o"],
+                               check=True)
+                taken.append(time.perf_counter() - begin)
+    return [statistics.median(taken) for taken in seconds.values()]
+
+
+def readable(name):
+    """forward<float>/n:2048/manual_time is "forward float, n 2048"."""
+    parts = [part for part in name.split("/")
+             if part != "manual_time" and not part.startswith("iterations:")]
+    return re.sub(r"[<>]", " ", ", ".join(parts).replace(":", " ").replace("_", " ")).replace(
+        " ,", ",").strip()
+
+
+def duration(nanoseconds):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if nanoseconds >= size:
+            return f"{nanoseconds / size:.3g} {unit}"
+    return f"{nanoseconds:.3g} ns"
+
+
+def goal_of(name):
+    return next((goal for pattern, goal in GOALS if re.search(pattern, name)), "")
+
+
+def table(section, rows):
+    keys = [key for key in COUNTERS if any(key in row for row in rows)]
+    timed = section.timed
+    heads = ["", *(["time"] if timed else []), *(COUNTERS[key].heading for key in keys)]
+    with_goal = any(goal_of(row["name"]) for row in rows)
+    heads += ["to reach"] if with_goal else []
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in rows:
+        cells = [readable(row["name"])]
+        cells += [duration(row["real_time"])] if timed else []
+        cells += [COUNTERS[key].text(row[key], row["name"]) if key in row else "" for key in keys]
+        cells += [goal_of(row["name"])] if with_goal else []
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def compiled_table(seconds):
+    alone, call = seconds
+    return "\n".join(["| Eigen's Core and Tensor and xsimd alone | one call | times | to reach |",
+                      "|---|---|---|---|",
+                      f"| {alone:.2f} s | {call:.2f} s | {call / alone:.2f} × | ≤ 2 × |"])
+
+
+def machine(compiler):
+    model = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    version = subprocess.run([compiler, "--version"], stdout=subprocess.PIPE, text=True).stdout
+    return f"{model}, {os.cpu_count()} cores; {version.splitlines()[0]}; " \
+           f"{time.strftime('%Y-%m-%d', time.gmtime())}"
+
+
+def bars(plt, path, title, unit, values, limit):
+    """Horizontal bars, and a line where the limit, or plain attention, is."""
+    figure, axes = plt.subplots(figsize=(7, 0.6 + 0.28 * len(values)), dpi=72)
+    names, lengths = zip(*reversed(values))
+    axes.barh(names, lengths, color="#4878a8")
+    axes.axvline(limit, color="black", linewidth=1)
+    for at, length in enumerate(lengths):
+        axes.text(length, at, f" {length:.3g}", va="center", fontsize=8)
+    axes.set_xlim(0, 1.1 * max(limit, *lengths))
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(unit, fontsize=9)
+    axes.tick_params(labelsize=8)
+    figure.savefig(path, bbox_inches="tight")
+    plt.close(figure)
+
+
+def plots(folder, results):
+    """The names of the pictures written; none without matplotlib."""
+    try:
+        import matplotlib
+        matplotlib.use("Agg")
+        from matplotlib import pyplot as plt
+    except ImportError:
+        print("no plots: matplotlib is not installed")
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def counted(key, programs):
+        return [(readable(row["name"]), row[key]) for program in programs
+                for row in results.get(program, []) if key in row]
+
+    written = []
+    for name, title, unit, key, programs, scale in (
+            ("shares", "share of the machine's limit", "%", "share",
+             ("bench_forward", "bench_backward", "bench_decode"), 100),
+            ("masks", "masks: time over plain attention", "×", "of_plain", ("bench_masks",), 1),
+            ("modifiers", "other parts: time over plain attention", "×", "of_plain",
+             ("bench_modifiers",), 1)):
+        values = [(label, scale * value) for label, value in counted(key, programs)]
+        if values:
+            path = folder / f"performance_{name}.png"
+            bars(plt, path, title, unit, values, scale)
+            written.append((path.name, title))
+    return written
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--build", type=Path, required=True, help="the build folder")
+    options.add_argument("--quick", action="store_true",
+                         help="a moment for each; figures mean little, and go to --out")
+    options.add_argument("--out", type=Path, help="folder of performance.md (docs, or "
+                         "performance in the build folder with --quick)")
+    options.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
+    options.add_argument("--include", action="append",
+                         help="include path of one compilation, may be repeated")
+    options = options.parse_args()
+    out = options.out or (options.build / "performance" if options.quick else ROOT / "docs")
+    includes = options.include or [ROOT / "include", "/usr/include/eigen3"]
+    min_time = 0.01 if options.quick else 0.3
+
+    results, parts = {}, []
+    for section in SECTIONS:
+        print(section.title, flush=True)
+        parts.append(f"### {section.title}\n\n{section.text}")
+        if section.program:
+            results[section.program] = run_program(section.program, options.build, min_time)
+            parts.append(table(section, results[section.program]))
+        else:
+            parts.append(compiled_table(
+                compile_times(options.compiler, includes, 1 if options.quick else 3)))
+    pictures = [f"![{title}](figures/{name})" for name, title in plots(out / "figures", results)]
+
+    template = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    head, tail = template.split(BEGIN)[0], template.split(END)[1]
+    quick = "**A trial run: the figures mean little.**" if options.quick else ""
+    measured = "\n\n".join(
+        part for part in [BEGIN, quick, machine(options.compiler) + ".", *pictures, *parts, END]
+        if part)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "performance.md").write_text(head + measured + tail, encoding="utf-8")
+    print(f"wrote {out / 'performance.md'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What report.py runs, in the order of the page: a section a program, with what its lines mean."""
+
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+
+@dataclass
+class Section:
+    title: str
+    program: Optional[str]  # None: the time of compiling
+    text: str
+    timed: bool = True  # whether the time of one run says something
+
+
+@dataclass
+class Counter:
+    heading: str
+    text: Callable[[float, str], str]  # of the value and the benchmark's name
+
+
+def percent(value, _):
+    return f"{100 * value:.0f} %"
+
+
+def times(value, _):
+    return f"{value:.2f} ×"
+
+
+def number(value, _):
+    return f"{value:.2f}"
+
+
+def rate(value, name):
+    return f"{value / 1e9:.4g} {'GFLOP/s' if name.startswith('multiply') else 'GB/s'}"
+
+
+COUNTERS = {
+    "a_second": Counter("at best", rate),
+    "share": Counter("share of the limit", percent),
+    "of_plain": Counter("over plain", times),
+    "plain": Counter("over plain", times),
+    "left": Counter("scores left", percent),
+    "speedup": Counter("speedup", times),
+    "exps": Counter("over exp", times),
+    "copies": Counter("over a copy", times),
+    "row_majors": Counter("over row-major", times),
+    "ns_an_element": Counter("ns an element", number),
+    "ns": Counter("ns a number", number),
+    "cycles": Counter("cycles a vector", number),
+}
+
+# What lines are held to on AVX-512: the first pattern that a benchmark's name matches.
+GOALS = [
+    (r"^forward<float>.*n:2048/d:64/threads:1", "≥ 89 %"),
+    (r"^forward<float>.*n:2048/d:128/threads:1", "≥ 92 %"),
+    (r"^forward<float>.*n:32/", "≥ 65 %"),
+    (r"^two_threads/heads", "≥ 1.9 ×"),
+    (r"^backward<float>.*d:64/threads:1", "≥ 87 %"),
+    (r"^backward<float>.*d:128/threads:1", "≥ 90 %"),
+    (r"^mask/causal", "≤ 0.54 ×"),
+    (r"^mask/user function/", "≤ 1.08 ×"),
+    (r"^part/soft_cap", "≤ 1.12 ×"),
+    (r"^part/rotary", "≤ 1.03 ×"),
+    (r"^rotary/", "≤ 1.03 ×"),
+    (r"^part/", "≤ 1.08 ×"),
+    (r"^decode", "≥ 90 % (not tuned yet)"),
+    (r"^softmax_over_exp/512/512", "≤ 2 ×, ≤ 0.25 ns"),
+    (r"^softmax_of_columns", "≤ 1.3 ×"),
+    (r"^softmax_over_copy/1024/32768", "≤ 1.18 × (85 % of a copy)"),
+    (r"^apart/.*/4096", "≤ 1.1 ×"),
+]
+
+SECTIONS = [
+    Section("The limits", "bench_limits",
+            "Fused multiply-adds on as many sums as fit the registers (two operations each); 128 MiB "
+            "of memory read; 128 MiB copied by `memcpy`, each byte counted once. The best of all "
+            "runs. Below, shares are of the limit as it was right before and after each run.",
+            timed=False),
+    Section("Exact attention, forward", "bench_forward",
+            "`heed::attention_into`, 4·n²·d operations a head; the limit is the peak of fused "
+            "multiply-adds of as many threads. Speedup is that of two threads over one."),
+    Section("Exact attention, backward", "bench_backward",
+            "`heed::attention_backward_into`, 10·n²·d operations a head, the same limit; causal over "
+            "full."),
+    Section("Masks", "bench_masks",
+            "One head, n = 4096, d = 64, float, one thread. *Over plain* is the time over that of "
+            "attention without a mask; *scores left* is what it would be if nothing but the visible "
+            "scores were computed. The window is causal, of so many keys. A user's function that "
+            "says nothing of tiles is asked for every score."),
+    Section("Scales, modifiers, normalisers, positions", "bench_modifiers",
+            "Four heads, n = 2048, d = 64, float, one thread: the time over that of attention "
+            "without the part. *User function* is ALiBi written as a lambda."),
+    Section("Rotary positions", "bench_rotary_attention",
+            "Heads and n; d = 64, float, one thread: the time over that of attention without "
+            "positions. With one head, its table of angles is computed for it alone."),
+    Section("Decoding", "bench_decode",
+            "One query a sequence, 4096 keys of d = 128, float; k and v are 128 MiB. The limit is "
+            "the bandwidth of reading memory with as many threads."),
+    Section("Softmax on rows", "bench_softmax",
+            "Rows and columns; float, one thread. *Over exp*: over `heed::exp` of the same numbers. "
+            "*Over a copy*: over `memcpy` of the same bytes. *Over row-major*: a column-major matrix "
+            "over a row-major one.", timed=False),
+    Section("Rotating", "bench_rotate",
+            "`heed::rotate_into` on [1, 32, n, 128] floats: the time over `memcpy` of the same bytes "
+            "on one thread."),
+    Section("Vector functions", "bench_math",
+            "4096 numbers in the first cache; over a copy of the same numbers there.", timed=False),
+    Section("Compiling", None,
+            "A file with one call of `heed::attention`, and a file that only includes what heed is "
+            "built on; -O3, by turns, the median."),
+]

@@ -1,0 +1,113 @@
+# How heed's own tests, examples and benchmarks are compiled, and the functions that add them:
+#
+#     heed_add_test(name source...)                 a Catch2 program, a ctest entry a test case
+#     heed_add_compile_failure(name file sentence)  the file must not compile, and say why
+#     heed_add_snippet(name)                        examples/snippets/<name>.cpp, run by ctest
+#     heed_add_benchmark(name source...)            a Google Benchmark program
+
+# ----------------------------------------------------------------------------------------------
+# Flags, kept apart from heed::heed so that a user never inherits them
+# ----------------------------------------------------------------------------------------------
+add_library(heed_warnings INTERFACE)
+target_compile_options(heed_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                       $<$<BOOL:${HEED_WARNINGS_AS_ERRORS}>:-Werror>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # These take the undefined operands inside GCC's own AVX-512 intrinsics for mistakes of those
+    # who call them, such as Eigen.
+    target_compile_options(heed_warnings INTERFACE -Wno-uninitialized -Wno-maybe-uninitialized)
+endif()
+
+add_library(heed_instruction_set INTERFACE)
+heed_architecture_flags(heed_flags "${HEED_ARCH}")
+target_compile_options(heed_instruction_set INTERFACE ${heed_flags})
+
+add_library(heed_sanitizers INTERFACE)
+if(HEED_SANITIZE)
+    set(heed_sanitizer_names "${HEED_SANITIZE}")
+    if(HEED_SANITIZE STREQUAL "ON")
+        set(heed_sanitizer_names "address,undefined")
+    endif()
+    set(heed_flags -fsanitize=${heed_sanitizer_names} -fno-sanitize-recover=all
+                   -fno-omit-frame-pointer)
+    target_compile_options(heed_sanitizers INTERFACE ${heed_flags} -g1)
+    target_link_options(heed_sanitizers INTERFACE ${heed_flags})
+endif()
+
+add_library(heed_developer INTERFACE)
+target_link_libraries(heed_developer INTERFACE heed::heed heed_warnings heed_sanitizers)
+
+# heed_developer_target(target): warnings, sanitizers and the chosen instruction set.
+function(heed_developer_target target)
+    target_link_libraries(${target} PRIVATE heed_developer heed_instruction_set)
+    set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()
+
+# ----------------------------------------------------------------------------------------------
+# ccache, when it is there. Precompiled headers need the two sloppinesses.
+# ----------------------------------------------------------------------------------------------
+if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    find_program(HEED_CCACHE ccache)
+    mark_as_advanced(HEED_CCACHE)
+    if(HEED_CCACHE)
+        set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+            CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+            ${HEED_CCACHE})
+    endif()
+endif()
+
+# ----------------------------------------------------------------------------------------------
+# Tests
+# ----------------------------------------------------------------------------------------------
+if(HEED_BUILD_TESTS)
+    include(Catch)
+endif()
+
+# All the test programs, without snippets and examples.
+add_custom_target(heed_tests)
+
+# Labelled with its name: `ctest -L core` runs the tests of tests/core.
+function(heed_add_test name)
+    if(NOT ARGN)
+        return()  # a family whose first test is still to be written
+    endif()
+    set(target heed_test_${name})
+    add_executable(${target} ${ARGN})
+    heed_developer_target(${target})
+    add_dependencies(heed_tests ${target})
+    target_link_libraries(${target} PRIVATE heed_test_support)
+    target_precompile_headers(${target} REUSE_FROM heed_test_support)
+    # Catch2's output is kept to what failed: ctest prints it with --output-on-failure.
+    catch_discover_tests(${target} TEST_PREFIX "${name}/" PROPERTIES LABELS ${name} TIMEOUT 600)
+endfunction()
+
+# Passes when compiling the file fails and the compiler's output holds the sentence.
+function(heed_add_compile_failure name file sentence)
+    cmake_path(ABSOLUTE_PATH file)
+    string(REPLACE ";" " " flags "${CMAKE_CXX20_STANDARD_COMPILE_OPTION}")
+    add_test(NAME "compile_failure/${name}"
+             COMMAND ${CMAKE_COMMAND} "-DCOMPILER=${CMAKE_CXX_COMPILER}" "-DFLAGS=${flags}"
+                     "-DINCLUDES=$<TARGET_PROPERTY:heed_test_support,INCLUDE_DIRECTORIES>"
+                     "-DFILE=${file}" "-DSENTENCE=${sentence}"
+                     -P "${PROJECT_SOURCE_DIR}/cmake/expect_compile_failure.cmake")
+    set_tests_properties("compile_failure/${name}" PROPERTIES LABELS compile_failure TIMEOUT 300)
+endfunction()
+
+# ----------------------------------------------------------------------------------------------
+# Examples and benchmarks
+# ----------------------------------------------------------------------------------------------
+function(heed_add_snippet name)
+    add_executable(snippet_${name} "${PROJECT_SOURCE_DIR}/examples/snippets/${name}.cpp")
+    heed_developer_target(snippet_${name})
+    add_test(NAME "snippet/${name}" COMMAND snippet_${name})
+    set_tests_properties("snippet/${name}" PROPERTIES LABELS snippet TIMEOUT 300)
+endfunction()
+
+# A source may bring its own main; otherwise the library's is linked.
+function(heed_add_benchmark name)
+    add_executable(${name} ${ARGN})
+    heed_developer_target(${name})
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/bench")
+    target_link_libraries(${name} PRIVATE benchmark::benchmark_main benchmark::benchmark)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY
+                                             "${PROJECT_BINARY_DIR}/bench")
+endfunction()

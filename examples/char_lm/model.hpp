@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "matrix.hpp"
+
+namespace char_lm {
+
+/// How attention scores are scaled; n is the number of characters that a character sees, L the
+/// length of the training windows.
+enum class score_scale {
+    standard,              ///< 1/√d
+    log_n,                 ///< log_L n/√d, for a model that is trained with it
+    log_n_after_training,  ///< max(1, log_L n)/√d, for one that is not
+};
+
+/// What makes a model.
+struct architecture {
+    index vocabulary = 0;
+    index layers = 4;
+    index heads = 4;
+    index width = 128;
+    index context = 128;                        ///< length of the training windows
+    score_scale scale = score_scale::standard;  ///< in training: standard or log_n
+};
+
+/// A causal character transformer: embedding, `layers` blocks, norm, linear. A block is
+///
+///     x += attention(norm(x))·W_out
+///     x += silu(norm(x)·W_up)·W_down
+///
+/// The model holds no numbers of its own: parameters are a flat vector that the caller owns, so
+/// that several threads read one set and each writes its own gradients. Scalar is float in the
+/// program and double in the gradient test.
+template <class Scalar>
+class transformer {
+  public:
+    /// What a pass keeps for the pass behind it; one for each thread, reused for every batch.
+    struct workspace;
+
+    /// The characters seen so far, for generating one at a time.
+    struct cache {
+        std::vector<matrix<Scalar>> qkv;  ///< rows of [q | k | v] for each block
+        index length = 0;                 ///< rows in use; set to 0 to start again
+        std::shared_ptr<workspace> work;
+    };
+
+    explicit transformer(const architecture& sizes);
+    ~transformer();
+
+    [[nodiscard]] const architecture& sizes() const;
+    [[nodiscard]] index parameter_count() const;
+
+    /// How many parameters, from the first on, are weight matrices: those that decay. Behind them
+    /// come the gains of the norms.
+    [[nodiscard]] index decayed_count() const;
+
+    [[nodiscard]] std::shared_ptr<workspace> make_workspace() const;
+    [[nodiscard]] cache make_cache(index capacity) const;
+
+    void initialise(std::span<Scalar> parameters, std::uint64_t seed) const;
+
+    /// The sum of the losses over `sequences` windows that stand one behind the other in `inputs`,
+    /// and the gradient of that sum divided by `count`, written to `gradient`.
+    double loss_and_gradient(std::span<const Scalar> parameters, std::span<const token> inputs,
+                             std::span<const token> targets, index sequences, index count,
+                             workspace& work, std::span<Scalar> gradient) const;
+
+    /// logits [tokens, vocabulary] of `sequences` windows. The result lives in `work`.
+    const matrix<Scalar>& infer(std::span<const Scalar> parameters, std::span<const token> inputs,
+                                index sequences, score_scale scale, workspace& work) const;
+
+    /// logits of the character that follows `next`, which is appended to the cache: [1,
+    /// vocabulary].
+    const matrix<Scalar>& step(std::span<const Scalar> parameters, token next, cache& seen) const;
+
+    /// The attention weights of one head over one window: [length, length].
+    [[nodiscard]] matrix<Scalar> attention_weights(std::span<const Scalar> parameters,
+                                                   std::span<const token> inputs, index layer,
+                                                   index head, workspace& work) const;
+
+  private:
+    struct parts;
+    std::unique_ptr<parts> parts_;
+};
+
+}  // namespace char_lm

@@ -1,0 +1,123 @@
+#include "options.hpp"
+
+#include <algorithm>
+#include <string>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+
+#include "error.hpp"
+
+namespace char_lm {
+
+namespace {
+
+/// Everything a single option cannot check of itself.
+void check_together(const options& o) {
+    if (o.width % o.heads != 0)
+        throw failure(exit_code::bad_options, "--width (" + std::to_string(o.width) +
+                                                  ") must be a multiple of --heads (" +
+                                                  std::to_string(o.heads) + ")");
+    if ((o.width / o.heads) % 2 != 0)
+        throw failure(exit_code::bad_options,
+                      "--width / --heads (" + std::to_string(o.width / o.heads) +
+                          ") must be even: rotary positions turn pairs of numbers");
+}
+
+/// A range that --help does not spell out: the message of a value outside does.
+template <class Number>
+CLI::Validator between(Number least, Number most) {
+    return CLI::Range(least, most).description("");
+}
+
+}  // namespace
+
+std::optional<options> read_options(int count, char** arguments, int& status) {
+    options o;
+    CLI::App app{
+        "Trains a small causal transformer on text, a character at a time, with heed's attention;\n"
+        "then writes a sample, measures it far beyond the length it was trained on, and draws two\n"
+        "pictures."};
+    app.get_formatter()->column_width(38);
+    app.add_option("files", o.files, "Text to learn: files, or folders of them [Eigen's headers]")
+        ->type_name("PATH");
+    app.option_defaults()->always_capture_default();
+
+    app.add_option("-o,--out", o.out, "Folder for pictures, data and the sample")
+        ->type_name("FOLDER");
+    app.add_flag("-q,--quiet", o.quiet, "No progress bar");
+
+    const std::string training = "Training";
+    app.add_option("--seconds", o.seconds, "Time to train")
+        ->check(between(0.1, 1e6))
+        ->type_name("S")
+        ->group(training);
+    app.add_option("--steps", o.steps, "Steps to train instead: the same on every run")
+        ->check(between(std::ptrdiff_t{0}, std::ptrdiff_t{100'000'000}))
+        ->type_name("N")
+        ->group(training);
+    app.add_option("--batch", o.batch, "Windows of text in a step")
+        ->check(between(1, 4096))
+        ->type_name("N")
+        ->group(training);
+    app.add_option("--learning-rate", o.learning_rate, "Highest step size of AdamW")
+        ->check(between(1e-8, 1.0))
+        ->type_name("X")
+        ->group(training);
+    app.add_option("--seed", o.seed, "Seed of weights, windows and sample")
+        ->type_name("N")
+        ->group(training);
+    app.add_option("--threads", o.threads, "Threads, 0 for all of the machine's")
+        ->check(between(0, 1024))
+        ->type_name("N")
+        ->group(training);
+
+    const std::string model = "Model";
+    app.add_option("--context", o.context, "Characters in a window")
+        ->check(between(2, 1 << 16))
+        ->type_name("N")
+        ->group(model);
+    app.add_option("--layers", o.layers, "Blocks of attention and MLP")
+        ->check(between(1, 256))
+        ->type_name("N")
+        ->group(model);
+    app.add_option("--heads", o.heads, "Attention heads")
+        ->check(between(1, 256))
+        ->type_name("N")
+        ->group(model);
+    app.add_option("--width", o.width, "Numbers that stand for one character")
+        ->check(between(2, 1 << 14))
+        ->type_name("N")
+        ->group(model);
+
+    app.add_flag("--log-n", o.log_n, "Scale attention scores by the logarithm of what is seen")
+        ->group(model);
+
+    const std::string sample = "Sample";
+    app.add_option("--characters", o.characters, "Characters to write")
+        ->check(between(0, 1 << 20))
+        ->type_name("N")
+        ->group(sample);
+    app.add_option("--temperature", o.temperature, "Lower is more careful, higher more daring")
+        ->check(between(0.01, 100.0))
+        ->type_name("X")
+        ->group(sample);
+
+    app.footer(
+        "\nEnds with 0 when all went well, 2 for options that do not fit one another, 3 for a\n"
+        "file that is missing, 4 for an empty text, 5 for a text too short, 6 for an output\n"
+        "folder that cannot be written to.");
+
+    try {
+        app.parse(count, arguments);
+    } catch (const CLI::ParseError& error) {
+        status = app.exit(error);
+        return std::nullopt;
+    }
+    check_together(o);
+    if (o.threads == 0)
+        o.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    return o;
+}
+
+}  // namespace char_lm

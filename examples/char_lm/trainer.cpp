@@ -1,0 +1,138 @@
+#include "trainer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+#include <random>
+
+#include "optimiser.hpp"
+
+namespace char_lm {
+
+namespace {
+
+/// Windows of text at random places, with the same windows one character on as what to predict.
+struct batch {
+    std::vector<token> inputs, targets;
+
+    void draw(std::span<const token> text, index windows, index context, std::mt19937_64& engine) {
+        inputs.clear();
+        targets.clear();
+        for (index w = 0; w < windows; ++w) {
+            const std::size_t places = text.size() - std::size_t(context);
+            const auto window = text.subspan(engine() % places, std::size_t(context) + 1);
+            inputs.insert(inputs.end(), window.begin(), window.end() - 1);
+            targets.insert(targets.end(), window.begin() + 1, window.end());
+        }
+    }
+};
+
+/// Up along a line for the first twentieth, then down along a cosine to nothing.
+double learning_rate_at(double fraction, double highest) {
+    constexpr double warm_up = 0.05;
+    if (fraction < warm_up) return highest * (fraction + 1e-3) / warm_up;
+    const double rest = (fraction - warm_up) / (1 - warm_up);
+    return highest * 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, rest)));
+}
+
+/// One shard of a batch: its gradient and its loss.
+struct shard {
+    flat_vector<float> gradient;
+    double loss = 0;
+    index first = 0;    ///< its first window
+    index windows = 0;  ///< how many
+};
+
+/// At most eight shards, as even as can be: enough to share out, few enough to sum.
+std::vector<shard> cut(index windows, index parameters) {
+    const index count = std::min<index>(windows, 8);
+    std::vector<shard> shards(static_cast<std::size_t>(count));
+    for (index s = 0; s < count; ++s) {
+        shard& part = shards[std::size_t(s)];
+        part.first = windows * s / count;
+        part.windows = windows * (s + 1) / count - part.first;
+        part.gradient.resize(std::size_t(parameters));
+    }
+    return shards;
+}
+
+/// Sums the gradients of all shards into the first's, and returns the sum's norm. Pieces of the
+/// vector are shared out; within a piece shards are added in their order, and so are the pieces'
+/// squares: chance has no part in it.
+double sum_gradients(std::vector<shard>& shards, team& threads, index piece) {
+    const auto size = static_cast<index>(shards.front().gradient.size());
+    const index pieces = (size + piece - 1) / piece;
+    std::vector<double> squares(static_cast<std::size_t>(pieces));
+    threads.share(pieces, [&](int, index p) {
+        const index first = p * piece;
+        const index count = std::min(piece, size - first);
+        Eigen::Map<Eigen::ArrayXf> sum(shards.front().gradient.data() + first, count);
+        for (std::size_t s = 1; s < shards.size(); ++s)
+            sum += Eigen::Map<const Eigen::ArrayXf>(shards[s].gradient.data() + first, count);
+        squares[std::size_t(p)] = double(sum.square().sum());
+    });
+    double square = 0;
+    for (const double s : squares) square += s;
+    return std::sqrt(square);
+}
+
+}  // namespace
+
+void train(const transformer<float>& model, flat_vector<float>& parameters, const corpus& text,
+           const options& o, team& threads,
+           const std::function<void(const training_state&)>& watch) {
+    using clock = std::chrono::steady_clock;
+    constexpr index piece = 1 << 14;      // 64 KiB of floats: four such arrays fit into L2
+    constexpr double largest_norm = 1.0;  // longer gradients are cut to this
+
+    const index size = model.parameter_count();
+    const index decayed = model.decayed_count();
+    auto shards = cut(o.batch, size);
+    std::vector<std::shared_ptr<transformer<float>::workspace>> work;
+    for (int i = 0; i < threads.size(); ++i) work.push_back(model.make_workspace());
+    adamw optimiser(size, {});
+    std::mt19937_64 engine(o.seed);
+    batch now;
+
+    const auto start = clock::now();
+    training_state state;
+    while (state.fraction < 1) {
+        now.draw(text.training(), o.batch, o.context, engine);
+        const index tokens = o.batch * o.context;
+        threads.share(static_cast<index>(shards.size()), [&](int member, index s) {
+            shard& part = shards[std::size_t(s)];
+            const auto first = std::size_t(part.first * o.context);
+            const auto count = std::size_t(part.windows * o.context);
+            part.loss =
+                model.loss_and_gradient(parameters, std::span(now.inputs).subspan(first, count),
+                                        std::span(now.targets).subspan(first, count), part.windows,
+                                        tokens, *work[std::size_t(member)], part.gradient);
+        });
+
+        const double norm = sum_gradients(shards, threads, piece);
+        const auto rate = static_cast<float>(learning_rate_at(state.fraction, o.learning_rate));
+        const auto factor = static_cast<float>(norm > largest_norm ? largest_norm / norm : 1.0);
+        optimiser.next_step();
+        const auto update = [&](index first, index count, bool decays) {
+            threads.share((count + piece - 1) / piece, [&](int, index p) {
+                optimiser.update(parameters, shards.front().gradient, factor, rate, decays,
+                                 first + p * piece, std::min(piece, count - p * piece));
+            });
+        };
+        update(0, decayed, true);
+        update(decayed, size - decayed, false);
+
+        ++state.step;
+        state.loss = 0;
+        for (const shard& part : shards) state.loss += part.loss;
+        state.loss /= double(tokens);
+        state.seconds = std::chrono::duration<double>(clock::now() - start).count();
+        state.tokens_a_second = double(state.step * tokens) / state.seconds;
+        state.fraction =
+            o.steps > 0 ? double(state.step) / double(o.steps) : state.seconds / o.seconds;
+        watch(state);
+    }
+}
+
+}  // namespace char_lm

@@ -1,0 +1,351 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <limits>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <heed/attention/backward.hpp>
+#include <heed/attention/call.hpp>
+#include <heed/attention/forward.hpp>
+#include <heed/attention/gradient.hpp>
+#include <heed/attention/plan.hpp>
+#include <heed/attention/stats.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/view.hpp>
+
+/// \file
+/// Exact attention: o_i = Σ_j p_ij v_j, p_i = normaliser over j of modifiers(c_i·(q_i·k_j)).
+///
+/// q [batch, heads, queries, dim], k [batch, kv_heads, keys, dim], v [batch, kv_heads, keys,
+/// value_dim]; leading axes may be missing in all three. Query head h uses kv head
+/// ⌊h·kv_heads/heads⌋. Behind v come parts in any order: a scale, masks, modifiers, a normaliser, a
+/// position encoding, heed::positions, heed::on, heed::in. See docs/attention/attention.md.
+///
+/// Every function throws shape_error or argument_error, naming the argument, before it writes
+/// anything. No n×n matrix is ever formed, except by attention_weights.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+/// What attention_forward returns: `auto [o, stats] = …`.
+template <class Output, class Stats>
+struct forward_result {
+    Output output;
+    Stats stats;
+};
+
+namespace detail {
+
+/// Stops the compilation with one sentence if these cannot be q, k and v. False then, so that the
+/// caller's body is left out and the sentence is not followed by a page of what could not work.
+template <class Q, class K, class V>
+constexpr bool check_inputs() {
+    constexpr bool tensors = tensor_like<Q> && tensor_like<K> && tensor_like<V>;
+    static_assert(tensors,
+                  "heed: q, k and v must be Eigen tensors, matrices, arrays, maps, blocks, or "
+                  "heed::view");
+    if constexpr (tensors) {
+        constexpr bool same_rank = rank_of<Q> == rank_of<K> && rank_of<Q> == rank_of<V>;
+        static_assert(same_rank, "heed: q, k and v must have the same number of axes");
+        constexpr bool good_rank = rank_of<Q> >= 2 && rank_of<Q> <= 4;
+        static_assert(good_rank,
+                      "heed: attention takes [sequence, dim], [heads, sequence, dim] or [batch, "
+                      "heads, sequence, dim]");
+        constexpr bool same_scalar = std::is_same_v<scalar_of<Q>, scalar_of<K>> &&
+                                     std::is_same_v<scalar_of<Q>, scalar_of<V>>;
+        static_assert(same_scalar, "heed: q, k and v must have the same scalar");
+        constexpr bool good_scalar =
+            std::is_same_v<scalar_of<Q>, float> || std::is_same_v<scalar_of<Q>, double>;
+        static_assert(good_scalar, "heed: attention computes in float or double");
+        return same_rank && good_rank && same_scalar && good_scalar;
+    } else {
+        return false;
+    }
+}
+
+template <class T>
+void check_output(std::string_view name, const tensor_view<T, 4>& x,
+                  const std::array<index, 4>& extents) {
+    check_view(name, x);
+    require_shape(x.extents == extents, name, " has shape ", x.extents, ", but must have ",
+                  extents);
+}
+
+template <class... Parts>
+constexpr void check_forward_parts() {
+    static_assert(count_of<role::lse_gradient, Parts...> == 0,
+                  "heed: heed::log_sum_exp_gradient is a part of attention_backward");
+}
+
+/// Calls f(attention_call) with the parts resolved and everything checked.
+template <class Q, class K, class V, class F, class... Parts>
+void with_call(const Q& q, const K& k, const V& v, F&& f, const Parts&... parts) {
+    if constexpr (check_inputs<Q, K, V>()) {
+        using T = scalar_of<Q>;
+        const auto held_q = evaluate(q);
+        const auto held_k = evaluate(k);
+        const auto held_v = evaluate(v);
+        resolve_choices(
+            [&](const auto&... chosen) {
+                check_parts<std::remove_cvref_t<decltype(chosen)>...>();
+                f(attention_call<T, std::remove_cvref_t<decltype(chosen)>...>(
+                    rank4(held_q.view()), rank4(held_k.view()), rank4(held_v.view()), chosen...));
+            },
+            parts...);
+    }
+}
+
+/// The normaliser of a call with these parts, for the type of its stats.
+template <class... Parts>
+using normaliser_of = unwrapped<std::remove_cvref_t<decltype(the_part<role::normaliser>(
+    softmax, std::declval<const Parts&>()...))>>;
+
+/// An object of q's kind for o; shapes are checked before memory is asked for.
+template <class Q, class K, class V>
+auto make_output(const Q& q, const K& k, const V& v) {
+    const auto held_q = evaluate(q);
+    const auto held_k = evaluate(k);
+    const auto held_v = evaluate(v);
+    using T = scalar_of<Q>;
+    const attention_shape shape =
+        shape_of<T>(rank4(held_q.view()), rank4(held_k.view()), rank4(held_v.view()));
+    auto extents = held_q.view().extents;
+    extents.back() = shape.value_dim;
+    constexpr index limit = std::numeric_limits<index>::max() / static_cast<index>(sizeof(T));
+    require_shape(shape.batch * shape.heads * shape.queries <= limit / shape.value_dim,
+                  "o would have shape ", extents, ", but its size in bytes must fit in 64 bits");
+    return make_like<Q>(extents);
+}
+
+/// The view of an output as rank 4, its shape and memory checked.
+template <class T, class O, class Call>
+tensor_view<T, 4> checked_output(O& o, const Call& call) {
+    static_assert(std::is_same_v<scalar_of<O>, T>, "heed: o must have the scalar of q, k and v");
+    const auto view = rank4(view_of(o));
+    const attention_shape& shape = call.shape;
+    check_output("o", view, {shape.batch, shape.heads, shape.queries, shape.value_dim});
+    check_writable("o", view);
+    check_apart("o", view, "q", call.q);
+    check_apart("o", view, "k", call.k);
+    check_apart("o", view, "v", call.v);
+    return view;
+}
+
+/// The gradient of the log-sum-exp of a call, or a null view.
+template <class T, class... Parts>
+tensor_view<const T, 3> lse_gradient_of(const std::tuple<const Parts&...>& parts) {
+    if constexpr (count_of<role::lse_gradient, Parts...> == 1) {
+        return std::apply(
+                   [](const auto&... part) -> const auto& {
+                       return the_part<role::lse_gradient>(nothing, part...);
+                   },
+                   parts)
+            .kept.view();
+    } else {
+        return {};
+    }
+}
+
+/// Refuses gradients of learned parts that share memory with one another.
+template <class... Views>
+void check_learned_apart(const std::tuple<Views...>& learned) {
+    const auto apart_from_later = [&]<std::size_t I>() {
+        const auto one = [&]<std::size_t J>() {
+            if constexpr (I < J)
+                check_apart("the gradient of a learned part", std::get<I>(learned),
+                            "that of another", std::get<J>(learned));
+        };
+        [&]<std::size_t... J>(std::index_sequence<J...>) { (one.template operator()<J>(), ...); }
+        (std::index_sequence_for<Views...>{});
+    };
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (apart_from_later.template operator()<I>(), ...);
+    }
+    (std::index_sequence_for<Views...>{});
+}
+
+/// Checks all shapes and memory of backward, then runs it.
+template <class T, class Gradients, class Stats, class Call>
+void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
+                      const tensor_view<const T, 4>& o, const Stats& kept, const Call& call) {
+    const attention_shape& shape = call.shape;
+    const std::array<index, 4> output{shape.batch, shape.heads, shape.queries, shape.value_dim};
+    check_output("d_o", d_o, output);
+    check_output("o", o, output);
+    const std::array<index, 3> rows{shape.batch, shape.heads, shape.queries};
+    require_shape(kept.extents() == rows, "stats are those of shape ", kept.extents(),
+                  ", but must be those of ", rows);
+
+    const auto dq = rank4(view_of(gradients.q));
+    const auto dk = rank4(view_of(gradients.k));
+    const auto dv = rank4(view_of(gradients.v));
+    check_output("dq", dq, call.q.extents);
+    check_output("dk", dk, call.k.extents);
+    check_output("dv", dv, call.v.extents);
+    const auto learned = learned_views<T>(gradients.learned);
+    check_learned(call.parts(), learned, shape);
+    const auto d_lse = lse_gradient_of<T>(call.parts());
+    const auto check_memory = [&](std::string_view name, const auto& x) {
+        check_writable(name, x);
+        check_apart(name, x, "q", call.q);
+        check_apart(name, x, "k", call.k);
+        check_apart(name, x, "v", call.v);
+        check_apart(name, x, "o", o);
+        check_apart(name, x, "d_o", d_o);
+        check_apart(name, x, "the gradient of the log-sum-exp", d_lse);
+    };
+    check_memory("dq", dq);
+    check_memory("dk", dk);
+    check_memory("dv", dv);
+    check_apart("dq", dq, "dk", dk);
+    check_apart("dq", dq, "dv", dv);
+    check_apart("dk", dk, "dv", dv);
+    const auto check_learned_memory = [&](const auto& x) {
+        constexpr std::string_view name = "the gradient of a learned part";
+        check_memory(name, x);
+        check_apart(name, x, "dq", dq);
+        check_apart(name, x, "dk", dk);
+        check_apart(name, x, "dv", dv);
+    };
+    std::apply([&](const auto&... view) { (check_learned_memory(view), ...); }, learned);
+    check_learned_apart(learned);
+
+    std::apply([](const auto&... view) { (fill(view, T(0)), ...); }, learned);
+    using statistics = typename Stats::row_statistics;
+    const backward_inputs<T, statistics> inputs{d_o, o, kept.data(), d_lse};
+    backward<T>(call, inputs, dq, dk, dv, learned);
+}
+
+}  // namespace detail
+
+/// What attention_forward's stats are for tensors of this scalar and these parts.
+template <class Scalar, class... Parts>
+using stats_for = stats<Scalar, detail::normaliser_of<std::remove_cvref_t<Parts>...>>;
+
+/// attention, written to the caller's memory: o [batch, heads, queries, value_dim], of any storage
+/// order; it is never resized, and must not overlap q, k or v.
+template <class O, class Q, class K, class V, class... Parts>
+void attention_into(O&& o, const Q& q, const K& k, const V& v, const Parts&... parts) {
+    using T = scalar_of<Q>;
+    detail::check_forward_parts<Parts...>();
+    detail::with_call(
+        q, k, v,
+        [&](const auto& call) {
+            using stream = decltype(call.normaliser().template streaming<T>(index(0)));
+            detail::forward(call, detail::checked_output<T>(o, call),
+                            static_cast<typename stream::statistics*>(nullptr));
+        },
+        parts...);
+}
+
+/// o [batch, heads, queries, value_dim], an object of q's kind, storage order and scalar.
+///
+///     auto o = heed::attention(q, k, v, heed::causal);
+template <class Q, class K, class V, class... Parts>
+auto attention(const Q& q, const K& k, const V& v, const Parts&... parts) {
+    if constexpr (detail::check_inputs<Q, K, V>()) {
+        auto o = detail::make_output(q, k, v);
+        attention_into(o, q, k, v, parts...);
+        return o;
+    }
+}
+
+/// attention_into that also keeps what backward needs; `kept` is a stats_for<Scalar, Parts...>, and
+/// allocates nothing when it held the stats of as many rows before.
+template <class O, class Scalar, class Normaliser, class Q, class K, class V, class... Parts>
+void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q, const K& k,
+                            const V& v, const Parts&... parts) {
+    static_assert(std::is_same_v<Scalar, scalar_of<Q>>,
+                  "heed: stats must have the scalar of q, k and v");
+    detail::check_forward_parts<Parts...>();
+    detail::with_call(
+        q, k, v,
+        [&](const auto& call) {
+            static_assert(
+                std::is_same_v<Normaliser, std::remove_cvref_t<decltype(call.normaliser())>>,
+                "heed: stats must be those of this call's normaliser: heed::stats_for");
+            const auto view = detail::checked_output<Scalar>(o, call);
+            const attention_shape& shape = call.shape;
+            detail::forward(
+                call, view,
+                kept.reset({shape.batch, shape.heads, shape.queries}, call.normaliser()));
+        },
+        parts...);
+}
+
+/// o as attention computes it, and the stats that attention_backward needs: `auto [o, stats] = …`.
+template <class Q, class K, class V, class... Parts>
+auto attention_forward(const Q& q, const K& k, const V& v, const Parts&... parts) {
+    if constexpr (detail::check_inputs<Q, K, V>()) {
+        using stats_type = stats_for<scalar_of<Q>, Parts...>;
+        auto o = detail::make_output(q, k, v);
+        forward_result<decltype(o), stats_type> result{std::move(o), {}};
+        attention_forward_into(result.output, result.stats, q, k, v, parts...);
+        return result;
+    }
+}
+
+/// attention_backward into the caller's memory: `gradients` is what attention_backward returned
+/// before, or heed::into(dq, dk, dv, learned…). Nothing is resized; outputs must not overlap inputs
+/// or each other.
+template <class Gradients, class DO, class O, class Scalar, class Normaliser, class Q, class K,
+          class V, class... Parts>
+void attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,
+                             const stats<Scalar, Normaliser>& kept, const Q& q, const K& k,
+                             const V& v, const Parts&... parts) {
+    static_assert(std::is_same_v<Scalar, scalar_of<Q>> && std::is_same_v<Scalar, scalar_of<DO>> &&
+                      std::is_same_v<Scalar, scalar_of<O>>,
+                  "heed: d_o, o, stats, q, k and v must have the same scalar");
+    const auto held_d_o = detail::evaluate(d_o);
+    const auto held_o = detail::evaluate(o);
+    detail::with_call(
+        q, k, v,
+        [&](const auto& call) {
+            static_assert(
+                std::is_same_v<Normaliser, std::remove_cvref_t<decltype(call.normaliser())>>,
+                "heed: stats must be those of this call's normaliser");
+            constexpr bool one_each =
+                std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>> ==
+                detail::learned_count<std::remove_cvref_t<decltype(call.parts())>>;
+            static_assert(one_each, "heed: there must be one gradient for each learned part");
+            if constexpr (one_each)
+                detail::checked_backward<Scalar>(gradients, detail::rank4(held_d_o.view()),
+                                                 detail::rank4(held_o.view()), kept, call);
+        },
+        parts...);
+}
+
+/// The gradients of q, k, v and of what is learned, from d_o and what attention_forward returned
+/// for the same q, k, v and parts: `grad.q`, `grad.of<0>()`, `auto [dq, dk, dv, db] = …`.
+///
+///     const auto bias = heed::learn(heed::bias(b));
+///     auto [o, stats] = heed::attention_forward(q, k, v, heed::causal, bias);
+///     auto [dq, dk, dv, db] = heed::attention_backward(d_o, o, stats, q, k, v, heed::causal,
+///     bias);
+template <class DO, class O, class Scalar, class Normaliser, class Q, class K, class V,
+          class... Parts>
+auto attention_backward(const DO& d_o, const O& o, const stats<Scalar, Normaliser>& kept,
+                        const Q& q, const K& k, const V& v, const Parts&... parts) {
+    if constexpr (detail::check_inputs<Q, K, V>()) {
+        const auto held_q = detail::evaluate(q);
+        const auto held_k = detail::evaluate(k);
+        const auto held_v = detail::evaluate(v);
+        [[maybe_unused]] const attention_shape shape =
+            detail::shape_of<Scalar>(detail::rank4(held_q.view()), detail::rank4(held_k.view()),
+                                     detail::rank4(held_v.view()));
+        auto gradients =
+            detail::make_gradients(detail::make_like<Q>(held_q.view().extents),
+                                   detail::make_like<K>(held_k.view().extents),
+                                   detail::make_like<V>(held_v.view().extents),
+                                   std::tuple_cat(detail::make_learned<Scalar>(parts, shape)...));
+        constexpr bool fixed = !(detail::learns_by_choice<Parts> || ...);
+        static_assert(fixed, "heed: a learned part cannot be optional or one of several");
+        if constexpr (fixed) attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
+        return gradients;
+    }
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE

@@ -1,0 +1,192 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <heed/attention/part.hpp>
+#include <heed/attention/plan.hpp>
+#include <heed/attention/position_encoding.hpp>
+#include <heed/attention/positions.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/parallel.hpp>
+#include <heed/core/view.hpp>
+#include <heed/core/workspace.hpp>
+#include <heed/softmax/softmax.hpp>
+
+/// \file
+/// One call of attention: its shape, its inputs, and its parts by role; checked before anything
+/// else happens.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// [batch, head, sequence, dim] of q, k and v, or the shape_error that says why not.
+template <class T>
+attention_shape shape_of(const tensor_view<const T, 4>& q, const tensor_view<const T, 4>& k,
+                         const tensor_view<const T, 4>& v) {
+    check_view("q", q);
+    check_view("k", k);
+    check_view("v", v);
+    const auto& [batch, heads, queries, dim] = q.extents;
+    require_shape(dim > 0, "q has shape ", q.extents, ", but its last axis must not be empty");
+    require_shape(v.extents[3] > 0, "v has shape ", v.extents,
+                  ", but its last axis must not be empty");
+    require_shape(k.extents[3] == dim, "q has shape ", q.extents, " and k has shape ", k.extents,
+                  ", but their last axes must be the same");
+    require_shape(k.extents[0] == batch && v.extents[0] == batch, "q, k and v have shapes ",
+                  q.extents, ", ", k.extents, " and ", v.extents,
+                  ", but their batches must be the same");
+    require_shape(v.extents[1] == k.extents[1] && v.extents[2] == k.extents[2], "k has shape ",
+                  k.extents, " and v has shape ", v.extents,
+                  ", but they must have the same heads and the same sequence");
+    const index kv_heads = k.extents[1];
+    require_shape(kv_heads > 0 ? heads > 0 && heads % kv_heads == 0 : heads == 0, "q has ", heads,
+                  " heads and k has ", kv_heads, ", but those of k must divide those of q");
+    require_shape(k.extents[2] < (index(1) << 31), "k has ", k.extents[2],
+                  " keys, but there may be 2^31 - 1 at most");
+    return {batch, heads, kv_heads, queries, k.extents[2], dim, v.extents[3]};
+}
+
+template <class T, class... Parts>
+class attention_call {
+  public:
+    static constexpr bool has_positions = count_of<role::positions, Parts...> == 1;
+    static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> == 1;
+    static constexpr bool has_modifiers = count_of<role::modifier, Parts...> > 0;
+
+    attention_shape shape;
+    tensor_view<const T, 4> q, k, v;
+
+    attention_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
+                   const tensor_view<const T, 4>& values, const Parts&... parts)
+        : shape(shape_of(queries, keys, values)),
+          q(queries),
+          k(keys),
+          v(values),
+          parts_(parts...),
+          masks_(select_role<role::mask>(parts...)),
+          modifiers_(select_role<role::modifier>(parts...)) {
+        (check_part(unwrap(parts), shape), ...);
+    }
+
+    const auto& parts() const { return parts_; }
+    const auto& modifiers() const { return modifiers_; }
+    const auto& scale() const { return unwrap(part_or<role::scale>(standard_scale)); }
+    const auto& scale_as_given() const { return part_or<role::scale>(standard_scale); }
+    const auto& normaliser() const { return unwrap(part_or<role::normaliser>(softmax)); }
+    const auto& normaliser_as_given() const { return part_or<role::normaliser>(softmax); }
+    const auto& encoding() const { return part_or<role::position_encoding>(nothing); }
+
+    Eigen::ThreadPoolInterface* pool() const {
+        if constexpr (count_of<role::threads, Parts...> == 1)
+            return part_or<role::threads>(nothing).pool;
+        else
+            return nullptr;
+    }
+    workspace& memory() const {
+        if constexpr (count_of<role::memory, Parts...> == 1)
+            return *part_or<role::memory>(nothing).memory;
+        else
+            return thread_workspace();
+    }
+
+    index kv_head(index head) const { return head / (shape.heads / shape.kv_heads); }
+
+    /// Where queries and keys stand; explicit positions are written into `scratch`.
+    call_positions positions(arena& scratch) const {
+        if constexpr (has_positions) {
+            return part_or<role::positions>(nothing).prepare(scratch, shape);
+        } else {
+            return {.query_first = shape.keys - shape.queries};
+        }
+    }
+
+    /// The masks that must be asked lane by lane, bound to a row: a tuple of functions. The others
+    /// are intervals.
+    auto lane_masks(const query_row& row) const {
+        return std::apply(
+            [&](const auto&... mask) { return std::tuple_cat(lane_mask(mask, row)...); }, masks_);
+    }
+    static constexpr bool has_lane_masks =
+        ((part_of<Parts, role::mask> &&
+          (!is_interval<Parts> || (has_positions && by_position<Parts>))) ||
+         ...);
+
+    /// The modifiers bound to a row: a tuple of functions.
+    auto bound_modifiers(const query_row& row) const {
+        return std::apply(
+            [&](const auto&... modifier) {
+                return std::make_tuple(unwrap(modifier).template on_row<T>(row)...);
+            },
+            modifiers_);
+    }
+
+    /// No key outside this interval is seen by the row; every key inside, if there are no lane
+    /// masks.
+    key_interval interval(const query_row& row) const {
+        key_interval seen{0, shape.keys};
+        std::apply([&](const auto&... mask) { (intersect(seen, mask, row), ...); }, masks_);
+        if (seen.last < seen.first) seen.last = seen.first;
+        return seen;
+    }
+
+    /// What the lane masks say of a tile: the least visible answer of those that answer at all.
+    visibility tile(const query_row& first, const query_row& last, key_interval keys) const {
+        visibility least = visibility::all;
+        const auto ask = [&](const auto& mask) {
+            using mask_type = std::remove_cvref_t<decltype(mask)>;
+            if constexpr (is_lane_mask<mask_type>) {
+                visibility answer = visibility::mixed;
+                if constexpr (tells_tiles<mask_type>) answer = mask.tile(first, last, keys);
+                least = std::min(least, answer);
+            }
+        };
+        std::apply([&](const auto&... mask) { (ask(mask), ...); }, masks_);
+        return least;
+    }
+
+  private:
+    template <class Mask>
+    static constexpr bool is_lane_mask = !is_interval<Mask> || (has_positions && by_position<Mask>);
+    template <class Mask>
+    static constexpr bool tells_tiles =
+        !(has_positions && by_position<Mask>)&&requires(const Mask& mask, const query_row& row) {
+        mask.tile(row, row, key_interval{});
+    };
+
+    template <class Role, class Default>
+    const auto& part_or(const Default& otherwise) const {
+        return std::apply(
+            [&](const auto&... parts) -> const auto& {
+                return the_part<Role>(otherwise, parts...);
+            },
+            parts_);
+    }
+
+    template <class Mask>
+    static auto lane_mask(const Mask& mask, const query_row& row) {
+        if constexpr (is_lane_mask<Mask>)
+            return std::make_tuple(mask.template on_row<T>(row));
+        else
+            return std::tuple<>();
+    }
+
+    template <class Mask>
+    void intersect(key_interval& seen, const Mask& mask, const query_row& row) const {
+        constexpr bool holds = !(has_positions && by_position<Mask>);
+        if constexpr (holds && requires { mask.interval(row, shape); }) {
+            const key_interval own = mask.interval(row, shape);
+            seen.first = std::max(seen.first, own.first);
+            seen.last = std::min(seen.last, own.last);
+        }
+    }
+
+    std::tuple<const Parts&...> parts_;
+    decltype(select_role<role::mask>(std::declval<const Parts&>()...)) masks_;
+    decltype(select_role<role::modifier>(std::declval<const Parts&>()...)) modifiers_;
+};
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail

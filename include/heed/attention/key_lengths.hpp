@@ -1,0 +1,77 @@
+#pragma once
+
+#include <concepts>
+#include <initializer_list>
+#include <utility>
+#include <vector>
+
+#include <heed/attention/part.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/error.hpp>
+#include <heed/core/vector_input.hpp>
+
+/// \file
+/// Key lengths: how many of a sequence's keys are keys, and not padding.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+/// The type of heed::key_lengths(lengths).
+template <class Kept>
+class key_lengths_mask {
+  public:
+    using role = heed::role::mask;
+    static constexpr bool is_interval = true;
+
+    explicit key_lengths_mask(Kept lengths) : lengths_(std::move(lengths)) {}
+
+    void check(const attention_shape& shape) const {
+        const auto lengths = lengths_.view();
+        detail::require_shape(lengths.extents[0] == shape.batch, "heed::key_lengths has ",
+                              lengths.extents[0], " lengths, but the batch has ", shape.batch,
+                              " sequences");
+        for (index batch = 0; batch < shape.batch; ++batch) {
+            const auto length = lengths(batch);
+            detail::require_argument(
+                std::cmp_greater_equal(length, 0) && std::cmp_less_equal(length, shape.keys),
+                "heed::key_lengths: the length of sequence ", batch, " is ", length,
+                ", but must lie between 0 and the number of keys, ", shape.keys);
+        }
+    }
+
+    key_interval interval(const query_row& i, const attention_shape&) const {
+        return {0, static_cast<index>(lengths_.view()(i.batch))};
+    }
+
+    template <class T>
+    auto on_row(const query_row& i) const {
+        return [length = static_cast<index>(lengths_.view()(i.batch))](const key_lanes<T>& j) {
+            return vec_mask<T>::first(length - j.first);
+        };
+    }
+
+  private:
+    Kept lengths_;
+};
+
+/// Sequence b of the batch has lengths[b] keys, the first ones in memory; the rest is padding,
+/// which is never read. One length for each sequence, any vector of integers; the rows of a
+/// sequence of length 0 are zeros.
+///
+///     auto o = heed::attention(q, k, v, heed::key_lengths(lengths));
+///
+/// The call throws shape_error if there is not one length a sequence, argument_error if one is
+/// negative or more than the number of keys.
+template <detail::vector_like Lengths>
+auto key_lengths(Lengths&& lengths) {
+    auto kept = detail::keep_vector(std::forward<Lengths>(lengths));
+    static_assert(std::integral<std::remove_cvref_t<decltype(kept.view()(0))>>,
+                  "heed: key lengths are integers");
+    return key_lengths_mask<decltype(kept)>(std::move(kept));
+}
+
+/// heed::key_lengths({70, 64, 3})
+inline auto key_lengths(std::initializer_list<index> lengths) {
+    return key_lengths(std::vector<index>(lengths));
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE

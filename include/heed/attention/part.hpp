@@ -1,0 +1,239 @@
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/lanes.hpp>
+#include <heed/core/simd.hpp>
+
+/// \file
+/// What a part of attention is: the roles, and what the kernels ask of a part in each role.
+///
+/// A part is a small immutable value with a member type `role`. To write a new one, copy the
+/// shortest neighbour of its role: causal.hpp for a mask, soft_cap.hpp for a score modifier.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+/// What a part is for. A call takes any number of masks and modifiers, and at most one part of
+/// each other role.
+namespace role {
+struct scale {};              ///< c_i in c_i·(q_i·k_j); may also l2-normalise q or k
+struct mask {};               ///< which keys a query sees
+struct modifier {};           ///< what becomes of a score before the mask
+struct normaliser {};         ///< from a row of scores to probabilities
+struct position_encoding {};  ///< what happens to q and k before their product
+struct positions {};          ///< where queries and keys stand, if not one after the other
+struct input_bias {};         ///< what is added to q and to k before everything else
+struct threads {};            ///< on whose threads to run
+struct memory {};             ///< in whose scratch memory
+struct observer {};           ///< a statistic of each row, beside the output
+struct lse_gradient {};       ///< backward only: the gradient of the rows' log-sum-exp
+}  // namespace role
+
+template <class P>
+using role_of = typename std::remove_cvref_t<P>::role;
+
+template <class P>
+concept part = requires {
+    typename role_of<P>;
+};
+
+template <class P, class Role>
+concept part_of = part<P> && std::same_as<role_of<P>, Role>;
+
+/// The extents of a call, after any rank has become [batch, head, sequence, dim].
+struct attention_shape {
+    index batch = 0;
+    index heads = 0;
+    index kv_heads = 0;
+    index queries = 0;
+    index keys = 0;
+    index dim = 0;        ///< of q and k
+    index value_dim = 0;  ///< of v and o
+};
+
+/// One row of scores: which query it belongs to.
+struct query_row {
+    index batch = 0;
+    index head = 0;
+    index query = 0;      ///< its index in q
+    index position = 0;   ///< where it stands: query + keys − queries, or as heed::positions says
+    double fraction = 0;  ///< what is left of a position that is not whole, in [0, 1)
+
+    /// The position as a modifier's or mask's `i`.
+    template <class T>
+    lanes<T> lane_position() const {
+        return lanes<T>::all(position, static_cast<T>(fraction));
+    }
+};
+
+/// The keys of one vector of scores: lane l is key first + l.
+template <class T>
+struct key_lanes {
+    index first = 0;    ///< index in k of lane 0's key
+    index count = 0;    ///< how many lanes are keys at all: read no memory for the others
+    lanes<T> position;  ///< where they stand; the mask's or modifier's `j`
+};
+
+/// Keys first … last − 1.
+struct key_interval {
+    index first = 0;
+    index last = 0;
+};
+
+/// What a mask may say of a tile of queries and keys.
+enum class visibility { none, mixed, all };
+
+/// A mask: whether query i sees key j.
+///
+///     using role = heed::role::mask;
+///     template <class T> auto on_row(const query_row& i) const;
+///         // a function of key_lanes<T> that returns a vec_mask<T>, true where i sees the key
+///
+/// and, where it can, so that the kernels skip what is not seen:
+///
+///     key_interval interval(const query_row& i, const attention_shape& shape) const;
+///         // i sees no key outside
+///     static constexpr bool is_interval = true;
+///         // i sees every key inside; then on_row is called only if by_position
+///     static constexpr bool by_position = true;
+///         // the interval holds only while key j stands at position j
+///     visibility tile(const query_row& first, const query_row& last, key_interval keys) const;
+///         // of the queries first … last of one head and these keys
+///     void check(const attention_shape& shape) const;
+///         // throws shape_error or argument_error
+template <class P>
+concept mask_part = part_of<P, role::mask>;
+
+/// A score modifier: s becomes f(s, i, j).
+///
+///     using role = heed::role::modifier;
+///     template <class T> auto on_row(const query_row& i) const;
+///         // an object r with
+///         //     vec<T> r(vec<T> s, const key_lanes<T>& j)                        f
+///         //     vec<T> r.derivative(vec<T> s, vec<T> out, const key_lanes<T>& j) ∂f/∂s, out = f
+///     static constexpr bool is_additive = true;   // ∂f/∂s = 1: then no derivative is needed
+///     void check(const attention_shape& shape) const;
+///
+/// If it has a parameter that can be learned (heed::learn), then also
+///
+///     template <class T> auto make_gradient(const attention_shape& shape) const;
+///         // what the caller gets: an Eigen object of the parameter's shape
+///     template <class View> void check_gradient(const View& gradient, const attention_shape&
+///     shape)
+///         const;  // throws shape_error unless the caller's object has that shape
+///     template <class T> index partials() const;
+///         // how many numbers a (batch, head, key block) sums up by itself; 0: it writes into the
+///         // gradient directly, each element from the one task that owns its keys
+///     template <class T, class View> void add_gradient(View gradient, T* partial,
+///         const query_row& i, const key_lanes<T>& j, vec<T> s, vec<T> out, vec<T> g) const;
+///         // adds Σ g·∂f/∂parameter, g = the gradient of `out`, zero in lanes that are not seen
+///     template <class T, class View> void finish_gradient(View gradient, const T* partials,
+///         const attention_shape& shape, index blocks) const;
+///         // partials are [batch, head, block, partials()], summed in that order
+template <class P>
+concept modifier_part = part_of<P, role::modifier>;
+
+/// A scale: c_i.
+///
+///     using role = heed::role::scale;
+///     double on_row(const query_row& i, const attention_shape& shape, index visible) const;
+///         // visible = how many keys i sees, if needs_visible_count, else 0
+///     static constexpr bool needs_visible_count = false;
+///     static constexpr bool normalises_query = false;   // q_i/‖q_i‖ first
+///     static constexpr bool normalises_key = false;
+///     void check(const attention_shape& shape) const;
+///
+/// If it can be learned: make_gradient<T>(shape) and check_gradient as above, and
+///
+///     template <class T, class View> void add_row_gradient(View gradient, const query_row& i,
+///         double dot) const;   // dot = Σ_j (∂L/∂s_ij)·(q_i·k_j); rows come in order
+template <class P>
+concept scale_part = part_of<P, role::scale>;
+
+template <class P>
+concept normaliser_part = part_of<P, role::normaliser>;
+
+namespace detail {
+
+/// What a part leaves out is what it does not need: these read the optional members above.
+template <class P>
+constexpr bool is_interval = [] {
+    if constexpr (requires { P::is_interval; }) {
+        return P::is_interval;
+    } else {
+        return false;
+    }
+}();
+template <class P>
+constexpr bool by_position = [] {
+    if constexpr (requires { P::by_position; }) {
+        return P::by_position;
+    } else {
+        return false;
+    }
+}();
+template <class P>
+constexpr bool is_additive = [] {
+    if constexpr (requires { P::is_additive; }) {
+        return P::is_additive;
+    } else {
+        return false;
+    }
+}();
+template <class P>
+constexpr bool needs_visible_count = [] {
+    if constexpr (requires { P::needs_visible_count; }) {
+        return P::needs_visible_count;
+    } else {
+        return false;
+    }
+}();
+template <class P>
+constexpr bool normalises_query = [] {
+    if constexpr (requires { P::normalises_query; }) {
+        return P::normalises_query;
+    } else {
+        return false;
+    }
+}();
+template <class P>
+constexpr bool normalises_key = [] {
+    if constexpr (requires { P::normalises_key; }) {
+        return P::normalises_key;
+    } else {
+        return false;
+    }
+}();
+
+template <class P>
+void check_part(const P& part, const attention_shape& shape) {
+    if constexpr (requires { part.check(shape); }) part.check(shape);
+}
+
+}  // namespace detail
+
+/// A part whose parameters yield gradients in backward.
+template <part P>
+struct learned {
+    using role = role_of<P>;
+    P part;
+};
+
+/// Marks a part's parameters as learned: attention_backward returns their gradients behind v's,
+/// in the order of the parts.
+template <part P>
+auto learn(P&& part) {
+    using part_type = std::remove_cvref_t<P>;
+    constexpr bool can_learn = requires(attention_shape shape) {
+        part.template make_gradient<float>(shape);
+    };
+    static_assert(can_learn, "heed: heed::learn was given a part without parameters to learn");
+    if constexpr (can_learn)
+        return learned<part_type>{std::forward<P>(part)};
+    else
+        return part_type(std::forward<P>(part));
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE

@@ -1,0 +1,149 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <tuple>
+#include <type_traits>
+
+#include <heed/attention/call.hpp>
+#include <heed/attention/part.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
+
+/// \file
+/// A block of query rows of one head: which rows they are, what they see, and their numbers packed.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// A block of query rows of one head, ready for the microkernel, and what they see.
+template <class T>
+struct query_tile {
+    index batch = 0, head = 0;
+    index first = 0, count = 0;    ///< queries first … first + count − 1
+    query_row* rows = nullptr;     ///< [count]
+    key_interval* seen = nullptr;  ///< [count]: what a row sees at most
+    T* scale = nullptr;            ///< [count]: c_i
+    T* plain = nullptr;            ///< [count, dim]: prepared rows times their scale
+    T* strips = nullptr;           ///< the same, packed
+
+    static constexpr index strip = tiles.score_rows;
+    index strip_count() const { return (count + strip - 1) / strip; }
+
+    /// The union of what rows first … last − 1 see at most.
+    key_interval seen_by(index first_row, index last_row) const {
+        key_interval all{std::numeric_limits<index>::max(), 0};
+        for (index r = first_row; r < std::min(last_row, count); ++r) {
+            if (seen[r].first == seen[r].last) continue;
+            all.first = std::min(all.first, seen[r].first);
+            all.last = std::max(all.last, seen[r].last);
+        }
+        return all.first < all.last ? all : key_interval{0, 0};
+    }
+    key_interval seen_by_all() const { return seen_by(0, count); }
+};
+
+/// Which row of scores query i of a batch and head is.
+template <class Call>
+query_row make_row(const Call& call, const call_positions& where, index batch, index head,
+                   index query) {
+    query_row row{batch, head, query, where.query_first + query, 0};
+    if constexpr (Call::has_positions) {
+        const double position = where.query(call.shape, batch, query);
+        row.position = static_cast<index>(std::floor(position));
+        row.fraction = position - std::floor(position);
+    }
+    return row;
+}
+
+/// The keys of the vector that begins at `first`.
+template <class T, class Call>
+key_lanes<T> make_lanes(const Call& call, const call_positions& where, index batch, index first) {
+    key_lanes<T> keys{first, std::min(vec<T>::size, call.shape.keys - first),
+                      lanes<T>::consecutive(first)};
+    if constexpr (Call::has_positions) {
+        alignas(64) T offset[vec<T>::size] = {};
+        keys.position.base = static_cast<index>(std::floor(where.key(call.shape, batch, first)));
+        for (index l = 0; l < keys.count; ++l) {
+            offset[l] = static_cast<T>(where.key(call.shape, batch, first + l) -
+                                       static_cast<double>(keys.position.base));
+        }
+        keys.position.offset = vec<T>::load_aligned(offset);
+    }
+    return keys;
+}
+
+/// What all lane masks together say of a vector of keys.
+template <class T, class Masks>
+vec_mask<T> seen_lanes(const Masks& masks, const key_lanes<T>& keys) {
+    return std::apply(
+        [&](const auto&... mask) {
+            vec_mask<T> seen(true);
+            ((seen = seen & mask(keys)), ...);
+            return seen;
+        },
+        masks);
+}
+
+/// The lanes of the vector at `first` that lie in an interval.
+template <class T>
+vec_mask<T> lanes_in(key_interval interval, index first) {
+    return vec_mask<T>::first(interval.last - first) & !vec_mask<T>::first(interval.first - first);
+}
+
+/// How many keys a row sees: the interval's length, or a count through the lane masks.
+template <class T, class Call>
+index count_seen(const Call& call, const call_positions& where, const query_row& row,
+                 key_interval seen) {
+    if constexpr (!Call::has_lane_masks) return seen.last - seen.first;
+    const auto masks = call.lane_masks(row);
+    index count = 0;
+    for (index key = seen.first; key < seen.last; key += vec<T>::size) {
+        const auto keys = make_lanes<T>(call, where, row.batch, key);
+        const auto lanes = seen_lanes<T>(masks, keys) & vec_mask<T>::first(seen.last - key);
+        count += std::popcount(lanes.bits());
+    }
+    return count;
+}
+
+/// Memory for a tile of `count` queries.
+template <class T>
+query_tile<T> take_tile(const attention_shape& shape, index count, arena& scratch) {
+    return {.rows = scratch.take<query_row>(count),
+            .seen = scratch.take<key_interval>(count),
+            .scale = scratch.take<T>(count),
+            .plain = scratch.take<T>(count * shape.dim),
+            .strips = scratch.take<T>(packed_size<T>(query_tile<T>::strip, count, shape.dim))};
+}
+
+/// Prepares queries first … first + count − 1: their intervals, scales and packed rows.
+template <class T, class Call, class Preparation>
+void fill_tile(const Call& call, const call_positions& where, const Preparation& preparation,
+               index batch, index head, index first, index count, query_tile<T>& tile) {
+    tile.batch = batch;
+    tile.head = head;
+    tile.first = first;
+    tile.count = count;
+    const index dim = call.shape.dim;
+    // Only a scale that counts what a row sees differs from row to row.
+    constexpr bool counts = needs_visible_count<std::remove_cvref_t<decltype(call.scale())>>;
+    for (index r = 0; r < count; ++r) {
+        const query_row row = make_row(call, where, batch, head, first + r);
+        tile.rows[r] = row;
+        tile.seen[r] = call.interval(row);
+        if (counts || r == 0) {
+            const index visible = counts ? count_seen<T>(call, where, row, tile.seen[r]) : 0;
+            tile.scale[r] = static_cast<T>(call.scale().on_row(row, call.shape, visible));
+        } else {
+            tile.scale[r] = tile.scale[0];
+        }
+        preparation.scaled_query(row, tile.scale[r], tile.plain + r * dim);
+    }
+    pack_strips<T>({tile.plain, dim}, count, dim, tile.strips);
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -1,0 +1,194 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include <heed/attention/call.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/simd.hpp>
+
+/// \file
+/// Rows of q and k on their way into a kernel: bias, norm, rotation, scale; and the way back of
+/// their gradients.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// to[r·dim + c] = x[batch, head, first + r, c]
+template <class T>
+void copy_rows(const tensor_view<const T, 4>& x, index batch, index head, index first, index count,
+               T* to) {
+    const index dim = x.extents[3];
+    const auto [along_batch, along_head, row_stride, step] = x.strides;
+    const T* from = x.data + batch * along_batch + head * along_head + first * row_stride;
+    if (step == 1) {
+        for (index r = 0; r < count; ++r)
+            std::copy_n(from + r * row_stride, static_cast<std::size_t>(dim), to + r * dim);
+    } else {
+        for (index c = 0; c < dim; ++c)
+            for (index r = 0; r < count; ++r) to[r * dim + c] = from[r * row_stride + c * step];
+    }
+}
+
+/// Rows of x as they are, copied to `buffer` only if their elements are not contiguous.
+template <class T>
+contiguous_rows<T> rows_of(const tensor_view<const T, 4>& x, index batch, index head, index first,
+                           index count, T* buffer) {
+    if (x.strides[3] == 1) {
+        return {x.data + batch * x.strides[0] + head * x.strides[1] + first * x.strides[2],
+                x.strides[2]};
+    }
+    copy_rows(x, batch, head, first, count, buffer);
+    return {buffer, x.extents[3]};
+}
+
+/// Whether a head's rows lie in memory as padded rows do, so that the microkernels can read them
+/// where they are. Rows further apart would be whole vectors too, but fall on few sets of a cache.
+template <class T>
+bool are_padded(const tensor_view<const T, 4>& x) {
+    return x.strides[3] == 1 && x.strides[2] == x.extents[3] && x.extents[3] % vec<T>::size == 0;
+}
+
+/// to[c] = factor·from[c]; the two may be the same.
+template <class T>
+void multiply_row(const T* from, index count, T factor, T* to) {
+    constexpr index size = vec<T>::size;
+    const vec<T> multiplier(factor);
+    index c = 0;
+    for (; c + size <= count; c += size) (vec<T>::load(from + c) * multiplier).store(to + c);
+    if (c < count)
+        (vec<T>::load_partial(from + c, count - c) * multiplier).store_partial(to + c, count - c);
+}
+
+/// x[batch, head, first + r, c] = factor(r)·from[r·stride + c]
+template <class T, class Factor>
+void write_rows(const tensor_view<T, 4>& x, index batch, index head, index first, index count,
+                const T* from, index stride, Factor factor) {
+    const index dim = x.extents[3];
+    const index step = x.strides[3];
+    T* to = x.data + batch * x.strides[0] + head * x.strides[1] + first * x.strides[2];
+    for (index r = 0; r < count; ++r, from += stride, to += x.strides[2]) {
+        if (step == 1) {
+            multiply_row(from, dim, factor(r), to);
+        } else {
+            for (index c = 0; c < dim; ++c) to[c * step] = factor(r) * from[c];
+        }
+    }
+}
+
+template <class T>
+T dot(const T* a, const T* b, index count) {
+    vec<T> sum(T(0));
+    for (index c = 0; c < count; c += vec<T>::size) {
+        sum = fma(vec<T>::load_partial(a + c, count - c), vec<T>::load_partial(b + c, count - c),
+                  sum);
+    }
+    return reduce_add(sum);
+}
+
+/// 1/‖x‖; 0 for a row of zeros, which stays as it is.
+template <class T>
+T inverse_norm(const T* row, index count) {
+    const T square = dot(row, row, count);
+    return square == T(0) ? T(0) : T(1) / std::sqrt(square);
+}
+
+/// x/‖x‖ in place.
+template <class T>
+void normalise_row(T* row, index count) {
+    multiply_row(row, count, inverse_norm(row, count), row);
+}
+
+/// The way back through y = x/‖x‖: dy, in place, becomes dx = (dy − y·(y·dy))/‖x‖.
+template <class T>
+void normalise_row_back(T* dy, const T* x, index count) {
+    const T inverse = inverse_norm(x, count);
+    const T along = -(inverse * (inverse * dot(x, dy, count)));
+    for (index c = 0; c < count; c += vec<T>::size) {
+        const vec<T> across = fma(vec<T>(along), vec<T>::load_partial(x + c, count - c),
+                                  vec<T>::load_partial(dy + c, count - c));
+        (across * vec<T>(inverse)).store_partial(dy + c, count - c);
+    }
+}
+
+/// Runs f(what the position encoding prepared for this call), or f(no_part) without one.
+template <class T, class Call, class F>
+void with_encoding(const Call& call, const call_positions& where, arena& scratch, F&& f) {
+    if constexpr (Call::has_encoding)
+        f(call.encoding().template prepare<T>(scratch, call.shape, where));
+    else
+        f(nothing);
+}
+
+/// What a call does to rows of q and k before their product, and its transpose for gradients.
+/// `Encoding` is what the position encoding prepared for this call, or no_part.
+template <class T, class Call, class Encoding>
+class row_preparation {
+  public:
+    using scale_type = std::remove_cvref_t<decltype(std::declval<const Call&>().scale())>;
+    static constexpr bool has_encoding = Call::has_encoding;
+    static constexpr bool changes_keys = has_encoding || normalises_key<scale_type>;
+
+    row_preparation(const Call& call, const Encoding& encoding)
+        : call_(call), encoding_(encoding) {}
+
+    /// Keys, in `buffer` if they had to be changed or gathered.
+    contiguous_rows<T> keys(index batch, index kv_head, index first, index count, T* buffer) const {
+        if constexpr (!changes_keys) {
+            return rows_of(call_.k, batch, kv_head, first, count, buffer);
+        } else {
+            const index dim = call_.shape.dim;
+            copy_rows(call_.k, batch, kv_head, first, count, buffer);
+            for (index r = 0; r < count; ++r) {
+                if constexpr (normalises_key<scale_type>) normalise_row(buffer + r * dim, dim);
+                if constexpr (has_encoding)
+                    encoding_.rotate_key(buffer + r * dim, batch, first + r);
+            }
+            return {buffer, dim};
+        }
+    }
+
+    /// A query before its scale.
+    void query(const query_row& row, T* to) const {
+        const index dim = call_.shape.dim;
+        copy_rows(call_.q, row.batch, row.head, row.query, 1, to);
+        if constexpr (normalises_query<scale_type>) normalise_row(to, dim);
+        if constexpr (has_encoding) encoding_.rotate_query(to, row.batch, row.query);
+    }
+
+    /// A query times its scale.
+    void scaled_query(const query_row& row, T scale, T* to) const {
+        const index dim = call_.shape.dim;
+        if constexpr (!has_encoding && !normalises_query<scale_type>) {
+            const auto from = rows_of(call_.q, row.batch, row.head, row.query, 1, to);
+            multiply_row(from.data, dim, scale, to);
+        } else {
+            query(row, to);
+            multiply_row(to, dim, scale, to);
+        }
+    }
+
+    /// The gradient of a query before its scale, in place, becomes that of q.
+    void query_back(const query_row& row, T* gradient, T* buffer) const {
+        if constexpr (has_encoding) encoding_.rotate_query_back(gradient, row.batch, row.query);
+        if constexpr (normalises_query<scale_type>) {
+            copy_rows(call_.q, row.batch, row.head, row.query, 1, buffer);
+            normalise_row_back(gradient, buffer, call_.shape.dim);
+        }
+    }
+
+    /// The gradient of a prepared key, in place, becomes that of k.
+    void key_back(index batch, index kv_head, index key, T* gradient, T* buffer) const {
+        if constexpr (has_encoding) encoding_.rotate_key_back(gradient, batch, key);
+        if constexpr (normalises_key<scale_type>) {
+            copy_rows(call_.k, batch, kv_head, key, 1, buffer);
+            normalise_row_back(gradient, buffer, call_.shape.dim);
+        }
+    }
+
+  private:
+    const Call& call_;
+    const Encoding& encoding_;
+};
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail

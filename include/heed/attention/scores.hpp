@@ -1,0 +1,238 @@
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+
+#include <heed/attention/call.hpp>
+#include <heed/attention/part.hpp>
+#include <heed/attention/query_tile.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
+
+/// \file
+/// The scores of a block of queries against a block of keys: product, modifiers, mask.
+///
+/// Two levels of blocks: keys come key_block at a time, anchored at absolute positions; within a
+/// block, what a strip of score_rows queries does not see is left out panel by panel.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// What a tile sees of one block of keys: for each strip of queries a range of panels, in keys
+/// relative to the block, and for lane masks what they say of each panel.
+template <class T>
+struct block_view {
+    static constexpr index panels = key_block<T> / panel_width<T>;
+
+    index first = 0;  ///< the block's first key
+    key_interval* range =
+        nullptr;                  ///< [strips]: multiples of panel_width, empty if nothing is seen
+    visibility* panel = nullptr;  ///< [strips, panels]; only for calls with lane masks
+
+    visibility of(index strip, index key) const {
+        return panel[strip * panels + key / panel_width<T>];
+    }
+};
+
+template <class T>
+block_view<T> make_block_view(index strips, arena& scratch) {
+    return {0, scratch.take<key_interval>(strips),
+            scratch.take<visibility>(strips * block_view<T>::panels)};
+}
+
+template <class T, class Call>
+void look_at_block(const Call& call, const query_tile<T>& tile, index first_key,
+                   block_view<T>& block) {
+    constexpr index width = panel_width<T>;
+    block.first = first_key;
+    for (index s = 0; s < tile.strip_count(); ++s) {
+        const index first_row = s * tile.strip;
+        const index last_row = std::min(first_row + tile.strip, tile.count);
+        const key_interval seen = tile.seen_by(first_row, last_row);
+        const index first = std::clamp<index>(seen.first - first_key, 0, key_block<T>);
+        const index last = std::clamp<index>(seen.last - first_key, 0, key_block<T>);
+        block.range[s] = first < last ? key_interval{first / width * width, round_up(last, width)}
+                                      : key_interval{0, 0};
+        if constexpr (Call::has_lane_masks) {
+            auto& [begin, end] = block.range[s];
+            for (index key = begin; key < end; key += width) {
+                const index last_key = std::min(first_key + key + width, call.shape.keys);
+                block.panel[s * block.panels + key / width] = call.tile(
+                    tile.rows[first_row], tile.rows[last_row - 1], {first_key + key, last_key});
+            }
+            while (begin < end && block.of(s, begin) == visibility::none) begin += width;
+            while (begin < end && block.of(s, end - width) == visibility::none) end -= width;
+        }
+    }
+}
+
+/// Runs f(first row, rows) over the strips of a tile that see keys at `key` of the block, as few
+/// times as possible.
+template <class T, class Call, class F>
+void for_strips_seeing(const query_tile<T>& tile, const block_view<T>& block, index key, F&& f) {
+    const auto sees = [&](index s) {
+        if (key < block.range[s].first || key >= block.range[s].last) return false;
+        if constexpr (Call::has_lane_masks) return block.of(s, key) != visibility::none;
+        return true;
+    };
+    const index strips = tile.strip_count();
+    for (index s = 0; s < strips; ++s) {
+        if (!sees(s)) continue;
+        const index begin = s;
+        while (s + 1 < strips && sees(s + 1)) ++s;
+        const index first_row = begin * tile.strip;
+        f(first_row, std::min((s + 1) * tile.strip, tile.count) - first_row);
+    }
+}
+
+/// The products of packed rows with one panel of keys: to[r, …] for `rows` rows, score_stride
+/// apart; `finish(r, scores)` sees the vectors of each row as they are stored.
+template <class T, class Finish>
+void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to,
+                    Finish&& finish) {
+    constexpr int vectors = tiles.score_vectors;
+    multiply_rows<tiles.score_rows, vectors>(
+        rows, strips, tiles.score_rows * dim, index(1), tiles.score_rows, panel, panel_width<T>,
+        dim, [&](index r, const vec<T>* scores) {
+            unroll<vectors>(
+                [&](auto c) { scores[c].store(to + r * score_stride<T> + c * vec<T>::size); });
+            finish(r, scores);
+        });
+}
+
+template <class T>
+void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to) {
+    multiply_panel(strips, rows, panel, dim, to, [](index, const vec<T>*) {});
+}
+
+/// The same, and the largest of each lane so far.
+template <class T>
+void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to,
+                    T* lane_maximum) {
+    multiply_panel(strips, rows, panel, dim, to, [&](index r, const vec<T>* scores) {
+        vec<T> maximum = vec<T>::load_aligned(lane_maximum + r * vec<T>::size);
+        unroll<tiles.score_vectors>([&](auto c) { maximum = max(maximum, scores[c]); });
+        maximum.store_aligned(lane_maximum + r * vec<T>::size);
+    });
+}
+
+/// s of one vector through all modifiers, from left to right.
+template <class T, class Modifiers>
+vec<T> modify(const Modifiers& modifiers, vec<T> score, const key_lanes<T>& keys) {
+    std::apply([&](const auto&... modifier) { ((score = modifier(score, keys)), ...); }, modifiers);
+    return score;
+}
+
+/// Modifiers on a row of products in `range` of a block, all of them seen: the largest result.
+template <class T, class Call>
+T modify_scores(const Call& call, const call_positions& where, const query_row& row,
+                index first_key, key_interval range, T* scores) {
+    constexpr index size = vec<T>::size;
+    const auto modifiers = call.bound_modifiers(row);
+    vec<T> maximum[2] = {-std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity()};
+    for (index key = range.first; key < range.last; key += 2 * size) {
+        unroll<2>([&](auto half) {
+            T* at = scores + key + half * size;
+            const auto keys = make_lanes<T>(call, where, row.batch, first_key + key + half * size);
+            const vec<T> score = modify(modifiers, vec<T>::load(at), keys);
+            score.store(at);
+            maximum[half] = max(maximum[half], score);
+        });
+    }
+    return reduce_max(max(maximum[0], maximum[1]));
+}
+
+/// Modifiers and mask on a row of products in `range` of a block; what is not seen becomes −∞.
+/// Returns the largest score.
+template <class T, class Call>
+T finish_scores(const Call& call, const call_positions& where, const query_tile<T>& tile, index r,
+                const block_view<T>& block, key_interval range, T* scores) {
+    constexpr index size = vec<T>::size;
+    const query_row& row = tile.rows[r];
+    const key_interval seen{tile.seen[r].first - block.first, tile.seen[r].last - block.first};
+    const auto modifiers = call.bound_modifiers(row);
+    const auto masks = call.lane_masks(row);
+    const vec<T> left_out(-std::numeric_limits<T>::infinity());
+    vec<T> maximum = left_out;
+    for (index panel = range.first; panel < range.last; panel += panel_width<T>) {
+        visibility answer = visibility::all;
+        if constexpr (Call::has_lane_masks) answer = block.of(r / tile.strip, panel);
+        unroll<tiles.score_vectors>([&](auto half) {
+            const index key = panel + half * size;
+            vec<T> score = left_out;
+            if (answer != visibility::none && key + size > seen.first && key < seen.last) {
+                score = vec<T>::load(scores + key);
+                const auto keys = make_lanes<T>(call, where, row.batch, block.first + key);
+                score = modify(modifiers, score, keys);
+                if (answer == visibility::mixed)
+                    score = select(seen_lanes<T>(masks, keys), score, left_out);
+                if (key < seen.first || key + size > seen.last)
+                    score = select(lanes_in<T>(seen, key), score, left_out);
+            }
+            score.store(scores + key);
+            maximum = max(maximum, score);
+        });
+    }
+    return reduce_max(maximum);
+}
+
+/// The scores of a tile against one block of keys, score_stride apart, what is not seen −∞; and the
+/// largest of each row in this block.
+///
+/// `key_panels` are those of the head, `lane_maximum` is scratch of a vector a row.
+template <class T, class Call>
+void score_block(const Call& call, const call_positions& where, const query_tile<T>& tile,
+                 const block_view<T>& block, const T* key_panels, T* scores, T* lane_maximum,
+                 T* row_maximum) {
+    constexpr index size = vec<T>::size;
+    // Where scores are changed afterwards, so is the largest of them.
+    constexpr bool final = !Call::has_modifiers && !Call::has_lane_masks;
+    const index dim = call.shape.dim;
+    const vec<T> lowest(-std::numeric_limits<T>::infinity());
+    if constexpr (final) {
+        for (index r = 0; r < round_up(tile.count, tile.strip); ++r)
+            lowest.store_aligned(lane_maximum + r * size);
+    }
+
+    for (index key = 0; key < key_block<T>; key += panel_width<T>) {
+        for_strips_seeing<T, Call>(tile, block, key, [&](index first_row, index rows) {
+            const T* strips = tile.strips + first_row * dim;
+            const T* panel = key_panels + (block.first + key) * dim;
+            T* to = scores + first_row * score_stride<T> + key;
+            if constexpr (final)
+                multiply_panel(strips, rows, panel, dim, to, lane_maximum + first_row * size);
+            else
+                multiply_panel(strips, rows, panel, dim, to);
+        });
+    }
+    for (index r = 0; r < tile.count; ++r) {
+        const key_interval range = block.range[r / tile.strip];
+        T* row = scores + r * score_stride<T>;
+        if (Call::has_lane_masks || tile.seen[r].first > block.first + range.first ||
+            tile.seen[r].last < block.first + range.last)
+            row_maximum[r] = finish_scores(call, where, tile, r, block, range, row);
+        else if (Call::has_modifiers)
+            row_maximum[r] = modify_scores(call, where, tile.rows[r], block.first, range, row);
+        else
+            row_maximum[r] = reduce_max(vec<T>::load_aligned(lane_maximum + r * size));
+    }
+}
+
+/// Which keys of `range` a row sees, for the few places where it must be known key by key.
+template <class T, class Call>
+void list_seen(const Call& call, const call_positions& where, const query_tile<T>& tile, index r,
+               const block_view<T>& block, key_interval range, bool* sees) {
+    const auto masks = call.lane_masks(tile.rows[r]);
+    const index last = std::min(range.last, call.shape.keys - block.first);
+    for (index key = range.first; key < last; key += vec<T>::size) {
+        const auto keys = make_lanes<T>(call, where, tile.batch, block.first + key);
+        const auto bits =
+            (lanes_in<T>(tile.seen[r], block.first + key) & seen_lanes<T>(masks, keys)).bits();
+        for (index l = 0; l < vec<T>::size; ++l) sees[key + l] = ((bits >> l) & 1) != 0;
+    }
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail

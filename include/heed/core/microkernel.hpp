@@ -1,0 +1,67 @@
+#pragma once
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
+#include <heed/core/unroll.hpp>
+
+/// \file
+/// The inner product of attention: a small tile of a matrix product, held in registers.
+///
+/// Built for the peak of the multiply-add units. A tile of Rows × Columns vectors takes, a step of
+/// the depth, Columns loads and Rows broadcasts for Rows·Columns multiply-adds; on a machine with
+/// two of either a cycle the loads hide behind the arithmetic.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// sum[r][c] = Σ_k a[r·a_row + k·a_step]·b[k·b_step + c], each a single chain of multiply-adds from
+/// zero in the order of k; then `finish(row, sums)` for each row, sums being Columns vectors.
+template <int Rows, int Columns, class T, class Finish>
+[[gnu::always_inline]] inline void multiply_tile(const T* a, index a_row, index a_step, const T* b,
+                                                 index b_step, index depth, Finish&& finish) {
+    vec<T> sum[Rows][Columns];
+    unroll<Rows * Columns>([&](auto i) { sum[i / Columns][i % Columns] = vec<T>(T(0)); });
+    for (index k = 0; k < depth; ++k) {
+        vec<T> right[Columns];
+        unroll<Columns>([&](auto c) { right[c] = vec<T>::load(b + c * vec<T>::size); });
+        unroll<Rows>([&](auto r) {
+            const vec<T> left(a[r * a_row]);
+            unroll<Columns>([&](auto c) { sum[r][c] = fma(left, right[c], sum[r][c]); });
+        });
+        a += a_step;
+        b += b_step;
+    }
+    unroll<Rows>([&](auto r) {
+        // A copy, because sums whose address is passed on would live in memory, not in registers.
+        vec<T> row[Columns];
+        unroll<Columns>([&](auto c) { row[c] = sum[r][c]; });
+        finish(r, row);
+    });
+}
+
+/// multiply_tile over as many rows as there are, MaxRows at a time; `finish(row, sums)` gets the
+/// row's index. The last tile may be up to MaxRows/3 rows too high: there must be memory below `a`,
+/// and finish must bear those rows.
+///
+/// `a_tile` is the distance from one tile of MaxRows rows to the next.
+///
+/// Flattened: `finish` must become part of the tile, or its sums go through memory.
+template <int MaxRows, int Columns, class T, class Finish>
+[[gnu::flatten]] void multiply_rows(index rows, const T* a, index a_tile, index a_row, index a_step,
+                                    const T* b, index b_step, index depth, Finish&& finish) {
+    index first = 0;
+    const auto tile = [&]<int Rows>() {
+        multiply_tile<Rows, Columns>(a, a_row, a_step, b, b_step, depth,
+                                     [&](auto r, const vec<T>* sums) { finish(first + r, sums); });
+    };
+    for (; first + MaxRows <= rows; first += MaxRows, a += a_tile)
+        tile.template operator()<MaxRows>();
+    const index rest = rows - first;
+    if (rest == 0) return;
+    if (rest == 1) return tile.template operator()<1>();
+    if (rest <= MaxRows / 3) return tile.template operator()<MaxRows / 3>();
+    if (rest <= 2 * MaxRows / 3) return tile.template operator()<2 * MaxRows / 3>();
+    tile.template operator()<MaxRows>();
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -1,0 +1,181 @@
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <limits>
+#include <string_view>
+#include <type_traits>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/error.hpp>
+
+/// \file
+/// Strided views of memory: what every kernel of heed works on, whatever the caller passed.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+/// Memory with a shape. Element (i, j, …) is data[i·strides[0] + j·strides[1] + …]; strides count
+/// elements, and may be zero or negative.
+template <class T, int Rank>
+struct tensor_view {
+    T* data = nullptr;
+    std::array<index, static_cast<std::size_t>(Rank)> extents{};
+    std::array<index, static_cast<std::size_t>(Rank)> strides{};
+
+    template <std::integral... Indices>
+    requires(sizeof...(Indices) == static_cast<std::size_t>(Rank)) T& operator()(
+        Indices... indices) const {
+        [[maybe_unused]] std::size_t axis = 0;
+        index offset = 0;
+        ((offset += static_cast<index>(indices) * strides[axis++]), ...);
+        return data[offset];
+    }
+
+    /// The number of elements.
+    index size() const {
+        index product = 1;
+        for (index extent : extents) product *= extent;
+        return product;
+    }
+
+    bool empty() const { return size() == 0; }
+
+    operator tensor_view<const T, Rank>() const requires(!std::is_const_v<T>) {
+        return {data, extents, strides};
+    }
+};
+
+namespace detail {
+
+/// An extent or a stride, of whatever integral type the caller has: {int, size_t} in one pair of
+/// braces would otherwise be a narrowing error.
+struct any_integral {
+    index value = 0;
+
+    template <std::integral T>
+    constexpr any_integral(T number) : value(static_cast<index>(number)) {}
+};
+
+/// The strides of dense memory whose last axis is contiguous.
+template <std::size_t Rank>
+std::array<index, Rank> row_major_strides(const std::array<index, Rank>& extents) {
+    std::array<index, Rank> strides{};
+    index step = 1;
+    for (std::size_t axis = Rank; axis-- > 0; step *= extents[axis]) strides[axis] = step;
+    return strides;
+}
+
+/// The strides of dense memory whose first axis is contiguous.
+template <std::size_t Rank>
+std::array<index, Rank> column_major_strides(const std::array<index, Rank>& extents) {
+    std::array<index, Rank> strides{};
+    index step = 1;
+    for (std::size_t axis = 0; axis < Rank; step *= extents[axis], ++axis) strides[axis] = step;
+    return strides;
+}
+
+template <std::size_t Rank>
+std::array<index, Rank> to_indices(const any_integral (&values)[Rank]) {
+    std::array<index, Rank> result{};
+    for (std::size_t axis = 0; axis < Rank; ++axis) result[axis] = values[axis].value;
+    return result;
+}
+
+template <std::integral Integral, std::size_t Rank>
+std::array<index, Rank> to_indices(const std::array<Integral, Rank>& values) {
+    std::array<index, Rank> result{};
+    for (std::size_t axis = 0; axis < Rank; ++axis) result[axis] = static_cast<index>(values[axis]);
+    return result;
+}
+
+}  // namespace detail
+
+/// heed::view(pointer, {B, H, N, D}, {…}): memory of any layout as a tensor. Extents and strides
+/// are of any integral types; strides count elements. A permutation is a matter of strides:
+///
+///     // [batch, sequence, heads, dim] in memory, [batch, heads, sequence, dim] to heed
+///     heed::view(q, {B, H, N, D}, {N * H * D, D, H * D, 1})
+///
+/// The memory must outlive the view. Shapes are checked by the functions that take the view.
+template <class T, std::size_t Rank>
+tensor_view<T, static_cast<int>(Rank)> view(T* data, const detail::any_integral (&extents)[Rank],
+                                            const detail::any_integral (&strides)[Rank]) {
+    return {data, detail::to_indices(extents), detail::to_indices(strides)};
+}
+
+/// heed::view(pointer, {B, H, N, D}): dense memory, the last axis contiguous.
+template <class T, std::size_t Rank>
+tensor_view<T, static_cast<int>(Rank)> view(T* data, const detail::any_integral (&extents)[Rank]) {
+    const auto shape = detail::to_indices(extents);
+    return {data, shape, detail::row_major_strides(shape)};
+}
+
+/// The same from std::array (Eigen's DSizes is one).
+template <class T, std::integral E, std::integral S, std::size_t Rank>
+tensor_view<T, static_cast<int>(Rank)> view(T* data, const std::array<E, Rank>& extents,
+                                            const std::array<S, Rank>& strides) {
+    return {data, detail::to_indices(extents), detail::to_indices(strides)};
+}
+
+template <class T, std::integral E, std::size_t Rank>
+tensor_view<T, static_cast<int>(Rank)> view(T* data, const std::array<E, Rank>& extents) {
+    const auto shape = detail::to_indices(extents);
+    return {data, shape, detail::row_major_strides(shape)};
+}
+
+namespace detail {
+
+/// The view as [batch, head, sequence, dim]; axes that are missing in front have extent 1.
+template <class T, int Rank>
+tensor_view<T, 4> rank4(const tensor_view<T, Rank>& x) {
+    static_assert(Rank >= 2 && Rank <= 4,
+                  "heed: attention takes [sequence, dim], [heads, sequence, dim] or "
+                  "[batch, heads, sequence, dim]");
+    tensor_view<T, 4> result{x.data, {1, 1, 1, 1}, {0, 0, 0, 0}};
+    for (std::size_t axis = 0; axis < Rank; ++axis) {
+        result.extents[axis + 4 - Rank] = x.extents[axis];
+        result.strides[axis + 4 - Rank] = x.strides[axis];
+    }
+    return result;
+}
+
+/// Refuses, by shape_error, a view that no memory can have: a negative extent, sizes whose product
+/// (or the bytes they span) overflow 64 bits, a null pointer with a non-zero shape.
+template <class T, int Rank>
+void check_view(std::string_view name, const tensor_view<T, Rank>& x) {
+    constexpr index limit = std::numeric_limits<index>::max() / static_cast<index>(sizeof(T));
+    bool empty = false;
+    for (index extent : x.extents) {
+        require_shape(extent >= 0, name, " has shape ", x.extents,
+                      ", but extents must not be negative");
+        empty = empty || extent == 0;
+    }
+    // Even around an extent of zero: a shape is judged by its numbers, not by their luck.
+    index product = 1;
+    index span = 0;
+    for (std::size_t axis = 0; axis < Rank; ++axis) {
+        const index extent = x.extents[axis] > 0 ? x.extents[axis] : 1;
+        const index stride = x.strides[axis];
+        const bool fits = product <= limit / extent && stride > -limit && stride < limit;
+        const index reach = fits ? (stride < 0 ? -stride : stride) : 0;
+        require_shape(fits && (extent == 1 || reach <= (limit - span) / (extent - 1)), name,
+                      " has shape ", x.extents, " with strides ", x.strides,
+                      ", but its size in bytes must fit in 64 bits");
+        product *= extent;
+        span += reach * (extent - 1);
+    }
+    require_shape(empty || x.data != nullptr, name, " is a null pointer with shape ", x.extents,
+                  ", but only an empty view may be null");
+}
+
+/// Refuses, by shape_error, two views of different shapes.
+template <class A, class B, int Rank>
+void check_same_shape(std::string_view name_a, const tensor_view<A, Rank>& a,
+                      std::string_view name_b, const tensor_view<B, Rank>& b) {
+    require_shape(a.extents == b.extents, name_a, " has shape ", a.extents, " and ", name_b,
+                  " has shape ", b.extents, ", but the two must be the same");
+}
+
+}  // namespace detail
+}  // namespace heed::inline HEED_ARCHITECTURE

@@ -1,0 +1,33 @@
+#pragma once
+
+/// \file
+/// All of heed.
+
+#define HEED_VERSION_MAJOR 0
+#define HEED_VERSION_MINOR 1
+#define HEED_VERSION_PATCH 0
+
+#include <heed/attention/alibi.hpp>
+#include <heed/attention/attention.hpp>
+#include <heed/attention/attention_weights.hpp>
+#include <heed/attention/bias.hpp>
+#include <heed/attention/boolean_mask.hpp>
+#include <heed/attention/causal.hpp>
+#include <heed/attention/gradient_maximising_scale.hpp>
+#include <heed/attention/key_lengths.hpp>
+#include <heed/attention/key_norm.hpp>
+#include <heed/attention/log_n_scale.hpp>
+#include <heed/attention/mask.hpp>
+#include <heed/attention/modifier.hpp>
+#include <heed/attention/positions.hpp>
+#include <heed/attention/scale.hpp>
+#include <heed/attention/segments.hpp>
+#include <heed/attention/sliding_window.hpp>
+#include <heed/attention/soft_cap.hpp>
+#include <heed/rope/rotary.hpp>
+#include <heed/rope/rotate.hpp>
+#include <heed/softmax/log_softmax.hpp>
+#include <heed/softmax/log_sum_exp.hpp>
+#include <heed/softmax/sink.hpp>
+#include <heed/softmax/softmax.hpp>
+#include <heed/softmax/softmax_plus_one.hpp>

@@ -1,0 +1,123 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/rope/angles.hpp>
+#include <heed/rope/frequencies.hpp>
+
+/// \file
+/// Tables of cosines and sines: a row a position, computed once for all heads.
+
+namespace heed::inline HEED_ARCHITECTURE {
+namespace detail {
+
+/// Frequencies as the tables' kernels read them: in scratch, padded to whole vectors.
+template <class T>
+struct padded_frequencies {
+    const double* angular;
+    index pairs;
+    index padded;  ///< pairs rounded up to vectors of T; those beyond turn by 0
+    T factor;
+
+    padded_frequencies(arena& scratch, const rope::frequencies& rope)
+        : pairs(rope.pairs()),
+          padded((pairs + vec<T>::size - 1) / vec<T>::size * vec<T>::size),
+          factor(static_cast<T>(rope.attention_factor())) {
+        double* copy = scratch.take<double>(padded);
+        std::copy(rope.angular().begin(), rope.angular().end(), copy);
+        std::fill(copy + pairs, copy + padded, 0.0);
+        angular = copy;
+    }
+
+    /// How many numbers a position takes in a table: cosines, then sines, times the factor.
+    index row_size() const { return 2 * padded; }
+
+    /// Writes the row of a position.
+    void fill_row(double position, T* row) const {
+        constexpr index step = vec<double>::size;
+        const vec<double> where(position);
+        for (index t = 0; t < padded; t += vec<T>::size) {
+            std::array<vec<double>, angle_vectors<T>> angle;
+            for (std::size_t v = 0; v < angle.size(); ++v)
+                angle[v] = where * vec<double>::load(angular + t + static_cast<index>(v) * step);
+            const cosine_sine<T> point = cosine_and_sine<T>(angle);
+            (point.cosine * vec<T>(factor)).store_aligned(row + t);
+            (point.sine * vec<T>(factor)).store_aligned(row + padded + t);
+        }
+    }
+
+    /// The cosines and sines of one pair at many positions, `count` of them, padded with readable
+    /// numbers to whole vectors.
+    void fill_column(index pair, const double* positions, index count, T* cosine, T* sine) const {
+        constexpr index step = vec<double>::size;
+        const vec<double> frequency(angular[pair]);
+        for (index i = 0; i < count; i += vec<T>::size) {
+            std::array<vec<double>, angle_vectors<T>> angle;
+            for (std::size_t v = 0; v < angle.size(); ++v)
+                angle[v] =
+                    vec<double>::load(positions + i + static_cast<index>(v) * step) * frequency;
+            const cosine_sine<T> point = cosine_and_sine<T>(angle);
+            (point.cosine * vec<T>(factor)).store_aligned(cosine + i);
+            (point.sine * vec<T>(factor)).store_aligned(sine + i);
+        }
+    }
+};
+
+/// Which way a pair (x, y) is turned: to (x·c − y·s, x·s + y·c), or by the transposed matrix, which
+/// at an attention factor of 1 undoes it.
+enum class turn { forth, back };
+
+template <turn Way, class T>
+void turn_pair(vec<T>& x, vec<T>& y, vec<T> cosine, vec<T> sine) {
+    const vec<T> first = x, second = y;
+    if constexpr (Way == turn::forth) {
+        x = fnma(second, sine, first * cosine);
+        y = fma(first, sine, second * cosine);
+    } else {
+        x = fma(second, sine, first * cosine);
+        y = fnma(first, sine, second * cosine);
+    }
+}
+
+/// Turns the pairs of one row by a row of the table: `to` may be `from`. Dimensions beyond the
+/// pairs are not touched.
+template <turn Way, rope::pair_layout Layout, class T>
+void turn_row(const T* from, T* to, const T* table, index pairs, index padded) {
+    constexpr index size = vec<T>::size;
+    const T* sines = table + padded;
+    if constexpr (Layout == rope::halves) {
+        index t = 0;
+        for (; t + size <= pairs; t += size) {
+            vec<T> x = vec<T>::load(from + t), y = vec<T>::load(from + pairs + t);
+            turn_pair<Way>(x, y, vec<T>::load_aligned(table + t), vec<T>::load_aligned(sines + t));
+            x.store(to + t);
+            y.store(to + pairs + t);
+        }
+        if (t < pairs) {
+            const index left = pairs - t;
+            vec<T> x = vec<T>::load_partial(from + t, left);
+            vec<T> y = vec<T>::load_partial(from + pairs + t, left);
+            turn_pair<Way>(x, y, vec<T>::load_aligned(table + t), vec<T>::load_aligned(sines + t));
+            x.store_partial(to + t, left);
+            y.store_partial(to + pairs + t, left);
+        }
+    } else {
+        for (index t = 0; t < pairs; t += size) {
+            const index left = 2 * (pairs - t);
+            const vec<T> low = vec<T>::load_partial(from + 2 * t, left);
+            const vec<T> high = vec<T>::load_partial(from + 2 * t + size, left - size);
+            vec<T> x = unzip<0>(low, high), y = unzip<1>(low, high);
+            turn_pair<Way>(x, y, vec<T>::load_aligned(table + t), vec<T>::load_aligned(sines + t));
+            zip_low(x, y).store_partial(to + 2 * t, left);
+            zip_high(x, y).store_partial(to + 2 * t + size, left - size);
+        }
+    }
+}
+
+}  // namespace detail
+}  // namespace heed::inline HEED_ARCHITECTURE

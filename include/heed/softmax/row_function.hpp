@@ -1,0 +1,107 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/view.hpp>
+#include <heed/softmax/row_arguments.hpp>
+#include <heed/softmax/rows.hpp>
+
+/// \file
+/// The face of a function that makes a row of each row: f(x), f.into, f.backward, f.backward_into.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+/// A function y = f(x) of every row of x: the rows of any matrix, array, map or block, the last
+/// axis of any tensor or heed::view. A compile-time vector is one row, a column too. `Function`
+/// derives from this and offers the kernels `forward<T>()`, on y and x, and `gradient<T>()`, on dx,
+/// y and dy.
+///
+/// All arguments of a call have the same shape and scalar, float or double. Outputs are lvalues,
+/// maps or temporary blocks; they are never resized, and may be one of the inputs, which is then
+/// overwritten. Behind the tensors come heed::on(pool) and heed::in(workspace), in any order.
+///
+/// Throws shape_error where shapes differ or are impossible, argument_error where an output
+/// overlaps an input or itself; nothing has been written then. O(size of x).
+template <class Function>
+class row_function {
+  public:
+    /// f(x), of x's kind, storage order and scalar.
+    template <tensor_like X, class... Extras>
+    auto operator()(const X& x, const Extras&... extras) const {
+        const auto held = detail::evaluate(x);
+        auto y = detail::make_same<X>(held.view().extents);
+        run(detail::row_view<X>(detail::view_of(y)), detail::row_view<X>(held.view()),
+            detail::call_resources(extras...));
+        return y;
+    }
+
+    /// y = f(x), in the caller's memory.
+    template <tensor_like Y, tensor_like X, class... Extras>
+    void into(Y&& y, const X& x, const Extras&... extras) const {
+        const auto held = detail::evaluate(x);
+        run(detail::row_view<Y>(detail::view_of(std::forward<Y>(y))),
+            detail::row_view<X>(held.view()), detail::call_resources(extras...));
+    }
+
+    /// The vector–Jacobian product dx = dyᵀ ∂f(x)/∂x, with y = f(x) as it was computed.
+    template <tensor_like X, tensor_like Y, tensor_like DY, class... Extras>
+    auto backward(const X& x, const Y& y, const DY& dy, const Extras&... extras) const {
+        const auto held = detail::evaluate(x);
+        auto dx = detail::make_same<X>(held.view().extents);
+        run_backward(detail::row_view<X>(detail::view_of(dx)), detail::row_view<X>(held.view()), y,
+                     dy, detail::call_resources(extras...));
+        return dx;
+    }
+
+    /// The same in the caller's memory.
+    template <tensor_like DX, tensor_like X, tensor_like Y, tensor_like DY, class... Extras>
+    void backward_into(DX&& dx, const X& x, const Y& y, const DY& dy,
+                       const Extras&... extras) const {
+        const auto held = detail::evaluate(x);
+        run_backward(detail::row_view<DX>(detail::view_of(std::forward<DX>(dx))),
+                     detail::row_view<X>(held.view()), y, dy, detail::call_resources(extras...));
+    }
+
+  private:
+    const Function& function() const { return static_cast<const Function&>(*this); }
+
+    template <class A, int RankA, class T, int Rank>
+    void run(const tensor_view<A, RankA>& y, const tensor_view<T, Rank>& x,
+             const detail::call_resources& resources) const {
+        static_assert(RankA == Rank, "heed: a function of rows gives what has the rank of x");
+        detail::check_scalars<A, std::remove_const_t<T>>();
+        detail::check_row_output("y", y);
+        detail::check_row_input("y", y, "x", x);
+        constexpr auto axes = static_cast<std::size_t>(Rank - 1);
+        detail::for_each_row<A>(resources, detail::leading<axes>(y.extents), y.extents[axes],
+                                function().template forward<A>(), detail::line_operand(y),
+                                detail::line_operand(x));
+    }
+
+    template <class A, int RankA, class T, int Rank, class Y, class DY>
+    void run_backward(const tensor_view<A, RankA>& dx, const tensor_view<T, Rank>& x, const Y& y,
+                      const DY& dy, const detail::call_resources& resources) const {
+        static_assert(
+            RankA == Rank && detail::row_axes<Y> == Rank - 1 && detail::row_axes<DY> == Rank - 1,
+            "heed: x, y and their gradients have the same rank");
+        detail::check_scalars<A, std::remove_const_t<T>, scalar_of<Y>, scalar_of<DY>>();
+        const auto held_y = detail::evaluate(y);
+        const auto held_dy = detail::evaluate(dy);
+        const auto y_rows = detail::row_view<Y>(held_y.view());
+        const auto dy_rows = detail::row_view<DY>(held_dy.view());
+        detail::check_row_output("dx", dx);
+        detail::check_row_input("dx", dx, "x", x);
+        detail::check_row_input("dx", dx, "y", y_rows);
+        detail::check_row_input("dx", dx, "dy", dy_rows);
+        constexpr auto axes = static_cast<std::size_t>(Rank - 1);
+        detail::for_each_row<A>(resources, detail::leading<axes>(dx.extents), dx.extents[axes],
+                                function().template gradient<A>(), detail::line_operand(dx),
+                                detail::line_operand(y_rows), detail::line_operand(dy_rows));
+    }
+};
+
+}  // namespace heed::inline HEED_ARCHITECTURE

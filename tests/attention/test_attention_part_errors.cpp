@@ -1,0 +1,147 @@
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <heed/heed.hpp>
+
+#include "attention/refusals.hpp"
+
+namespace {
+
+using namespace heed_test;
+using heed::index;  // inside a namespace: <strings.h> has a global one
+
+constexpr extents sizes = refused_sizes;
+
+/// One call with every part that has something to check, so that it is compiled once: what is not
+/// given is right.
+struct parts_of_call {
+    std::vector<index> lengths{8, 8};
+    std::vector<int> query_segments = std::vector<int>(6), key_segments = std::vector<int>(8);
+    Eigen::Tensor<bool, 3> seen{1, 1, 1};
+    tensor4<float> bias{1, 1, 1, 1};
+    std::vector<float> slopes = std::vector<float>(4), scales = std::vector<float>(4, 1.F);
+    std::vector<double> query_positions = std::vector<double>(6),
+                        key_positions = std::vector<double>(8);
+    Eigen::VectorXf logits = Eigen::VectorXf::Zero(4);
+    index rotated = 4;
+
+    parts_of_call() {
+        seen.setConstant(true);
+        bias.setConstant(0);
+    }
+
+    void run(outputs& to) const {
+        generator random(104);
+        const inputs<float> in(random, sizes);
+        const auto frequencies = heed::rope::plain({.dim = rotated});
+        heed::attention_into(to.o, in.q, in.k, in.v, heed::key_lengths(lengths),
+                             heed::segments(query_segments, key_segments), heed::boolean_mask(seen),
+                             heed::bias(bias), heed::alibi(slopes), heed::cosine.scale(scales),
+                             heed::positions(query_positions, key_positions), heed::sink(logits),
+                             heed::rotary(frequencies));
+    }
+};
+
+/// The call is refused once `change` has spoilt its parts.
+template <class Error, class Change>
+void check_part_refused(const std::string& message, const Change& change) {
+    parts_of_call parts;
+    change(parts);
+    outputs to(sizes);
+    check_refused<Error>(message, [&] { parts.run(to); });
+    CHECK(to.are_untouched());
+}
+
+TEST_CASE("parts that do not fit the call") {
+    using parts = parts_of_call;
+    using heed::argument_error;
+    using heed::shape_error;
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    outputs to(sizes);
+    CHECK_NOTHROW(parts().run(to));
+
+    check_part_refused<shape_error>(
+        "heed::key_lengths has 3 lengths, but the batch has 2 sequences", [](parts& p) {
+            p.lengths = {1, 2, 3};
+        });
+    check_part_refused<argument_error>(
+        "heed::key_lengths: the length of sequence 1 is 9, but must lie between 0 and the number "
+        "of keys, 8",
+        [](parts& p) {
+            p.lengths = {8, 9};
+        });
+    check_part_refused<argument_error>(
+        "heed::key_lengths: the length of sequence 0 is -1, but must lie between 0 and the number "
+        "of keys, 8",
+        [](parts& p) {
+            p.lengths = {-1, 8};
+        });
+    check_part_refused<shape_error>(
+        "heed::segments: the ids of queries have length 7, but must have 6, one for each of the "
+        "queries",
+        [](parts& p) { p.query_segments.resize(7); });
+    check_part_refused<shape_error>(
+        "heed::segments: the ids of keys have length 6, but must have 8, one for each of the keys",
+        [](parts& p) { p.key_segments.resize(6); });
+    check_part_refused<shape_error>(
+        "heed::boolean_mask has shape [4, 6, 7], but must broadcast to [batch, heads, queries, "
+        "keys] = [2, 4, 6, 8]: each extent that, or 1",
+        [](parts& p) { p.seen = Eigen::Tensor<bool, 3>(4, 6, 7); });
+    check_part_refused<shape_error>(
+        "heed::bias has shape [3, 4, 6, 8], but must broadcast to [batch, heads, queries, keys] = "
+        "[2, 4, 6, 8]: each extent that, or 1",
+        [](parts& p) { p.bias = tensor4<float>(3, 4, 6, 8); });
+    check_part_refused<shape_error>("heed::alibi has 3 slopes, but there are 4 query heads",
+                                    [](parts& p) { p.slopes.resize(3); });
+    check_part_refused<argument_error>(
+        "heed::alibi: the slope of head 2 is inf, but must be finite",
+        [](parts& p) { p.slopes[2] = std::numeric_limits<float>::infinity(); });
+    check_part_refused<shape_error>("heed::scale has 5 factors, but there are 4 query heads",
+                                    [](parts& p) { p.scales.resize(5); });
+    check_part_refused<argument_error>(
+        "heed::scale: the factor of head 1 is nan, but must be finite",
+        [](parts& p) { p.scales[1] = std::numeric_limits<float>::quiet_NaN(); });
+    check_part_refused<shape_error>(
+        "the positions of queries have length 5, but must have 6, one for each row of a sequence",
+        [](parts& p) { p.query_positions.resize(5); });
+    check_part_refused<argument_error>(
+        "the positions of keys hold inf at [0, 3], but must be finite",
+        [=](parts& p) { p.key_positions[3] = infinity; });
+    check_part_refused<shape_error>("heed::sink has 3 logits, but there are 4 heads",
+                                    [](parts& p) { p.logits = Eigen::VectorXf::Zero(3); });
+    check_part_refused<argument_error>(
+        "heed::sink: the logit of head 3 is nan, but must be finite or -inf",
+        [](parts& p) { p.logits(3) = std::numeric_limits<float>::quiet_NaN(); });
+    check_part_refused<shape_error>("the frequencies rotate 6 dimensions, but q and k have 4",
+                                    [](parts& p) { p.rotated = 6; });
+}
+
+TEST_CASE("parameters out of range are refused where the part is made") {
+    using heed::argument_error;
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    check_refused<argument_error>("heed::sliding_window: left is -1, but must be at least 0",
+                                  [] { heed::sliding_window(-1, 0); });
+    check_refused<argument_error>("heed::sliding_window: right is -2, but must be at least 0",
+                                  [] { heed::sliding_window(1, -2); });
+    for (const double tau : {0.0, -1.0, nan, std::numeric_limits<double>::infinity()}) {
+        CHECK_THROWS_AS(heed::softmax.temperature(tau), argument_error);
+        CHECK_THROWS_AS(heed::softmax_plus_one.temperature(tau), argument_error);
+        CHECK_THROWS_AS(heed::sink(0.5).temperature(tau), argument_error);
+    }
+    check_refused<argument_error>(
+        "heed::softmax: the temperature is 0, but must be positive and finite",
+        [] { heed::softmax.temperature(0); });
+    CHECK_THROWS_AS(heed::soft_cap(0), argument_error);
+    CHECK_THROWS_AS(heed::soft_cap(-30), argument_error);
+    CHECK_THROWS_AS(heed::soft_cap(nan), argument_error);
+    CHECK_THROWS_AS(heed::log_n_scale(1), argument_error);
+    CHECK_THROWS_AS(heed::log_n_scale_after_training(0.5), argument_error);
+    CHECK_THROWS_AS(heed::gradient_maximising_scale(0), argument_error);
+    CHECK_THROWS_AS(heed::rope::plain({.dim = 3}), argument_error);
+    const tensor4<float> q(1, 1, 2, 4);
+    check_refused<argument_error>("heed::scale: the factor is nan, but must be finite",
+                                  [&] { heed::attention(q, q, q, heed::scale(nan)); });
+}
+
+}  // namespace

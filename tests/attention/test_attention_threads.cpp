@@ -1,0 +1,201 @@
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include <unsupported/Eigen/CXX11/ThreadPool>
+
+#include <heed/attention/attention.hpp>
+#include <heed/attention/causal.hpp>
+#include <heed/attention/mask.hpp>
+#include <heed/attention/modifier.hpp>
+#include <heed/core/workspace.hpp>
+
+#include "attention/problem.hpp"
+#include "support/catch.hpp"
+
+namespace {
+
+using namespace heed_test;
+using heed::index;  // inside a namespace: <strings.h> has a global one
+
+struct users_error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// A modifier that does nothing to scores until it is told to fail at a place.
+struct failing_modifier {
+    std::atomic<bool> fails{false}, derivative_fails{false};
+    index query = 0, key = 0;
+
+    auto part() {
+        return heed::modifier(heed::scalar([this](auto s, index, index, index i, index j) {
+                                  if (fails && i == query && j == key)
+                                      throw users_error("from the modifier");
+                                  return s;
+                              }),
+                              heed::scalar([this](auto, index, index, index i, index j) {
+                                  if (derivative_fails && i == query && j == key)
+                                      throw users_error("from its derivative");
+                                  return decltype(0.F)(1);
+                              }));
+    }
+};
+
+TEST_CASE("an exception of a user's function in a pool arrives in the caller") {
+    generator random(111);
+    // One head of several blocks of keys, whose tasks wait for one another's turn; and many heads.
+    for (const extents& e : {extents{1, 1, 1, 200, 1300, 4, 4}, extents{3, 8, 8, 20, 30, 4, 4}}) {
+        INFO(to_string(e));
+        const inputs<float> in(random, e);
+        const auto plain = heed::attention(in.q, in.k, in.v);
+        Eigen::ThreadPool pool(3);
+        failing_modifier modifier;
+        const auto part = modifier.part();
+        const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, part, heed::on(pool));
+        CHECK(same_bits(o, plain));
+        const auto backward = [&, &kept_o = o, &kept_stats = stats] {
+            return heed::attention_backward(in.d_o, kept_o, kept_stats, in.q, in.k, in.v, part,
+                                            heed::on(pool));
+        };
+        const auto expected = backward();
+
+        const index shift = e.keys - e.queries;
+        for (int round = 0; round < 20; ++round) {
+            modifier.query = shift + random.integer(0, e.queries - 1);
+            modifier.key = random.integer(0, e.keys - 1);
+            modifier.fails = true;
+            CHECK_THROWS_AS(heed::attention(in.q, in.k, in.v, part, heed::on(pool)), users_error);
+            CHECK_THROWS_AS(backward(), users_error);
+            modifier.fails = false;
+            modifier.derivative_fails = true;
+            CHECK_THROWS_AS(backward(), users_error);
+            modifier.derivative_fails = false;
+            // The pool is as usable as before, and nothing is left over in scratch memory.
+            const auto again = backward();
+            CHECK(same_bits(again.q, expected.q));
+            CHECK(same_bits(again.k, expected.k));
+            CHECK(same_bits(again.v, expected.v));
+        }
+        modifier.fails = true;
+        CHECK_THROWS_WITH(heed::attention(in.q, in.k, in.v, part), "from the modifier");
+    }
+}
+
+TEST_CASE("an exception of a user's mask, also while scores are counted") {
+    generator random(112);
+    const inputs<double> in(random, {2, 2, 1, 130, 300, 4, 4});
+    Eigen::ThreadPool pool(2);
+    const auto mask = heed::mask(heed::scalar([](index i, index j) -> bool {
+        if (i == 200 && j == 270) throw users_error("from the mask");
+        return true;
+    }));
+    CHECK_THROWS_AS(heed::attention(in.q, in.k, in.v, mask, heed::on(pool)), users_error);
+    CHECK_THROWS_AS(heed::attention(in.q, in.k, in.v, mask), users_error);
+    const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v);
+    CHECK_THROWS_AS(
+        heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, mask, heed::on(pool)),
+        users_error);
+    CHECK(same_bits(o, heed::attention(in.q, in.k, in.v, heed::on(pool))));
+}
+
+TEST_CASE("a call from inside a pool's worker returns") {
+    generator random(113);
+    const inputs<float> in(random, {2, 2, 2, 100, 600, 8, 8});
+    const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, heed::causal);
+    const auto gradient =
+        heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal);
+    for (const int threads : {1, 2}) {
+        Eigen::ThreadPool pool(threads);
+        // As many calls as threads, and one more: no worker is left to help.
+        std::vector<std::future<bool>> results;
+        for (int n = 0; n <= threads; ++n) {
+            auto task = std::make_shared<std::packaged_task<bool()>>([&, &o = o] {
+                const auto own =
+                    heed::attention_forward(in.q, in.k, in.v, heed::causal, heed::on(pool));
+                const auto own_gradient = heed::attention_backward(
+                    in.d_o, own.output, own.stats, in.q, in.k, in.v, heed::causal, heed::on(pool));
+                return same_bits(own.output, o) && same_bits(own_gradient.q, gradient.q) &&
+                       same_bits(own_gradient.k, gradient.k) &&
+                       same_bits(own_gradient.v, gradient.v);
+            });
+            results.push_back(task->get_future());
+            pool.Schedule([task] { (*task)(); });
+        }
+        for (auto& result : results) CHECK(result.get());
+    }
+}
+
+TEST_CASE("calls from many threads at once share a pool") {
+    generator random(114);
+    const inputs<float> in(random, {2, 2, 1, 70, 600, 8, 8});
+    const auto o = heed::attention(in.q, in.k, in.v, heed::causal);
+    Eigen::ThreadPool pool(2);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> callers;
+    for (int n = 0; n < 4; ++n) {
+        callers.emplace_back([&] {
+            for (int round = 0; round < 5; ++round) {
+                const auto own =
+                    heed::attention_forward(in.q, in.k, in.v, heed::causal, heed::on(pool));
+                if (!same_bits(own.output, o)) ++wrong;
+                heed::attention_backward(in.d_o, own.output, own.stats, in.q, in.k, in.v,
+                                         heed::causal, heed::on(pool));
+            }
+        });
+    }
+    for (auto& caller : callers) caller.join();
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("a user's function may call heed again, on the same pool and workspace") {
+    generator random(115);
+    const inputs<float> in(random, {1, 2, 1, 30, 600, 8, 8});
+    const inputs<float> inner(random, {1, 2, 1, 5, 40, 8, 8});
+    const auto expected_inner = heed::attention(inner.q, inner.k, inner.v, heed::causal);
+    const auto plain = heed::attention_forward(in.q, in.k, in.v);
+    const auto plain_gradient =
+        heed::attention_backward(in.d_o, plain.output, plain.stats, in.q, in.k, in.v);
+    Eigen::ThreadPool pool(2);
+    std::atomic<int> wrong{0}, calls{0};
+    const auto call_again = [&](index i, index j) {
+        if ((i * 31 + j) % 97 != 0) return;
+        ++calls;
+        if (!same_bits(heed::attention(inner.q, inner.k, inner.v, heed::causal, heed::on(pool)),
+                       expected_inner))
+            ++wrong;
+    };
+    const auto modifier = heed::modifier(heed::scalar([&](auto s, index i, index j) {
+                                             call_again(i, j);
+                                             return s;
+                                         }),
+                                         heed::scalar([&](auto s, index i, index j) {
+                                             call_again(i, j);
+                                             return decltype(s)(1);
+                                         }));
+    heed::workspace memory;
+    for (const bool with_pool : {false, true}) {
+        const heed::on_pool on{with_pool ? &pool : nullptr};
+        for (int round = 0; round < 3; ++round) {
+            const auto [o, stats] =
+                heed::attention_forward(in.q, in.k, in.v, modifier, on, heed::in(memory));
+            const auto gradient = heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v,
+                                                           modifier, on, heed::in(memory));
+            CHECK(same_bits(o, plain.output));
+            CHECK(same_bits(gradient.q, plain_gradient.q));
+            CHECK(same_bits(gradient.k, plain_gradient.k));
+            CHECK(same_bits(gradient.v, plain_gradient.v));
+        }
+    }
+    CHECK(calls > 1000);
+    CHECK(wrong == 0);
+
+    // With the thread's own memory for both.
+    const auto o = heed::attention(in.q, in.k, in.v, modifier);
+    CHECK(same_bits(o, plain.output));
+    CHECK(wrong == 0);
+}
+
+}  // namespace

@@ -1,0 +1,241 @@
+#include <cmath>
+#include <limits>
+#include <tuple>
+#include <vector>
+
+#include <heed/attention/gradient_maximising_scale.hpp>
+#include <heed/attention/key_norm.hpp>
+#include <heed/attention/log_n_scale.hpp>
+#include <heed/attention/scale.hpp>
+
+#include "reference/scales.hpp"
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+namespace {
+
+using heed::index;  // inside a namespace: <strings.h> has a global one
+
+const heed::attention_shape shape{
+    .batch = 2, .heads = 4, .kv_heads = 2, .queries = 6, .keys = 900, .dim = 48, .value_dim = 16};
+
+/// c of a row of head `head` that sees `visible` keys.
+template <class Scale>
+double factor(const Scale& scale, index visible = 0, index head = 0) {
+    heed::detail::check_part(scale, shape);
+    return scale.on_row({.batch = 1, .head = head, .query = 3}, shape, visible);
+}
+
+template <class Scale>
+void check_call(const Scale& scale) {
+    heed::detail::check_part(scale, shape);
+}
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+TEST_CASE("the standard scale is one over the root of d") {
+    CHECK(factor(heed::standard_scale) == Approx(reference::standard_scale(48)).epsilon(1e-15));
+}
+
+TEST_CASE("a constant scale is the number, or the number of the head") {
+    CHECK(factor(heed::scale(2)) == 2);
+    CHECK(factor(heed::scale(0.125f)) == 0.125);
+    std::vector<float> factors{1, 2, 3, 4};
+    CHECK(factor(heed::scale(factors), 0, 2) == 3);
+    CHECK(factor(heed::scale(std::vector<double>{5, 6, 7, 8}), 0, 1) == 6);
+    const Eigen::RowVector4d row(5, 6, 7, 8);
+    CHECK(factor(heed::scale(row), 0, 3) == 8);
+    CHECK(factor(heed::scale(2 * row), 0, 3) == 16);
+}
+
+TEST_CASE("a vector given as an lvalue is viewed, one given as an rvalue is owned") {
+    std::vector<float> factors{1, 2, 3, 4};
+    const auto viewing = heed::scale(factors);
+    const auto owning = heed::scale(std::vector<float>(factors));
+    factors[2] = 30;
+    CHECK(factor(viewing, 0, 2) == 30);
+    CHECK(factor(owning, 0, 2) == 3);
+}
+
+TEST_CASE("the scales of log n follow their formulas") {
+    heed_test::generator random;
+    for (int round = 0; round < 50; ++round) {
+        const index n = random.integer(0, 900);
+        const double base = random.uniform(1.5, 4000);
+        INFO("n = " << n << ", base = " << base);
+        CHECK(factor(heed::log_n_scale(), n) ==
+              Approx(reference::log_n_scale(n, 48)).epsilon(1e-14));
+        CHECK(factor(heed::log_n_scale(base), n) ==
+              Approx(reference::log_n_scale(n, 48, base)).epsilon(1e-14));
+        CHECK(factor(heed::log_n_scale_kappa(base), n) ==
+              Approx(reference::kappa_scale(n, 48, base)).epsilon(1e-14));
+        CHECK(factor(heed::log_n_scale_after_training(base), n) ==
+              Approx(reference::log_n_after_training_scale(n, 48, base)).epsilon(1e-14));
+    }
+}
+
+TEST_CASE("the scales of log n at counts that one can tell") {
+    CHECK(factor(heed::log_n_scale(512), 512) == Approx(factor(heed::standard_scale)));
+    CHECK(factor(heed::log_n_scale(16), 256) == Approx(2 * factor(heed::standard_scale)));
+    CHECK(factor(heed::log_n_scale_after_training(512), 100) == factor(heed::standard_scale));
+    for (const index n : {0, 1}) {
+        CHECK(factor(heed::log_n_scale(), n) == 0);
+        CHECK(factor(heed::log_n_scale_kappa(3), n) == 0);
+        CHECK(factor(heed::key_norm.log_n(512), n) == 0);
+    }
+    STATIC_REQUIRE(heed::detail::needs_visible_count<decltype(heed::log_n_scale())>);
+    STATIC_REQUIRE(heed::detail::needs_visible_count<decltype(heed::cosine.log_n_kappa(4))>);
+    STATIC_REQUIRE(!heed::detail::needs_visible_count<decltype(heed::scale(1))>);
+}
+
+TEST_CASE("norms of keys and queries: what they normalise, and their c") {
+    using heed::detail::normalises_key;
+    using heed::detail::normalises_query;
+    const auto norms = [](const auto& part) {
+        using type = std::remove_cvref_t<decltype(part)>;
+        return std::tuple(normalises_query<type>, normalises_key<type>);
+    };
+    CHECK(norms(heed::key_norm) == std::tuple(false, true));
+    CHECK(norms(heed::query_norm) == std::tuple(true, false));
+    CHECK(norms(heed::cosine) == std::tuple(true, true));
+    CHECK(norms(heed::key_norm.log_n(512)) == std::tuple(false, true));
+    CHECK(norms(heed::cosine.scale(20)) == std::tuple(true, true));
+    CHECK(norms(heed::standard_scale) == std::tuple(false, false));
+
+    CHECK(factor(heed::key_norm) == 1);
+    CHECK(factor(heed::query_norm) == 1);
+    CHECK(factor(heed::cosine.scale(20)) == 20);
+    CHECK(factor(heed::query_norm.scale(std::vector<double>{1, 2, 3, 4}), 0, 2) == 3);
+    CHECK(factor(heed::key_norm.log_n(10), 100) == Approx(2));
+    CHECK(factor(heed::cosine.log_n_kappa(4), 100) == Approx(4 * std::log(100.0)));
+}
+
+TEST_CASE("the gradient-maximising alpha of normal scores is the root, and the maximum") {
+    CHECK(heed::gradient_maximising_alpha(1) == 0);
+    for (const double n : {1.0001, 1.5, 2.0, 8.0, 64.0, 512.0, 2048.0, 1e6, 1e15}) {
+        INFO("n = " << n);
+        const double alpha = heed::gradient_maximising_alpha(n);
+        const double square = alpha * alpha;
+        CHECK(square + std::log1p(2 * square) == Approx(std::log(n)).epsilon(1e-14).margin(1e-15));
+        // Golden section finds a maximum to half the digits.
+        CHECK(alpha == Approx(reference::gradient_maximising_normal(n)).epsilon(2e-6));
+    }
+}
+
+TEST_CASE("the fit of the gradient-maximising alpha is off by as much as is known of it") {
+    const auto excess_of_fit = [](double n) {
+        return 0.84 * std::sqrt(std::log(n)) / heed::gradient_maximising_alpha(n) - 1;
+    };
+    CHECK(excess_of_fit(8) == Approx(0.22).margin(0.005));
+    CHECK(excess_of_fit(512) == Approx(0.045).margin(0.0005));
+    CHECK(factor(heed::gradient_maximising_scale(512)) ==
+          Approx(heed::gradient_maximising_alpha(512) / std::sqrt(48.0)));
+}
+
+TEST_CASE("the gradient-maximising alpha of cosine scores: closed form and known values") {
+    // In three dimensions a cosine is uniform: E[e^{as}] = sinh(a)/a.
+    for (const double n : {3.0, 40.0, 1000.0}) {
+        INFO("n = " << n);
+        const double alpha = heed::gradient_maximising_cosine_alpha(n, 3);
+        const auto objective = [&](double a) {
+            const double ratio = std::sinh(2 * a) / (2 * a) / std::pow(std::sinh(a) / a, 2) / n;
+            return a * (1 - ratio);
+        };
+        if (alpha < 300) {
+            CHECK(objective(alpha) >= objective(alpha * (1 + 1e-4)));
+            CHECK(objective(alpha) >= objective(alpha * (1 - 1e-4)));
+        }
+        // There a·coth(a) is a: the maximum of a − a²/n is at n/2.
+        if (n >= 40) CHECK(alpha == Approx(n / 2).epsilon(1e-9));
+    }
+    const auto over_log = [](double n) {
+        return heed::gradient_maximising_cosine_alpha(n, 128) / std::log(n);
+    };
+    CHECK(over_log(40) == Approx(4.56).margin(0.005));
+    CHECK(over_log(20000) == Approx(3.40).margin(0.005));
+    CHECK(heed::gradient_maximising_cosine_alpha(1, 64) == 0);
+}
+
+TEST_CASE("the gradient-maximising alpha of cosine scores agrees with quadrature") {
+    for (const index d : {2, 4, 64}) {
+        for (const double n : {2.0, 30.0}) {
+            INFO("n = " << n << ", d = " << d);
+            CHECK(heed::gradient_maximising_cosine_alpha(n, d) ==
+                  Approx(reference::gradient_maximising_cosine(n, d)).epsilon(1e-6));
+        }
+    }
+}
+
+TEST_CASE("the two ways to the moments of a cosine agree where they meet") {
+    for (const double d : {2.0, 3.0, 64.0, 4096.0}) {
+        INFO("d = " << d);
+        const auto series = heed::detail::cosine_moment_by_series(1000, d);
+        const auto debye = heed::detail::cosine_moment_by_debye(1000, d);
+        CHECK(series.excess == Approx(debye.excess).epsilon(1e-13));
+        CHECK(series.deficit == Approx(debye.deficit).epsilon(1e-11));
+    }
+    // The root exists far out too: in two dimensions it grows with the square of n.
+    const double at_1e6 = heed::gradient_maximising_cosine_alpha(1e6, 2);
+    CHECK(heed::gradient_maximising_cosine_alpha(1e9, 2) / at_1e6 == Approx(1e6).epsilon(1e-3));
+}
+
+TEST_CASE("learned constants gather the rows' products") {
+    heed_test::generator random;
+    const auto one = heed::scale(3);
+    const auto each = heed::key_norm.scale(std::vector<float>{1, 2, 3, 4});
+    auto gradient_of_one = one.make_gradient<double>(shape);
+    auto gradient_of_each = each.make_gradient<double>(shape);
+    double sum = 0;
+    std::vector<double> sums(4);
+    for (index head = 0; head < 4; ++head) {
+        for (int row = 0; row < 5; ++row) {
+            const double dot = random.normal();
+            sum += dot;
+            sums[static_cast<std::size_t>(head)] += dot;
+            const heed::query_row place{.head = head, .query = row};
+            one.add_row_gradient<double>(heed::detail::view_of(gradient_of_one), place, dot);
+            each.add_row_gradient<double>(heed::detail::view_of(gradient_of_each), place, dot);
+        }
+    }
+    CHECK(gradient_of_one(0) == Approx(sum));
+    REQUIRE(gradient_of_each.size() == 4);
+    for (index head = 0; head < 4; ++head)
+        CHECK(gradient_of_each(head) == Approx(sums[static_cast<std::size_t>(head)]));
+}
+
+TEST_CASE("scales refuse what they cannot be") {
+    CHECK_THROWS_AS(check_call(heed::scale(nan)), heed::argument_error);
+    CHECK_THROWS_WITH(check_call(heed::scale(infinity)),
+                      "heed::scale: the factor is inf, but must be finite");
+    CHECK_THROWS_WITH(check_call(heed::scale(std::vector<double>{1, nan, 1, 1})),
+                      "heed::scale: the factor of head 1 is nan, but must be finite");
+    CHECK_THROWS_AS(check_call(heed::scale(std::vector<double>(3))), heed::shape_error);
+    CHECK_THROWS_WITH(check_call(heed::cosine.scale(std::vector<double>(3))),
+                      "heed::scale has 3 factors, but there are 4 query heads");
+    CHECK_THROWS_AS(heed::log_n_scale(1), heed::argument_error);
+    CHECK_THROWS_WITH(heed::log_n_scale(0.5),
+                      "heed::log_n_scale: the base is 0.5, but must be above 1 and finite");
+    CHECK_THROWS_WITH(heed::log_n_scale(nan),
+                      "heed::log_n_scale: the base is nan, but must be above 1 and finite");
+    CHECK_THROWS_WITH(heed::log_n_scale_kappa(infinity),
+                      "heed::log_n_scale_kappa: kappa is inf, but must be finite");
+    CHECK_THROWS_WITH(
+        heed::log_n_scale_after_training(-3),
+        "heed::log_n_scale_after_training: the length is -3, but must be above 1 and finite");
+    CHECK_THROWS_WITH(heed::key_norm.log_n(1),
+                      "log_n: the base is 1, but must be above 1 and finite");
+    CHECK_THROWS_AS(heed::gradient_maximising_alpha(0), heed::argument_error);
+    CHECK_THROWS_WITH(heed::gradient_maximising_alpha(0.5),
+                      "heed::gradient_maximising_alpha: n is 0.5, but must lie between 1 and 2^53");
+    CHECK_THROWS_AS(heed::gradient_maximising_scale(nan), heed::argument_error);
+    CHECK_THROWS_AS(heed::gradient_maximising_cosine_scale(infinity, 64), heed::argument_error);
+    CHECK_THROWS_WITH(heed::gradient_maximising_cosine_alpha(10, 1),
+                      "heed::gradient_maximising_cosine_alpha: d is 1, but must be at least 2");
+    CHECK_THROWS_AS(check_call(heed::gradient_maximising_cosine_scale(10, 64)), heed::shape_error);
+    CHECK_THROWS_WITH(check_call(heed::gradient_maximising_cosine_scale(10, 64)),
+                      "heed::gradient_maximising_cosine_scale: d is 64, but q and k have "
+                      "dimension 48");
+}
+
+}  // namespace

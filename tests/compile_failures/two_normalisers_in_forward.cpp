@@ -1,0 +1,8 @@
+// The compiler says: heed: attention takes one normaliser
+
+#include <heed/heed.hpp>
+
+int main() {
+    const Eigen::MatrixXf q(4, 8), k(4, 8), v(4, 8);
+    heed::attention_forward(q, k, v, heed::softmax_plus_one, heed::sink(0.5));
+}

@@ -1,0 +1,280 @@
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <heed/core/math.hpp>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+namespace {
+
+template <class T>
+using vec = heed::vec<T>;
+template <class T>
+using limits = std::numeric_limits<T>;
+/// The type of reference values: its functions' errors are far below an ulp of T.
+template <class T>
+using wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
+
+/// |result − exact| in units of the last place of the exact value, as T holds it. An infinite
+/// result counts as the first number beyond T's range.
+template <class T>
+double ulps(T result, wide<T> exact) {
+    if (std::isnan(result) || std::isnan(exact)) {
+        return std::isnan(result) && std::isnan(exact) ? 0 : limits<double>::infinity();
+    }
+    const wide<T> beyond = std::ldexp(wide<T>(1), limits<T>::max_exponent);
+    const wide<T> bounded = std::clamp(exact, -beyond, beyond);
+    const wide<T> given = std::clamp(static_cast<wide<T>>(result), -beyond, beyond);
+    const int exponent = exact == 0 ? limits<T>::min_exponent : std::ilogb(bounded) + 1;
+    const int last_place =
+        std::clamp(exponent, limits<T>::min_exponent, limits<T>::max_exponent) - limits<T>::digits;
+    return static_cast<double>(std::ldexp(std::abs(given - bounded), -last_place));
+}
+
+struct worst_case {
+    double error = 0;
+    double at = 0;
+};
+
+/// The largest error over `samples` numbers of every binade of [low, high], both ends included,
+/// denormal binades too.
+template <class T, class F, class Exact>
+worst_case largest_error(F f, Exact exact, int samples, T low = -limits<T>::infinity(),
+                         T high = limits<T>::infinity()) {
+    constexpr auto size = static_cast<std::size_t>(vec<T>::size);
+    std::array<T, size> x{}, y{};
+    std::size_t filled = 0;
+    worst_case worst;
+    const auto flush = [&] {
+        f(vec<T>::load(x.data())).store(y.data());
+        for (std::size_t l = 0; l < filled; ++l) {
+            const double error = ulps<T>(y[l], exact(static_cast<wide<T>>(x[l])));
+            if (error > worst.error) worst = {error, static_cast<double>(x[l])};
+        }
+        filled = 0;
+    };
+    const auto add = [&](T value) {
+        if (!(value >= low && value <= high)) return;
+        x[filled++] = value;
+        if (filled == size) flush();
+    };
+    heed_test::generator random;
+    for (int e = limits<T>::min_exponent - limits<T>::digits; e < limits<T>::max_exponent; ++e) {
+        add(std::ldexp(T(1), e));
+        add(-std::ldexp(T(1), e));
+        for (int s = 0; s < samples; ++s) {
+            const T value = std::ldexp(static_cast<T>(1 + (s + random.uniform()) / samples), e);
+            add(value);
+            add(-value);
+        }
+    }
+    flush();
+    return worst;
+}
+
+/// The same on a grid of an interval.
+template <class T, class F, class Exact>
+worst_case largest_error_within(F f, Exact exact, T low, T high, int samples) {
+    worst_case worst;
+    heed_test::generator random;
+    std::array<T, static_cast<std::size_t>(vec<T>::size)> y{};
+    for (int s = 0; s < samples; ++s) {
+        const T x = low + (high - low) * static_cast<T>((s + random.uniform()) / samples);
+        f(vec<T>(x)).store(y.data());
+        const double error = ulps<T>(y[0], exact(static_cast<wide<T>>(x)));
+        if (error > worst.error) worst = {error, static_cast<double>(x)};
+    }
+    return worst;
+}
+
+template <class T>
+constexpr int samples_a_binade = std::is_same_v<T, float> ? 1 << 14 : 1 << 9;
+
+#define REQUIRE_WITHIN(worst, bound)                                    \
+    do {                                                                \
+        const worst_case found = worst;                                 \
+        INFO("largest error " << found.error << " at " << found.at);    \
+        if (std::getenv("HEED_TEST_PRINT_ERRORS") != nullptr) {         \
+            WARN(#worst ": " << found.error << " ulp at " << found.at); \
+        }                                                               \
+        REQUIRE(found.error <= bound);                                  \
+    } while (false)
+
+template <class T, class F>
+T at(F f, T x) {
+    std::array<T, static_cast<std::size_t>(vec<T>::size)> y{};
+    f(vec<T>(x)).store(y.data());
+    return y[0];
+}
+
+// Functions as values, for the helpers above.
+const auto vector_exp2 = [](auto x) { return heed::exp2(x); };
+const auto vector_exp2_fast = [](auto x) { return heed::detail::exp2_fast(x); };
+const auto vector_exp = [](auto x) { return heed::exp(x); };
+const auto vector_expm1 = [](auto x) { return heed::expm1(x); };
+const auto vector_log = [](auto x) { return heed::log(x); };
+const auto vector_log1p = [](auto x) { return heed::log1p(x); };
+const auto vector_tanh = [](auto x) { return heed::tanh(x); };
+const auto exact_exp2 = [](auto x) { return std::exp2(x); };
+const auto exact_exp = [](auto x) { return std::exp(x); };
+const auto exact_expm1 = [](auto x) { return std::expm1(x); };
+const auto exact_log = [](auto x) { return std::log(x); };
+const auto exact_log1p = [](auto x) { return std::log1p(x); };
+const auto exact_tanh = [](auto x) { return std::tanh(x); };
+
+}  // namespace
+
+constexpr double exp2_bound = heed::detail::has_fma ? 1 : 1.25;
+
+TEMPLATE_TEST_CASE("the elementary functions are accurate in every binade", "", float, double) {
+    using T = TestType;
+    constexpr int samples = samples_a_binade<T>;
+    REQUIRE_WITHIN(largest_error<T>(vector_exp2, exact_exp2, samples), exp2_bound);
+    REQUIRE_WITHIN(largest_error<T>(vector_exp, exact_exp, samples), 1);
+    REQUIRE_WITHIN(largest_error<T>(vector_expm1, exact_expm1, samples), 2);
+    REQUIRE_WITHIN(largest_error<T>(vector_log, exact_log, samples), 2);
+    REQUIRE_WITHIN(largest_error<T>(vector_log1p, exact_log1p, samples), 2);
+    REQUIRE_WITHIN(largest_error<T>(vector_tanh, exact_tanh, samples), 2);
+}
+
+TEMPLATE_TEST_CASE("the elementary functions are accurate where it is hard", "", float, double) {
+    using T = TestType;
+    constexpr int samples = 1 << 19;
+    const T least = static_cast<T>(limits<T>::min_exponent);
+    const T digits = static_cast<T>(limits<T>::digits);
+    const T most = static_cast<T>(limits<T>::max_exponent);
+    const T log2 = std::log(T(2));
+    REQUIRE_WITHIN(largest_error_within<T>(vector_exp2, exact_exp2, -4, 4, samples), exp2_bound);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_exp, exact_exp, -4, 4, samples), 1);
+    // Results that are denormal, and those about to overflow.
+    REQUIRE_WITHIN(
+        largest_error_within<T>(vector_exp2, exact_exp2, least - digits - 2, least, samples),
+        exp2_bound);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_exp2, exact_exp2, most - 2, most + 2, samples),
+                   exp2_bound);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_exp, exact_exp, log2 * (least - digits - 2),
+                                           log2 * least, samples),
+                   1);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_exp, exact_exp, log2 * (most - 2),
+                                           log2 * (most + 2), samples),
+                   1);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_expm1, exact_expm1, -2, 2, samples), 2);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_expm1, exact_expm1, log2 * (most - 2),
+                                           log2 * (most + 2), samples),
+                   2);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_log, exact_log, T(0.25), T(4), samples), 2);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_log, exact_log, T(0.99), T(1.01), samples), 2);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_log1p, exact_log1p, T(-0.75), T(3), samples), 2);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_tanh, exact_tanh, -2, 2, samples), 2);
+}
+
+TEMPLATE_TEST_CASE("the kernels' own exp2 is within 2 ulp", "", float, double) {
+    using T = TestType;
+    const T least = static_cast<T>(limits<T>::min_exponent - 1);  // 2^least is the least normal
+    const T most = static_cast<T>(limits<T>::max_exponent - 1);
+    REQUIRE_WITHIN(largest_error<T>(vector_exp2_fast, exact_exp2, samples_a_binade<T>, least, most),
+                   2);
+    REQUIRE_WITHIN(largest_error_within<T>(vector_exp2_fast, exact_exp2, -2, 2, 1 << 20), 2);
+    if (heed::detail::has_avx512) {
+        REQUIRE_WITHIN(largest_error<T>(vector_exp2_fast, exact_exp2, samples_a_binade<T>), 2);
+        REQUIRE_WITHIN(
+            largest_error_within<T>(vector_exp2_fast, exact_exp2, 2 * least, least, 1 << 18), 2);
+    }
+    // Elsewhere a result below the normal numbers is theirs or zero.
+    for (T x = least - 1; x > -2000; x -= T(0.37)) {
+        const T y = at(vector_exp2_fast, x);
+        REQUIRE(y >= 0);
+        REQUIRE(y <= limits<T>::min());
+    }
+}
+
+TEMPLATE_TEST_CASE("values that must be exact are exact", "", float, double) {
+    using T = TestType;
+    constexpr T infinity = limits<T>::infinity();
+    for (int n = limits<T>::min_exponent - limits<T>::digits; n < limits<T>::max_exponent; ++n) {
+        REQUIRE(at(vector_exp2, static_cast<T>(n)) == std::ldexp(T(1), n));
+        if (n < limits<T>::min_exponent - 1) continue;
+        REQUIRE(at(vector_exp2_fast, static_cast<T>(n)) == std::ldexp(T(1), n));
+    }
+    REQUIRE(at(vector_exp2, -infinity) == 0);
+    REQUIRE(at(vector_exp2, infinity) == infinity);
+    REQUIRE(at(vector_exp2_fast, -infinity) == 0);
+    REQUIRE(at(vector_exp2_fast, infinity) == infinity);
+    REQUIRE(at(vector_exp2_fast, limits<T>::lowest()) == 0);
+    REQUIRE(at(vector_exp, T(0)) == 1);
+    REQUIRE(at(vector_exp, -infinity) == 0);
+    REQUIRE(at(vector_exp, infinity) == infinity);
+    REQUIRE(at(vector_exp, limits<T>::lowest()) == 0);
+    REQUIRE(at(vector_exp, limits<T>::max()) == infinity);
+    REQUIRE(at(vector_expm1, T(0)) == 0);
+    REQUIRE(at(vector_expm1, -infinity) == -1);
+    REQUIRE(at(vector_expm1, infinity) == infinity);
+    REQUIRE(at(vector_log, T(1)) == 0);
+    REQUIRE(at(vector_log, T(0)) == -infinity);
+    REQUIRE(at(vector_log, T(-0.0)) == -infinity);
+    REQUIRE(at(vector_log, infinity) == infinity);
+    REQUIRE(at(vector_log1p, T(0)) == 0);
+    REQUIRE(at(vector_log1p, T(-1)) == -infinity);
+    REQUIRE(at(vector_log1p, infinity) == infinity);
+    REQUIRE(at(vector_tanh, T(0)) == 0);
+    REQUIRE(at(vector_tanh, infinity) == 1);
+    REQUIRE(at(vector_tanh, -infinity) == -1);
+    for (const T x : {T(-1), -infinity, -limits<T>::min(), -limits<T>::denorm_min()}) {
+        REQUIRE(std::isnan(at(vector_log, x)));
+    }
+    REQUIRE(std::isnan(at(vector_log1p, T(-1.5))));
+}
+
+TEMPLATE_TEST_CASE("NaN stays NaN, whatever its sign and payload", "", float, double) {
+    using T = TestType;
+    using bits = heed::detail::bits_of<T>;
+    const bits quiet = std::bit_cast<bits>(limits<T>::quiet_NaN());
+    for (const bits payload : {bits(0), bits(1), bits(0x155), bits(0x1ff)}) {
+        for (const bits sign : {bits(0), limits<bits>::min()}) {
+            const T nan = std::bit_cast<T>(quiet | payload | sign);
+            REQUIRE(std::isnan(at(vector_exp2, nan)));
+            REQUIRE(std::isnan(at(vector_exp2_fast, nan)));
+            REQUIRE(std::isnan(at(vector_exp, nan)));
+            REQUIRE(std::isnan(at(vector_expm1, nan)));
+            REQUIRE(std::isnan(at(vector_log, nan)));
+            REQUIRE(std::isnan(at(vector_log1p, nan)));
+            REQUIRE(std::isnan(at(vector_tanh, nan)));
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("a lane's result depends on that lane alone", "", float, double) {
+    using T = TestType;
+    constexpr auto size = static_cast<std::size_t>(vec<T>::size);
+    heed_test::generator random;
+    const auto check = [&](auto f) {
+        for (int repeat = 0; repeat < 2000; ++repeat) {
+            std::array<T, size> x{}, y{};
+            for (T& value : x) {
+                value = random.one_of<T>({static_cast<T>(random.normal(3)), T(0), limits<T>::max(),
+                                          limits<T>::quiet_NaN(), limits<T>::infinity(),
+                                          static_cast<T>(random.normal(100)), limits<T>::min()});
+            }
+            f(vec<T>::load(x.data())).store(y.data());
+            for (std::size_t l = 0; l < size; ++l) {
+                const T alone = at(f, x[l]);
+                REQUIRE((alone == y[l] || (std::isnan(alone) && std::isnan(y[l]))));
+            }
+        }
+    };
+    check(vector_exp2);
+    check(vector_exp2_fast);
+    check(vector_exp);
+    check(vector_expm1);
+    check(vector_log);
+    check(vector_log1p);
+    check(vector_tanh);
+}

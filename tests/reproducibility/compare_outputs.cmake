@@ -1,0 +1,15 @@
+# cmake "-DPROGRAMS=a;b;c" -P this file: all the programs must print the same, and not nothing.
+
+foreach(program IN LISTS PROGRAMS)
+    execute_process(COMMAND "${program}" OUTPUT_VARIABLE output RESULT_VARIABLE result)
+    if(NOT result EQUAL 0 OR output STREQUAL "")
+        message(FATAL_ERROR "${program} failed (${result})\n${output}")
+    endif()
+    if(NOT DEFINED expected)
+        set(expected "${output}")
+        set(first "${program}")
+    elseif(NOT output STREQUAL expected)
+        message(FATAL_ERROR "${first} prints\n${expected}\nbut ${program}\n${output}")
+    endif()
+endforeach()
+message("${expected}")

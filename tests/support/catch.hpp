@@ -1,0 +1,26 @@
+#pragma once
+
+/// \file
+/// Catch2, version 2 or 3: tests include this file and use what both have.
+
+#if __has_include(<catch2/catch_all.hpp>)
+
+#include <string>
+
+#include <catch2/catch_all.hpp>
+
+using Catch::Approx;
+
+namespace Catch::Matchers {
+
+/// Version 2's names for a part of a text, which version 3 gives to ranges.
+inline StringContainsMatcher Contains(const std::string& text) { return ContainsSubstring(text); }
+inline StringContainsMatcher Contains(const char* text) { return ContainsSubstring(text); }
+
+}  // namespace Catch::Matchers
+
+#else
+
+#include <catch2/catch.hpp>
+
+#endif
