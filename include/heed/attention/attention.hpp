@@ -138,6 +138,11 @@ tensor_view<T, 4> checked_output(O& o, const Call& call) {
 template <class T, class... Parts>
 tensor_view<const T, 3> lse_gradient_of(const std::tuple<const Parts&...>& parts) {
     if constexpr (count_of<role::lse_gradient, Parts...> == 1) {
+        using stream = typename stats<T, normaliser_of<Parts...>>::stream_type;
+        constexpr bool has_one = requires(const stream& of) {
+            of.with_log_sum_exp_gradient(T(0), T(0));
+        };
+        static_assert(has_one, "heed: this call's normaliser has no log-sum-exp");
         return std::apply(
                    [](const auto&... part) -> const auto& {
                        return the_part<role::lse_gradient>(nothing, part...);

@@ -108,9 +108,10 @@ void fill_backward_queries(const Call& call, const call_positions& where,
     for (index r = 0; r < count; ++r) {
         const auto o = rows_of(inputs.o, batch, head, first + r, 1, output);
         block.statistic[r] = dot(d_o[r], o.data, value_dim);
-        if (inputs.d_lse.data != nullptr)
-            block.statistic[r] = stream.with_log_sum_exp_gradient(
-                block.statistic[r], inputs.d_lse(batch, head, first + r));
+        if constexpr (requires { stream.with_log_sum_exp_gradient(T(0), T(0)); })
+            if (inputs.d_lse.data != nullptr)
+                block.statistic[r] = stream.with_log_sum_exp_gradient(
+                    block.statistic[r], inputs.d_lse(batch, head, first + r));
     }
     std::fill_n(block.dq, static_cast<std::size_t>((count + tiles.value_rows) * padded<T>(dim)),
                 T(0));

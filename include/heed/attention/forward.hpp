@@ -177,7 +177,7 @@ void attend(const Call& call, const call_positions& where, const Preparation& pr
     const auto state = make_forward_state<T>(call.shape, count, scratch);
     auto block = make_block_view<T>(tile.strip_count(), scratch);
     const auto stream = call.normaliser().template streaming<T>(head);
-    stream.begin(state.rows, count);
+    stream.begin(state.rows, tile.visible, count);
     const key_interval seen = tile.seen_by_all();
     for (index key = seen.first / key_block<T> * key_block<T>; key < seen.last;
          key += key_block<T>) {

@@ -152,6 +152,13 @@ concept modifier_part = part_of<P, role::modifier>;
 template <class P>
 concept scale_part = part_of<P, role::scale>;
 
+/// A normaliser: from a row of scores to weights of the values.
+///
+///     using role = heed::role::normaliser;
+///     template <class T> auto streaming(index head) const;   // softmax/streaming.hpp
+///     static constexpr bool needs_visible_count = false;     // whether it is told how many keys
+///                                                            // each row sees
+///     void check(const attention_shape& shape) const;
 template <class P>
 concept normaliser_part = part_of<P, role::normaliser>;
 

@@ -27,6 +27,7 @@ struct query_tile {
     index first = 0, count = 0;    ///< queries first … first + count − 1
     query_row* rows = nullptr;     ///< [count]
     key_interval* seen = nullptr;  ///< [count]: what a row sees at most
+    index* visible = nullptr;      ///< [count]: n_i, if the scale or the normaliser needs it
     T* scale = nullptr;            ///< [count]: c_i
     T* plain = nullptr;            ///< [count, dim]: prepared rows times their scale
     T* strips = nullptr;           ///< the same, packed
@@ -115,6 +116,7 @@ template <class T>
 query_tile<T> take_tile(const attention_shape& shape, index count, arena& scratch) {
     return {.rows = scratch.take<query_row>(count),
             .seen = scratch.take<key_interval>(count),
+            .visible = scratch.take<index>(count),
             .scale = scratch.take<T>(count),
             .plain = scratch.take<T>(count * shape.dim),
             .strips = scratch.take<T>(packed_size<T>(query_tile<T>::strip, count, shape.dim))};
@@ -130,17 +132,18 @@ void fill_tile(const Call& call, const call_positions& where, const Preparation&
     tile.count = count;
     const index dim = call.shape.dim;
     // Only a scale that counts what a row sees differs from row to row.
-    constexpr bool counts = needs_visible_count<std::remove_cvref_t<decltype(call.scale())>>;
+    constexpr bool scale_counts = needs_visible_count<std::remove_cvref_t<decltype(call.scale())>>;
+    constexpr bool counts =
+        scale_counts || needs_visible_count<std::remove_cvref_t<decltype(call.normaliser())>>;
     for (index r = 0; r < count; ++r) {
         const query_row row = make_row(call, where, batch, head, first + r);
         tile.rows[r] = row;
         tile.seen[r] = call.interval(row);
-        if (counts || r == 0) {
-            const index visible = counts ? count_seen<T>(call, where, row, tile.seen[r]) : 0;
-            tile.scale[r] = static_cast<T>(call.scale().on_row(row, call.shape, visible));
-        } else {
-            tile.scale[r] = tile.scale[0];
-        }
+        tile.visible[r] = counts ? count_seen<T>(call, where, row, tile.seen[r]) : 0;
+        tile.scale[r] =
+            scale_counts || r == 0
+                ? static_cast<T>(call.scale().on_row(row, call.shape, tile.visible[r]))
+                : tile.scale[0];
         preparation.scaled_query(row, tile.scale[r], tile.plain + r * dim);
     }
     pack_strips<T>({tile.plain, dim}, count, dim, tile.strips);

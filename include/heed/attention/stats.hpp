@@ -47,7 +47,15 @@ class stats {
     }
     /// The same of one row, in double.
     double log_sum_exp(index batch, index head, index query) const {
-        return normaliser_->template streaming<Scalar>(head).log_sum_exp(row(batch, head, query));
+        constexpr bool has_one = requires(const stream_type& stream, const row_statistics& row) {
+            stream.log_sum_exp(row);
+        };
+        static_assert(has_one, "heed: this normaliser has no log-sum-exp");
+        if constexpr (has_one)
+            return normaliser_->template streaming<Scalar>(head).log_sum_exp(
+                row(batch, head, query));
+        else
+            return 0;
     }
 
     /// For the kernels: room for the rows of a call.

@@ -18,7 +18,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// A function y = f(x) of every row of x: the rows of any matrix, array, map or block, the last
 /// axis of any tensor or heed::view. A compile-time vector is one row, a column too. `Function`
 /// derives from this and offers the kernels `forward<T>()`, on y and x, and `gradient<T>()`, on dx,
-/// y and dy.
+/// y, dy, and, if the kernel says `needs_input`, x.
 ///
 /// All arguments of a call have the same shape and scalar, float or double. Outputs are lvalues,
 /// maps or temporary blocks; they are never resized, and may be one of the inputs, which is then
@@ -98,9 +98,16 @@ class row_function {
         detail::check_row_input("dx", dx, "y", y_rows);
         detail::check_row_input("dx", dx, "dy", dy_rows);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
-        detail::for_each_row<A>(resources, detail::leading<axes>(dx.extents), dx.extents[axes],
-                                function().template gradient<A>(), detail::line_operand(dx),
-                                detail::line_operand(y_rows), detail::line_operand(dy_rows));
+        const auto kernel = function().template gradient<A>();
+        const auto walk = [&](const auto&... input) {
+            detail::for_each_row<A>(resources, detail::leading<axes>(dx.extents), dx.extents[axes],
+                                    kernel, detail::line_operand(dx), detail::line_operand(y_rows),
+                                    detail::line_operand(dy_rows), input...);
+        };
+        if constexpr (requires { kernel.needs_input; })
+            walk(detail::line_operand(x));
+        else
+            walk();
     }
 };
 

@@ -16,7 +16,10 @@
 /// When a block raises the reference of the weights, what was summed before it shrinks by `factor`.
 ///
 /// What the kernels ask of the object that a normaliser's `streaming<T>(head)` returns is what
-/// softmax_stream has: begin, advance, weigh, finish; and for backward: row.
+/// softmax_stream has: begin, advance, weigh, finish; and for backward: row. A score of −∞ is a key
+/// that is left out: its weight is 0, whatever the normaliser. A normaliser that says
+/// `needs_visible_count` is told in begin how many keys each row sees. One without log_sum_exp and
+/// with_log_sum_exp_gradient has no log-sum-exp.
 
 namespace heed::inline HEED_ARCHITECTURE {
 
@@ -55,7 +58,8 @@ class softmax_stream {
           inverse_temperature_(static_cast<T>(1 / temperature)),
           sink_(static_cast<T>(sink)) {}
 
-    void begin(const running_rows<T>& rows, index count) const {
+    /// Before the first block; `visible`, how many keys each row sees, is of no interest here.
+    void begin(const running_rows<T>& rows, const index* /*visible*/, index count) const {
         const bool has_sink = sink_ != minus_infinity;
         for (index r = 0; r < count; ++r) {
             rows.maximum[r] = sink_;
