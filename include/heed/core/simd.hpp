@@ -71,8 +71,12 @@ struct vec_mask {
     static vec_mask from_bits(std::uint64_t bits);
     /// Lane l is from[l] for l < count, false beyond; reads `count` bytes, no more.
     static vec_mask load(const bool* from, index count);
+    /// first + l for every true lane l, one after the other, as compress does it.
+    void compress_positions(index first, std::int32_t* to) const;
     /// Bit l is lane l.
     std::uint64_t bits() const;
+    /// How many lanes are true.
+    index count() const;
 
     friend vec_mask operator&(vec_mask a, vec_mask b) { return a.value & b.value; }
     friend vec_mask operator|(vec_mask a, vec_mask b) { return a.value | b.value; }
@@ -127,6 +131,9 @@ struct vec {
     void store_partial(T* to, index count) const;
     /// Lane l goes to to[l·stride].
     void store_strided(T* to, index stride, index count = size) const;
+    /// The lanes of the mask one after the other, to[0], to[1], …. What is behind them, up to a
+    /// whole vector, is overwritten by anything.
+    void compress(mask lanes, T* to) const;
 
     friend vec operator+(vec a, vec b) { return a.value + b.value; }
     friend vec operator-(vec a, vec b) { return a.value - b.value; }
@@ -624,12 +631,108 @@ std::uint64_t vec_mask<T>::bits() const {
     } else {
         return static_cast<unsigned>(_mm256_movemask_pd(value.data));
     }
+#elif defined(__SSE2__)
+    if constexpr (std::is_same_v<T, float>) {
+        return static_cast<unsigned>(_mm_movemask_ps(value.data));
+    } else {
+        return static_cast<unsigned>(_mm_movemask_pd(value.data));
+    }
 #else
     alignas(64) std::array<T, static_cast<std::size_t>(vec<T>::size)> lane;
     select(*this, vec<T>(T(1)), vec<T>(T(0))).store_aligned(lane.data());
     std::uint64_t bits = 0;
     for (std::size_t l = 0; l < lane.size(); ++l) bits |= std::uint64_t(lane[l] != T(0)) << l;
     return bits;
+#endif
+}
+
+template <class T>
+index vec_mask<T>::count() const {
+    return std::popcount(bits());
+}
+
+namespace detail {
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/// Lane n of entry b is the place of the n-th bit of b that is set.
+inline constexpr auto places_of_bits = [] {
+    std::array<std::array<std::uint8_t, 8>, 256> places{};
+    for (unsigned bits = 0; bits < 256; ++bits) {
+        std::size_t n = 0;
+        for (std::uint8_t place = 0; place < 8; ++place)
+            if ((bits >> place & 1) != 0) places[bits][n++] = place;
+    }
+    return places;
+}();
+/// Lanes of a vector of eight, first those whose bits are set.
+inline __m256i compressed_lanes(std::uint64_t bits) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(
+        reinterpret_cast<const __m128i*>(places_of_bits[static_cast<std::size_t>(bits)].data())));
+}
+#endif
+
+}  // namespace detail
+
+template <class T>
+void vec<T>::compress(mask lanes, T* to) const {
+    // To a register and then to memory: the instruction that stores as it compresses is slow.
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<T, float>) {
+        _mm512_storeu_ps(to, _mm512_maskz_compress_ps(lanes.value.data, value));
+    } else {
+        _mm512_storeu_pd(to, _mm512_maskz_compress_pd(lanes.value.data, value));
+    }
+#elif defined(__AVX2__)
+    if constexpr (std::is_same_v<T, float>) {
+        const __m256i from = detail::compressed_lanes(lanes.bits());
+        _mm256_storeu_ps(to, _mm256_permutevar8x32_ps(value, from));
+    } else {
+        // A double is two floats, and so are the bits of its lane.
+        const __m256 twice = _mm256_castpd_ps(lanes.value.data);
+        const __m256i from =
+            detail::compressed_lanes(static_cast<unsigned>(_mm256_movemask_ps(twice)));
+        _mm256_storeu_pd(to,
+                         _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(value), from)));
+    }
+#else
+    alignas(64) std::array<T, static_cast<std::size_t>(size)> lane;
+    store_aligned(lane.data());
+    const std::uint64_t bits = lanes.bits();
+    index n = 0;
+    for (std::size_t l = 0; l < lane.size(); ++l) {
+        to[n] = lane[l];
+        n += static_cast<index>(bits >> l & 1);
+    }
+#endif
+}
+
+template <class T>
+void vec_mask<T>::compress_positions(index first, std::int32_t* to) const {
+    const auto start = static_cast<std::int32_t>(first);
+#if defined(__AVX512F__)
+    const __m512i iota = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i positions = _mm512_maskz_compress_epi32(
+        static_cast<__mmask16>(value.data), _mm512_add_epi32(iota, _mm512_set1_epi32(start)));
+    if constexpr (std::is_same_v<T, float>) {
+        _mm512_storeu_si512(to, positions);
+    } else {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(positions));
+    }
+#elif defined(__AVX2__)
+    const __m256i positions =
+        _mm256_add_epi32(detail::compressed_lanes(bits()), _mm256_set1_epi32(start));
+    if constexpr (std::is_same_v<T, float>) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), positions);
+    } else {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(positions));
+    }
+#else
+    const std::uint64_t set = bits();
+    index n = 0;
+    for (std::int32_t l = 0; l < static_cast<std::int32_t>(vec<T>::size); ++l) {
+        to[n] = start + l;
+        n += static_cast<index>(set >> l & 1);
+    }
 #endif
 }
 
