@@ -48,16 +48,21 @@ TEMPLATE_TEST_CASE("compress keeps the lanes of a mask, in their order", "", flo
         std::vector<std::int32_t> positions(static_cast<std::size_t>(2 * size), -77);
         heed::vec<T>::load(from.data()).compress(mask, numbers.data());
         mask.compress_positions(first, positions.data());
+        std::vector<std::int32_t> moved(positions.size(), -77);
+        for (std::size_t l = 0; l < static_cast<std::size_t>(size); ++l)
+            moved[l] = static_cast<std::int32_t>(first + static_cast<heed::index>(l));
+        mask.compress_positions(moved.data(), moved.data());
         std::size_t n = 0;
         bool right = true;
         for (std::size_t l = 0; l < static_cast<std::size_t>(size); ++l) {
             if ((bits >> l & 1) == 0) continue;
             right &= numbers[n] == from[l] || (std::isnan(numbers[n]) && std::isnan(from[l]));
             right &= positions[n] == first + static_cast<heed::index>(l);
+            right &= moved[n] == positions[n];
             ++n;
         }
         for (auto l = static_cast<std::size_t>(size); l < numbers.size(); ++l)
-            right &= numbers[l] == T(-77) && positions[l] == -77;
+            right &= numbers[l] == T(-77) && positions[l] == -77 && moved[l] == -77;
         if (!right) FAIL(bits);
     });
     SUCCEED();

@@ -73,6 +73,9 @@ struct vec_mask {
     static vec_mask load(const bool* from, index count);
     /// first + l for every true lane l, one after the other, as compress does it.
     void compress_positions(index first, std::int32_t* to) const;
+    /// from[l] for every true lane l, one after the other; reads a whole vector's worth first, so
+    /// that `to` may be at `from` or before it.
+    void compress_positions(const std::int32_t* from, std::int32_t* to) const;
     /// Bit l is lane l.
     std::uint64_t bits() const;
     /// How many lanes are true.
@@ -707,33 +710,47 @@ void vec<T>::compress(mask lanes, T* to) const {
 }
 
 template <class T>
-void vec_mask<T>::compress_positions(index first, std::int32_t* to) const {
-    const auto start = static_cast<std::int32_t>(first);
+void vec_mask<T>::compress_positions(const std::int32_t* from, std::int32_t* to) const {
 #if defined(__AVX512F__)
-    const __m512i iota = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i positions = _mm512_maskz_compress_epi32(
-        static_cast<__mmask16>(value.data), _mm512_add_epi32(iota, _mm512_set1_epi32(start)));
+    const auto lanes = static_cast<__mmask16>(value.data);
     if constexpr (std::is_same_v<T, float>) {
-        _mm512_storeu_si512(to, positions);
+        _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(lanes, _mm512_loadu_si512(from)));
     } else {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(positions));
+        const __m256i numbers = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                            _mm512_castsi512_si256(_mm512_maskz_compress_epi32(
+                                lanes, _mm512_zextsi256_si512(numbers))));
     }
 #elif defined(__AVX2__)
-    const __m256i positions =
-        _mm256_add_epi32(detail::compressed_lanes(bits()), _mm256_set1_epi32(start));
+    const __m256i lanes = detail::compressed_lanes(bits());
     if constexpr (std::is_same_v<T, float>) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), positions);
+        const __m256i numbers = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                            _mm256_permutevar8x32_epi32(numbers, lanes));
     } else {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(positions));
+        const __m128i numbers = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+        const __m256i moved = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(numbers), lanes);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(moved));
     }
 #else
+    std::array<std::int32_t, static_cast<std::size_t>(vec<T>::size)> lane;
+    std::memcpy(lane.data(), from, sizeof lane);
     const std::uint64_t set = bits();
     index n = 0;
-    for (std::int32_t l = 0; l < static_cast<std::int32_t>(vec<T>::size); ++l) {
-        to[n] = start + l;
+    for (std::size_t l = 0; l < lane.size(); ++l) {
+        to[n] = lane[l];
         n += static_cast<index>(set >> l & 1);
     }
 #endif
+}
+
+template <class T>
+void vec_mask<T>::compress_positions(index first, std::int32_t* to) const {
+    constexpr auto size = static_cast<std::size_t>(vec<T>::size);
+    alignas(64) std::array<std::int32_t, size> lane;
+    for (std::size_t l = 0; l < size; ++l)
+        lane[l] = static_cast<std::int32_t>(first) + static_cast<std::int32_t>(l);
+    compress_positions(lane.data(), to);
 }
 
 template <class T>

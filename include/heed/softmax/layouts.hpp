@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/softmax/lines.hpp>
 
@@ -36,6 +37,7 @@ struct contiguous_layout {
     std::array<index, Operands> row_steps;  ///< from row to row
     T* references;                          ///< for a long row, as blockwise_softmax wants it
     index lines;
+    arena* memory = nullptr;  ///< more scratch, for kernels that want any
 
     /// The next call takes that many rows.
     void take(index rows) { lines = rows; }
@@ -72,6 +74,7 @@ struct strided_layout {
 
     index length;
     std::array<index, Operands> steps;
+    arena* memory = nullptr;
 
     void take(index) {}
 
@@ -110,6 +113,7 @@ struct lane_layout {
     T* scratch;
     index rows;
     index lines;
+    arena* memory = nullptr;
 
     /// Numbers of scratch: a vector for each element of a line, and for each block.
     static index scratch_elements(index length, index lines) {

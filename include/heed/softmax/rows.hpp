@@ -171,6 +171,7 @@ void walk_rows(const call_resources& resources, const row_walk<sizeof...(Ts)>& w
             arena& memory = resources.memory->slot(slot);
             const arena::scope scope(memory);
             auto layout = make_layout(memory);
+            layout.memory = &memory;
             const index last = std::min(outer * calls, (task + 1) * calls_a_task);
             for (index c = task * calls_a_task; c < last; ++c) {
                 const index first = c % calls * rows_a_call;

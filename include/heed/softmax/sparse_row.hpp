@@ -1,0 +1,106 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/softmax/candidates.hpp>
+
+/// \file
+/// A row normaliser made of a solver: sparsemax and entmax differ in their solvers alone.
+
+namespace heed::inline HEED_ARCHITECTURE {
+namespace detail {
+
+/// What a solver found, and in how many steps.
+template <class Statistics>
+struct solution {
+    Statistics row;
+    int steps;
+};
+
+/// dp becomes g ⊙ (dp − Σg·dp/Σg), the gradient of the scores, with g = weight(p): all that differs
+/// from one function of x − λ, Σp given, to another.
+template <class T, class Weight>
+void weighted_gradient(const T* p, T* dp, index count, Weight&& weight) {
+    index at = 0;
+    const auto [sum, product] = sums_over<2>(p, count, [&](vec<T> v, auto& sums) {
+        const vec<T> g = weight(v);
+        sums[0] += g;
+        sums[1] = fma(g, vec<T>::load(dp + at), sums[1]);
+        at += vec<T>::size;
+    });
+    const vec<T> mean(sum == T(0) ? T(0) : product / sum);
+    for (index j = 0; j < count; j += vec<T>::size)
+        (weight(vec<T>::load(p + j)) * (vec<T>::load(dp + j) - mean)).store(dp + j);
+}
+
+/// A row of p = f(x − λ) with λ such that Σp = 1 and f(y) = 0 from some y on downward. `Solver` is
+/// what sparsemax_solver is.
+template <class T, class Solver>
+class sparse_row {
+  public:
+    using statistics = typename Solver::statistics;
+    static constexpr bool is_sparse = true;
+
+    constexpr explicit sparse_row(Solver solver) : solver_(solver) {}
+
+    /// Scores become probabilities, in place; −∞ is left out. `row` is aligned to 64 bytes, `count`
+    /// is a whole number of pairs of vectors.
+    statistics normalise(T* row, index count, arena& scratch) const {
+        const arena::scope mark(scratch);
+        T* candidates = scratch.take<T>(count + vec<T>::size);
+        auto* positions = scratch.take<std::int32_t>(count + vec<T>::size);
+        index found = 0;
+        const auto solved =
+            solve(row, count, largest_score(row, count), candidates, positions, found);
+        recompute(solved.row, row, count);
+        return solved.row;
+    }
+
+    /// The same bits from the statistics.
+    void recompute(const statistics& solved, T* row, index count) const {
+        for (index j = 0; j < count; j += vec<T>::size)
+            solver_.probability(solved, vec<T>::load_aligned(row + j)).store_aligned(row + j);
+    }
+
+    /// The same, compressed: the probabilities that are not zero and their positions, ascending;
+    /// returns how many there are. `p` and `positions` have room for a vector more than `count`.
+    index support(const T* row, index count, T maximum, T* p, std::int32_t* positions,
+                  statistics& solved, arena&) const {
+        index found = 0;
+        solved = solve(row, count, maximum, p, positions, found).row;
+        if (solver_.is_invalid(solved)) return invalid_support(row, count, p, positions);
+        return keep_support(p, positions, found,
+                            [&](vec<T> x) { return solver_.probability(solved, x); });
+    }
+
+    /// g of dx = g ⊙ (dp − Σg·dp/Σg); 0 where p is.
+    [[gnu::always_inline]] vec<T> weight(vec<T> p) const { return solver_.weight(p); }
+
+    /// dp becomes the gradient of the scores; returns that of the solver's parameter.
+    T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena&) const {
+        const T parameter = solver_.parameter_gradient(p, dp, count);
+        weighted_gradient(p, dp, count, [&](vec<T> v) { return solver_.weight(v); });
+        return parameter;
+    }
+
+    /// λ of a row, from its candidates, which it leaves in scratch.
+    solution<statistics> solve(const T* row, index count, T maximum, T* candidates,
+                               std::int32_t* positions, index& found) const {
+        if (maximum == -std::numeric_limits<T>::infinity())
+            return {has_nan(row, count) ? Solver::invalid() : Solver::empty(), 0};
+        found = find_candidates(row, count, maximum, solver_.reach(), candidates, positions);
+        const index whole = (found + vec<T>::size - 1) / vec<T>::size * vec<T>::size;
+        return solver_.solve(candidates, whole, maximum);
+    }
+
+  private:
+    Solver solver_;
+};
+
+}  // namespace detail
+}  // namespace heed::inline HEED_ARCHITECTURE
