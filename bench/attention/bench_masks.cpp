@@ -3,11 +3,18 @@
 
 #include <benchmark/benchmark.h>
 
+#include <heed/attention/anti_causal.hpp>
 #include <heed/attention/attention.hpp>
 #include <heed/attention/boolean_mask.hpp>
 #include <heed/attention/causal.hpp>
+#include <heed/attention/cumulative_lengths.hpp>
+#include <heed/attention/dilated_window.hpp>
+#include <heed/attention/global_window.hpp>
 #include <heed/attention/key_lengths.hpp>
 #include <heed/attention/mask.hpp>
+#include <heed/attention/parallel_contexts.hpp>
+#include <heed/attention/per_head_mask.hpp>
+#include <heed/attention/prefix_lm.hpp>
 #include <heed/attention/segments.hpp>
 #include <heed/attention/sliding_window.hpp>
 
@@ -58,6 +65,20 @@ auto documents() {
 }
 constexpr double documents_left = (4 * 1e6 + 96. * 96) / (1. * n * n);
 
+/// The same documents by their offsets; and as contexts that a task of 96 tokens sees.
+const std::vector<int> offsets{0, 1000, 2000, 3000, 4000, n}, contexts{0, 1000, 2000, 3000, 4000};
+constexpr double contexts_left = (4 * 1001 * 500. + 96 * (4000 + 48.5)) / (1. * n * n);
+
+/// A quarter of the tokens see each other, the others what is before.
+constexpr double prefix = n / 4.;
+constexpr double prefix_left = causal_left + prefix * (prefix - 1) / 2 / n / n;
+
+/// 256 keys on each side, and 16 global tokens.
+constexpr double global_left = (2 * 16. * n + 513. * n - 256. * 257) / (1. * n * n);
+
+/// Every fourth of the last 1024 keys: three quarters of what is computed are dropped.
+constexpr double dilated_left = 256. * (n - 510.) / (1. * n * n);
+
 /// Which tiles the causal function needs: the user may say so too.
 heed::visibility causal_tile(heed::index first_i, heed::index last_i, heed::index first_j,
                              heed::index last_j) {
@@ -73,6 +94,19 @@ BENCHMARK_CAPTURE(mask, causal, causal_left, heed::causal)->UseManualTime();
 BENCHMARK(window)->ArgName("keys")->RangeMultiplier(2)->Range(128, n)->UseManualTime();
 BENCHMARK_CAPTURE(mask, lengths of half the keys, 0.5, heed::key_lengths({n / 2}))->UseManualTime();
 BENCHMARK_CAPTURE(mask, documents of 1000 tokens, documents_left, documents())->UseManualTime();
+BENCHMARK_CAPTURE(mask, documents by offsets, documents_left, heed::cumulative_lengths(offsets))
+    ->UseManualTime();
+BENCHMARK_CAPTURE(mask, parallel contexts, contexts_left, heed::parallel_contexts(contexts))
+    ->UseManualTime();
+BENCHMARK_CAPTURE(mask, anti_causal, causal_left, heed::anti_causal)->UseManualTime();
+BENCHMARK_CAPTURE(mask, prefix of a quarter, prefix_left, heed::prefix_lm(n / 4))->UseManualTime();
+BENCHMARK_CAPTURE(mask, window and global tokens, global_left, heed::global_window(16, 256, 256))
+    ->UseManualTime();
+BENCHMARK_CAPTURE(mask, dilated window, dilated_left, heed::dilated_window(255, 0, 4))
+    ->UseManualTime();
+BENCHMARK_CAPTURE(mask, half causal and half anti_causal, causal_left,
+                  heed::per_head_mask(heed::causal, heed::anti_causal))
+    ->UseManualTime();
 BENCHMARK_CAPTURE(mask, boolean causal tensor, causal_left, causal_tensor())->UseManualTime();
 BENCHMARK_CAPTURE(mask, user function, 1.0, heed::mask(not_later))->UseManualTime();
 BENCHMARK_CAPTURE(mask, user function with tiles, causal_left, heed::mask(not_later, causal_tile))

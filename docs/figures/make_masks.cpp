@@ -23,8 +23,9 @@ void draw(const char* title, int queries, const Masks&... masks) {
 int main() {
     const std::vector<int> documents{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1,
                                      1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2};
-    std::cout << "set terminal pngcairo size 1000,640 noenhanced font 'sans,11'\n"
-                 "set multiplot layout 2,4 margins 0.05,0.99,0.07,0.93 spacing 0.05,0.14\n"
+    const std::vector<int> offsets{0, 7, 17, 24}, contexts{0, 7, 17};
+    std::cout << "set terminal pngcairo size 1000,1130 noenhanced font 'sans,11'\n"
+                 "set multiplot layout 4,4 margins 0.05,0.99,0.04,0.97 spacing 0.05,0.07\n"
                  "set palette defined (0 '#e8e8e8', 1 '#3060a0')\nset cbrange [0:1]\n"
                  "unset colorbox\nset size ratio -1\nset xrange [-0.5:23.5]\n"
                  "set tics 8 scale 0\nset xlabel 'key' offset 0,0.8\n"
@@ -36,6 +37,13 @@ int main() {
     draw("sliding_window(3, 3)", 24, heed::sliding_window(3, 3));
     draw("key_lengths({17})", 24, heed::key_lengths({17}));
     draw("causal, segments(ids, ids)", 24, heed::causal, heed::segments(documents, documents));
+    draw("anti_causal", 24, heed::anti_causal);
+    draw("prefix_lm(8)", 24, heed::prefix_lm(8));
+    draw("dilated_window(3, 1, 3)", 24, heed::dilated_window(3, 1, 3));
+    draw("global_window(3, 2, 2)", 24, heed::global_window(3, 2, 2));
+    draw("causal, global_window(3, 4, 0)", 24, heed::causal, heed::global_window(3, 4, 0));
+    draw("cumulative_lengths(offsets)", 24, heed::cumulative_lengths(offsets));
+    draw("parallel_contexts(offsets)", 24, heed::parallel_contexts(contexts));
     draw("mask(your own function)", 24,
          heed::mask([](auto i, auto j) { return j <= i && (i - j < 4 || j % 4 == 0); }));
 }

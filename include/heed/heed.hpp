@@ -8,18 +8,26 @@
 #define HEED_VERSION_PATCH 0
 
 #include <heed/attention/alibi.hpp>
+#include <heed/attention/anti_causal.hpp>
 #include <heed/attention/attention.hpp>
 #include <heed/attention/attention_weights.hpp>
 #include <heed/attention/bias.hpp>
 #include <heed/attention/boolean_mask.hpp>
 #include <heed/attention/causal.hpp>
+#include <heed/attention/cumulative_lengths.hpp>
+#include <heed/attention/dilated_window.hpp>
+#include <heed/attention/global_window.hpp>
 #include <heed/attention/gradient_maximising_scale.hpp>
+#include <heed/attention/hwfa.hpp>
 #include <heed/attention/key_lengths.hpp>
 #include <heed/attention/key_norm.hpp>
 #include <heed/attention/log_n_scale.hpp>
 #include <heed/attention/mask.hpp>
 #include <heed/attention/modifier.hpp>
+#include <heed/attention/parallel_contexts.hpp>
+#include <heed/attention/per_head_mask.hpp>
 #include <heed/attention/positions.hpp>
+#include <heed/attention/prefix_lm.hpp>
 #include <heed/attention/scale.hpp>
 #include <heed/attention/segments.hpp>
 #include <heed/attention/sliding_window.hpp>

@@ -31,6 +31,64 @@ inline mask sliding_window(index left, index right, index queries, index keys) {
     };
 }
 
+/// Sees itself and what is behind it.
+inline mask anti_causal(index queries, index keys) {
+    return [=](index, index, index i, index j) { return j >= i + keys - queries; };
+}
+
+/// Batch b sees its first prefixes[b] keys, and what is not behind its own position.
+inline mask prefix_lm(std::vector<index> prefixes, index queries, index keys) {
+    return [=](index b, index, index i, index j) {
+        return j < prefixes[static_cast<std::size_t>(b)] || j <= i + keys - queries;
+    };
+}
+
+/// Sees the keys at i − j = m·dilation, −right ≤ m ≤ left.
+inline mask dilated_window(index left, index right, index dilation, index queries, index keys) {
+    return [=](index, index, index i, index j) {
+        for (index m = -right; m <= left; ++m)
+            if (i + keys - queries - j == m * dilation) return true;
+        return false;
+    };
+}
+
+/// A window, and the first `globals` positions, which see all and are seen by all.
+inline mask global_window(index globals, index left, index right, index queries, index keys) {
+    const mask near = sliding_window(left, right, queries, keys);
+    return [=](index b, index h, index i, index j) {
+        return i + keys - queries < globals || j < globals || near(b, h, i, j);
+    };
+}
+
+/// Sees the keys of its own document; documents begin at these tokens, and end where the next
+/// begins.
+inline mask same_document(std::vector<index> of_queries, std::vector<index> of_keys) {
+    return [=](index, index, index i, index j) {
+        for (std::size_t d = 0; d + 1 < of_keys.size(); ++d)
+            if (of_queries[d] <= i && i < of_queries[d + 1])
+                if (of_keys[d] <= j && j < of_keys[d + 1]) return true;
+        return false;
+    };
+}
+
+/// Each context sees itself causally, the tokens behind them see all before them (kexue 9617).
+inline mask parallel_contexts(std::vector<index> offsets, index queries, index keys) {
+    return [=](index, index, index i, index j) {
+        const index own = i + keys - queries;
+        if (j > own) return false;
+        for (std::size_t c = 0; c + 1 < offsets.size(); ++c)
+            if (offsets[c] <= own && own < offsets[c + 1]) return j >= offsets[c];
+        return true;
+    };
+}
+
+/// Head h has mask chosen[h].
+inline mask per_head(std::vector<index> chosen, std::vector<mask> masks) {
+    return [=](index b, index h, index i, index j) {
+        return masks[static_cast<std::size_t>(chosen[static_cast<std::size_t>(h)])](b, h, i, j);
+    };
+}
+
 /// Batch b has lengths[b] keys; the others are padding.
 inline mask key_lengths(std::vector<index> lengths) {
     return [=](index b, index, index, index j) { return j < lengths[static_cast<std::size_t>(b)]; };

@@ -45,9 +45,9 @@ namespace detail {
 
 /// A side of a window; one that reaches over everything is cut where sums with it cannot overflow.
 template <std::integral Integer>
-index window_side(std::string_view name, Integer side) {
+index window_side(std::string_view part, std::string_view name, Integer side) {
     constexpr index everything = std::numeric_limits<index>::max() / 4;
-    require_argument(std::cmp_greater_equal(side, 0), "heed::sliding_window: ", name, " is ", side,
+    require_argument(std::cmp_greater_equal(side, 0), part, ": ", name, " is ", side,
                      ", but must be at least 0");
     return std::cmp_less(side, everything) ? static_cast<index>(side) : everything;
 }
@@ -63,7 +63,8 @@ index window_side(std::string_view name, Integer side) {
 /// argument_error if a side is negative.
 template <std::integral Left, std::integral Right>
 sliding_window_mask sliding_window(Left left, Right right) {
-    return {detail::window_side("left", left), detail::window_side("right", right)};
+    constexpr std::string_view part = "heed::sliding_window";
+    return {detail::window_side(part, "left", left), detail::window_side(part, "right", right)};
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -1,0 +1,94 @@
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include <heed/attention/anti_causal.hpp>
+#include <heed/attention/attention.hpp>
+#include <heed/attention/causal.hpp>
+#include <heed/attention/cumulative_lengths.hpp>
+#include <heed/attention/dilated_window.hpp>
+#include <heed/attention/global_window.hpp>
+#include <heed/attention/parallel_contexts.hpp>
+#include <heed/attention/per_head_mask.hpp>
+#include <heed/attention/positions.hpp>
+#include <heed/attention/prefix_lm.hpp>
+
+#include "attention/reference_check.hpp"
+
+// What the masks say is tested beside; here, that the kernels see what they say.
+
+namespace {
+
+using namespace heed_test;
+using heed::index;  // inside a namespace: <strings.h> has a global one
+
+/// Where `count` documents begin, the last of which ends at `length`.
+std::vector<index> random_offsets(index count, index length, generator& random) {
+    std::vector<index> offsets{0, length};
+    for (index d = 1; d < count; ++d) offsets.push_back(random.integer(0, length));
+    std::sort(offsets.begin(), offsets.end());
+    return offsets;
+}
+
+/// The masks that are intervals, with what they intersect: any of them in one kernel.
+TEST_CASE("anti-causal, prefix, packed and parallel attention") {
+    for_problems(61, [](generator& random, const problem& from) {
+        const extents& e = from.sizes;
+        const std::vector<index> prefixes(static_cast<std::size_t>(e.batch),
+                                          random.integer(0, e.keys));
+        const auto of_queries = random_offsets(3, e.queries, random);
+        const auto of_keys = random_offsets(3, e.keys, random);
+        reference::options how;
+        how.visible = reference::both(reference::prefix_lm(prefixes, e.queries, e.keys),
+                                      reference::same_document(of_queries, of_keys));
+        check_against_reference<float>(from, how, heed::prefix_lm(prefixes),
+                                       heed::cumulative_lengths(of_queries, of_keys));
+
+        const auto contexts = random_offsets(4, random.integer(0, e.keys), random);
+        const index left = random.integer(0, e.keys);
+        how.visible = reference::both(reference::parallel_contexts(contexts, e.queries, e.keys),
+                                      reference::anti_causal(e.queries + left, e.keys));
+        std::vector<index> query_positions(static_cast<std::size_t>(e.queries));
+        std::vector<index> key_positions(static_cast<std::size_t>(e.keys));
+        std::iota(query_positions.begin(), query_positions.end(), e.keys - e.queries - left);
+        std::iota(key_positions.begin(), key_positions.end(), index(0));
+        check_against_reference<double>(from, how, heed::parallel_contexts(contexts),
+                                        heed::anti_causal,
+                                        heed::positions(query_positions, key_positions));
+    });
+}
+
+TEST_CASE("windows with gaps and global tokens") {
+    for_problems(62, [](generator& random, const problem& from) {
+        const extents& e = from.sizes;
+        const index left = random.integer(0, 40), right = random.integer(0, 40);
+        const index globals = random.integer(0, 20), dilation = random.integer(1, 40);
+        INFO("left " << left << ", right " << right << ", globals " << globals << ", dilation "
+                     << dilation);
+        reference::options how;
+        how.visible = reference::global_window(globals, left, right, e.queries, e.keys);
+        check_all(random, from, how, heed::global_window(globals, left, right));
+        how.visible = reference::dilated_window(left, right, dilation, e.queries, e.keys);
+        check_against_reference<float>(from, how, heed::dilated_window(left, right, dilation));
+    });
+}
+
+TEST_CASE("half the heads causal, half anti-causal") {
+    for_problems(63, [](generator& random, const problem& from) {
+        const extents& e = from.sizes;
+        std::vector<index> turns;
+        for (index h = 0; h < e.heads; ++h) turns.push_back(h % 2);
+        reference::options how;
+        how.visible = reference::per_head(turns, {reference::causal(e.queries, e.keys),
+                                                  reference::anti_causal(e.queries, e.keys)});
+        check_all(random, from, how, heed::per_head_mask(heed::causal, heed::anti_causal));
+
+        how.visible =
+            reference::per_head(turns, {reference::global_window(3, 9, 2, e.queries, e.keys),
+                                        reference::causal(e.queries, e.keys)});
+        check_against_reference<float>(
+            from, how, heed::per_head_mask(heed::global_window(3, 9, 2), heed::causal));
+    });
+}
+
+}  // namespace
