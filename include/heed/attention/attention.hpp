@@ -13,6 +13,8 @@
 #include <heed/attention/forward.hpp>
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/plan.hpp>
+#include <heed/attention/row_backward.hpp>
+#include <heed/attention/row_forward.hpp>
 #include <heed/attention/stats.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/view.hpp>
@@ -154,6 +156,19 @@ tensor_view<const T, 3> lse_gradient_of(const std::tuple<const Parts&...>& parts
     }
 }
 
+/// The forward kernel that suits the normaliser; fills `kept` unless it is null.
+template <class T, class Call, class Normaliser>
+void run_forward(const Call& call, const tensor_view<T, 4>& o, stats<T, Normaliser>* kept) {
+    const attention_shape& shape = call.shape;
+    auto* statistics =
+        kept == nullptr ? nullptr
+                        : kept->reset({shape.batch, shape.heads, shape.queries}, call.normaliser());
+    if constexpr (row_normaliser<Normaliser>)
+        forward_whole_rows(call, o, kept);
+    else
+        forward(call, o, statistics);
+}
+
 /// Refuses gradients of learned parts that share memory with one another.
 template <class... Views>
 void check_learned_apart(const std::tuple<Views...>& learned) {
@@ -219,9 +234,13 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
     check_learned_apart(learned);
 
     std::apply([](const auto&... view) { (fill(view, T(0)), ...); }, learned);
-    using statistics = typename Stats::row_statistics;
-    const backward_inputs<T, statistics> inputs{d_o, o, kept.data(), d_lse};
-    backward<T>(call, inputs, dq, dk, dv, learned);
+    if constexpr (row_normaliser<std::remove_cvref_t<decltype(call.normaliser())>>) {
+        backward_whole_rows<T>(call, d_o, kept, dq, dk, dv, learned);
+    } else {
+        using statistics = typename Stats::row_statistics;
+        const backward_inputs<T, statistics> inputs{d_o, o, kept.data(), d_lse};
+        backward<T>(call, inputs, dq, dk, dv, learned);
+    }
 }
 
 }  // namespace detail
@@ -239,9 +258,9 @@ void attention_into(O&& o, const Q& q, const K& k, const V& v, const Parts&... p
     detail::with_call(
         q, k, v,
         [&](const auto& call) {
-            using stream = decltype(call.normaliser().template streaming<T>(index(0)));
-            detail::forward(call, detail::checked_output<T>(o, call),
-                            static_cast<typename stream::statistics*>(nullptr));
+            using normaliser = std::remove_cvref_t<decltype(call.normaliser())>;
+            detail::run_forward(call, detail::checked_output<T>(o, call),
+                                static_cast<stats<T, normaliser>*>(nullptr));
         },
         parts...);
 }
@@ -272,11 +291,7 @@ void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q, 
             static_assert(
                 std::is_same_v<Normaliser, std::remove_cvref_t<decltype(call.normaliser())>>,
                 "heed: stats must be those of this call's normaliser: heed::stats_for");
-            const auto view = detail::checked_output<Scalar>(o, call);
-            const attention_shape& shape = call.shape;
-            detail::forward(
-                call, view,
-                kept.reset({shape.batch, shape.heads, shape.queries}, call.normaliser()));
+            detail::run_forward(call, detail::checked_output<Scalar>(o, call), &kept);
         },
         parts...);
 }

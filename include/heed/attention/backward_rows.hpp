@@ -86,11 +86,12 @@ backward_queries<T> make_backward_queries(const attention_shape& shape, index co
             true};
 }
 
-template <class T, class Call, class Preparation, class Statistics>
-void fill_backward_queries(const Call& call, const call_positions& where,
-                           const Preparation& preparation,
-                           const backward_inputs<T, Statistics>& inputs, index batch, index head,
-                           index first, index count, backward_queries<T>& block, arena& scratch) {
+/// Packs queries first … first + count − 1 and their d_o; dq begins at zero.
+template <class T, class Call, class Preparation>
+void pack_backward_queries(const Call& call, const call_positions& where,
+                           const Preparation& preparation, const tensor_view<const T, 4>& d_o,
+                           index batch, index head, index first, index count,
+                           backward_queries<T>& block, arena& scratch) {
     const attention_shape& shape = call.shape;
     const index dim = shape.dim, value_dim = shape.value_dim;
     fill_tile(call, where, preparation, batch, head, first, count, block.tile);
@@ -99,23 +100,34 @@ void fill_backward_queries(const Call& call, const call_positions& where,
 
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * value_dim);
-    T* output = scratch.take<T>(value_dim);
-    const auto d_o = rows_of(inputs.d_o, batch, head, first, count, buffer);
-    pack_strips(d_o, count, value_dim, block.gradient_strips);
-    pad_rows(d_o, count, value_dim, block.gradients);
-    block.finite = all_finite(d_o, count, value_dim) && all_finite(queries, count, dim);
+    const auto gradients = rows_of(d_o, batch, head, first, count, buffer);
+    pack_strips(gradients, count, value_dim, block.gradient_strips);
+    pad_rows(gradients, count, value_dim, block.gradients);
+    block.finite = all_finite(gradients, count, value_dim) && all_finite(queries, count, dim);
+    std::fill_n(block.dq, static_cast<std::size_t>((count + tiles.value_rows) * padded<T>(dim)),
+                T(0));
+    *block.turn = block.tile.seen_by_all().first / key_block<T>;
+}
+
+template <class T, class Call, class Preparation, class Statistics>
+void fill_backward_queries(const Call& call, const call_positions& where,
+                           const Preparation& preparation,
+                           const backward_inputs<T, Statistics>& inputs, index batch, index head,
+                           index first, index count, backward_queries<T>& block, arena& scratch) {
+    pack_backward_queries(call, where, preparation, inputs.d_o, batch, head, first, count, block,
+                          scratch);
+    const arena::scope mark(scratch);
+    T* output = scratch.take<T>(call.shape.value_dim);
     const auto stream = call.normaliser().template streaming<T>(head);
     for (index r = 0; r < count; ++r) {
         const auto o = rows_of(inputs.o, batch, head, first + r, 1, output);
-        block.statistic[r] = dot(d_o[r], o.data, value_dim);
+        block.statistic[r] = dot(block.gradients + r * padded<T>(call.shape.value_dim), o.data,
+                                 call.shape.value_dim);
         if constexpr (requires { stream.with_log_sum_exp_gradient(T(0), T(0)); })
             if (inputs.d_lse.data != nullptr)
                 block.statistic[r] = stream.with_log_sum_exp_gradient(
                     block.statistic[r], inputs.d_lse(batch, head, first + r));
     }
-    std::fill_n(block.dq, static_cast<std::size_t>((count + tiles.value_rows) * padded<T>(dim)),
-                T(0));
-    *block.turn = block.tile.seen_by_all().first / key_block<T>;
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -169,10 +169,10 @@ void multiply_tile_pair(const Call& call, const backward_keys<T>& keys,
             const index at = first_row * score_stride<T> + key;
             multiply_panel(tile.strips + first_row * shape.dim, rows,
                            keys.key_panels + (block.first + key) * shape.dim, shape.dim,
-                           state.p + at);
+                           state.p + at, score_stride<T>);
             multiply_panel(queries.gradient_strips + first_row * shape.value_dim, rows,
                            keys.value_panels + (block.first + key) * shape.value_dim,
-                           shape.value_dim, state.ds + at);
+                           shape.value_dim, state.ds + at, score_stride<T>);
         });
     }
 }

@@ -56,6 +56,10 @@ class attention_call {
     static constexpr bool has_positions = count_of<role::positions, Parts...> == 1;
     static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> == 1;
     static constexpr bool has_modifiers = count_of<role::modifier, Parts...> > 0;
+    /// No modifier learns, and the derivative of each is 1.
+    static constexpr bool only_adds = ((!part_of<Parts, role::modifier> ||
+                                        (!is_learned<Parts> && is_additive<unwrapped<Parts>>)) &&
+                                       ...);
 
     attention_shape shape;
     tensor_view<const T, 4> q, k, v;

@@ -133,8 +133,8 @@ template <class T, class Call, class Stream>
 void attend_to_block(const Call& call, const call_positions& where, const Stream& stream,
                      const query_tile<T>& tile, const packed_head<T>& head,
                      const block_view<T>& block, const forward_state<T>& state, arena& scratch) {
-    score_block(call, where, tile, block, head.key_panels, state.scores, state.lane_maximum,
-                state.row_maximum);
+    score_block(call, where, tile, block, head.key_panels, state.scores, score_stride<T>,
+                state.lane_maximum, state.row_maximum);
     stream.advance(state.rows, state.row_maximum, tile.count);
     const bool finite = head.finite_values[block.first / key_block<T>];
     for (index s = 0; s < tile.strip_count(); ++s) {
@@ -215,9 +215,11 @@ inline index queries_a_task(const attention_shape& shape, index threads) {
     return tasks < 16 * threads && threads > 1 ? tiles.query_block / 2 : tiles.query_block;
 }
 
-/// o, and the statistics of its rows ([batch, head, query], unless null), of a checked call.
-template <class T, class Call, class Statistics>
-void forward(const Call& call, const tensor_view<T, 4>& o, Statistics* statistics) {
+/// Packs the keys and values of a checked call, a few heads at a time, and cuts the queries into
+/// blocks of `rows`: attend(where, preparation, batch, head, first query, queries, packed head,
+/// scratch).
+template <class T, class Call, class Attend>
+void for_query_blocks(const Call& call, index rows, Attend&& attend) {
     const attention_shape& shape = call.shape;
     workspace& memory = call.memory();
     arena& own = memory.slot(0);
@@ -229,7 +231,6 @@ void forward(const Call& call, const tensor_view<T, 4>& o, Statistics* statistic
         const index wave = heads_at_a_time<T>(shape, call.pool());
         const index group = shape.kv_heads == 0 ? 0 : shape.heads / shape.kv_heads;
         const index key_blocks = count_blocks(shape.keys, key_block<T>);
-        const index rows = queries_a_task(shape, count_threads(call.pool()));
         const index query_blocks = count_blocks(shape.queries, rows);
         packed_head<T>* packed = own.take<packed_head<T>>(wave);
         const bool pads_values = !are_padded(call.v);
@@ -251,16 +252,30 @@ void forward(const Call& call, const tensor_view<T, 4>& o, Statistics* statistic
                 const index head = kv % shape.kv_heads * group + task / query_blocks % group;
                 // The last queries first: under a causal mask they take the longest.
                 const index begin = (query_blocks - 1 - task % query_blocks) * rows;
-                const index batch = kv / shape.kv_heads;
-                attend(call, where, preparation, batch, head, begin,
-                       std::min(rows, shape.queries - begin), packed[kv - first], o,
-                       statistics == nullptr
-                           ? nullptr
-                           : statistics + (batch * shape.heads + head) * shape.queries + begin,
+                attend(where, preparation, kv / shape.kv_heads, head, begin,
+                       std::min(rows, shape.queries - begin), packed[kv - first],
                        memory.slot(slot));
             });
         }
     });
+}
+
+/// o, and the statistics of its rows ([batch, head, query], unless null), of a checked call.
+template <class T, class Call, class Statistics>
+void forward(const Call& call, const tensor_view<T, 4>& o, Statistics* statistics) {
+    const attention_shape& shape = call.shape;
+    const index rows = queries_a_task(shape, count_threads(call.pool()));
+    for_query_blocks<T>(
+        call, rows,
+        [&](const call_positions& where, const auto& preparation, index batch, index head,
+            index first, index count, const packed_head<T>& packed, arena& scratch) {
+            Statistics* of_rows =
+                statistics == nullptr
+                    ? nullptr
+                    : statistics + (batch * shape.heads + head) * shape.queries + first;
+            attend(call, where, preparation, batch, head, first, count, packed, o, of_rows,
+                   scratch);
+        });
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

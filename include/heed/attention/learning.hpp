@@ -109,6 +109,11 @@ bool writes_directly(const std::tuple<Entries...>& entries) {
     return std::apply([&](const auto&... entry) { return (one(entry) || ...); }, entries);
 }
 
+template <class... Entries>
+constexpr bool learns_modifiers(const std::tuple<Entries...>&) {
+    return (!std::is_same_v<Entries, no_part> || ...);
+}
+
 /// The learned modifiers, for one batch, head and block of keys.
 template <class T, class Entries>
 struct learning_at {

@@ -155,12 +155,39 @@ concept scale_part = part_of<P, role::scale>;
 /// A normaliser: from a row of scores to weights of the values.
 ///
 ///     using role = heed::role::normaliser;
-///     template <class T> auto streaming(index head) const;   // softmax/streaming.hpp
 ///     static constexpr bool needs_visible_count = false;     // whether it is told how many keys
 ///                                                            // each row sees
 ///     void check(const attention_shape& shape) const;
+///
+/// One that can take a row block by block, as softmax does, is streaming (softmax/streaming.hpp):
+///
+///     template <class T> auto streaming(index head) const;
+///
+/// One that needs the row as a whole, as entmax does, is a row normaliser:
+///
+///     template <class T> auto whole_row(index head) const;   // an object with
+///         // using statistics = …;             what recompute needs of a row
+///         // static constexpr bool is_sparse;  whether most probabilities are zero
+///         // statistics normalise(T* row, index count, arena& scratch) const;
+///         //     scores become probabilities in place; −∞ is left out. row is aligned to 64 bytes,
+///         //     count is a whole number of pairs of vectors
+///         // void recompute(const statistics&, T* row, index count) const;
+///         //     the same bits from the statistics
+///         // T gradient(const statistics&, const T* scores, const T* p, T* dp, index count,
+///         //            arena& scratch) const;
+///         //     dp becomes the gradient of the scores; returns that of the parameter, or 0
+///         // and if it is sparse:
+///         // index support(const T* row, index count, T maximum, T* p, std::int32_t* positions,
+///         //               statistics& solved, arena& scratch) const;
+///         //     normalise, compressed: how many p are not zero
+///         // vec<T> weight(vec<T> p) const;
+///         //     g of ds = g·(dp − Σg·dp/Σg)
 template <class P>
 concept normaliser_part = part_of<P, role::normaliser>;
+template <class P>
+concept row_normaliser = normaliser_part<P> && requires(const P& part) {
+    part.template whole_row<float>(index(0));
+};
 
 namespace detail {
 

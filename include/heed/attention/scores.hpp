@@ -88,31 +88,30 @@ void for_strips_seeing(const query_tile<T>& tile, const block_view<T>& block, in
     }
 }
 
-/// The products of packed rows with one panel of keys: to[r, …] for `rows` rows, score_stride
-/// apart; `finish(r, scores)` sees the vectors of each row as they are stored.
+/// The products of packed rows with one panel of keys: to[r, …] for `rows` rows, `stride` apart;
+/// `finish(r, scores)` sees the vectors of each row as they are stored.
 template <class T, class Finish>
-void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to,
+void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to, index stride,
                     Finish&& finish) {
     constexpr int vectors = tiles.score_vectors;
     multiply_rows<tiles.score_rows, vectors>(
         rows, strips, tiles.score_rows * dim, index(1), tiles.score_rows, panel, panel_width<T>,
         dim, [&](index r, const vec<T>* scores) {
-            unroll<vectors>(
-                [&](auto c) { scores[c].store(to + r * score_stride<T> + c * vec<T>::size); });
+            unroll<vectors>([&](auto c) { scores[c].store(to + r * stride + c * vec<T>::size); });
             finish(r, scores);
         });
 }
 
 template <class T>
-void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to) {
-    multiply_panel(strips, rows, panel, dim, to, [](index, const vec<T>*) {});
+void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to, index stride) {
+    multiply_panel(strips, rows, panel, dim, to, stride, [](index, const vec<T>*) {});
 }
 
 /// The same, and the largest of each lane so far.
 template <class T>
-void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to,
+void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to, index stride,
                     T* lane_maximum) {
-    multiply_panel(strips, rows, panel, dim, to, [&](index r, const vec<T>* scores) {
+    multiply_panel(strips, rows, panel, dim, to, stride, [&](index r, const vec<T>* scores) {
         vec<T> maximum = vec<T>::load_aligned(lane_maximum + r * vec<T>::size);
         unroll<tiles.score_vectors>([&](auto c) { maximum = max(maximum, scores[c]); });
         maximum.store_aligned(lane_maximum + r * vec<T>::size);
@@ -179,14 +178,14 @@ T finish_scores(const Call& call, const call_positions& where, const query_tile<
     return reduce_max(maximum);
 }
 
-/// The scores of a tile against one block of keys, score_stride apart, what is not seen −∞; and the
-/// largest of each row in this block.
+/// The scores of a tile against one block of keys, rows `stride` apart, what is not seen −∞; and
+/// the largest of each row in this block.
 ///
 /// `key_panels` are those of the head, `lane_maximum` is scratch of a vector a row.
 template <class T, class Call>
 void score_block(const Call& call, const call_positions& where, const query_tile<T>& tile,
-                 const block_view<T>& block, const T* key_panels, T* scores, T* lane_maximum,
-                 T* row_maximum) {
+                 const block_view<T>& block, const T* key_panels, T* scores, index stride,
+                 T* lane_maximum, T* row_maximum) {
     constexpr index size = vec<T>::size;
     // Where scores are changed afterwards, so is the largest of them.
     constexpr bool final = !Call::has_modifiers && !Call::has_lane_masks;
@@ -201,16 +200,17 @@ void score_block(const Call& call, const call_positions& where, const query_tile
         for_strips_seeing<T, Call>(tile, block, key, [&](index first_row, index rows) {
             const T* strips = tile.strips + first_row * dim;
             const T* panel = key_panels + (block.first + key) * dim;
-            T* to = scores + first_row * score_stride<T> + key;
+            T* to = scores + first_row * stride + key;
             if constexpr (final)
-                multiply_panel(strips, rows, panel, dim, to, lane_maximum + first_row * size);
+                multiply_panel(strips, rows, panel, dim, to, stride,
+                               lane_maximum + first_row * size);
             else
-                multiply_panel(strips, rows, panel, dim, to);
+                multiply_panel(strips, rows, panel, dim, to, stride);
         });
     }
     for (index r = 0; r < tile.count; ++r) {
         const key_interval range = block.range[r / tile.strip];
-        T* row = scores + r * score_stride<T>;
+        T* row = scores + r * stride;
         if (Call::has_lane_masks || tile.seen[r].first > block.first + range.first ||
             tile.seen[r].last < block.first + range.last)
             row_maximum[r] = finish_scores(call, where, tile, r, block, range, row);

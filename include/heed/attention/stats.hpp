@@ -8,6 +8,8 @@
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
+#include <heed/attention/part.hpp>
+#include <heed/attention/support.hpp>
 #include <heed/core/architecture.hpp>
 
 /// \file
@@ -15,21 +17,48 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
+namespace detail {
+
+/// The object in which a normaliser's rows are computed.
+template <class T, class Normaliser>
+auto make_kernel(const Normaliser& normaliser, index head) {
+    if constexpr (row_normaliser<Normaliser>)
+        return normaliser.template whole_row<T>(head);
+    else
+        return normaliser.template streaming<T>(head);
+}
+template <class T, class Normaliser>
+using kernel_of = decltype(make_kernel<T>(std::declval<const Normaliser&>(), index(0)));
+
+template <class Kernel>
+constexpr bool is_sparse = [] {
+    if constexpr (requires { Kernel::is_sparse; }) {
+        return Kernel::is_sparse;
+    } else {
+        return false;
+    }
+}();
+
+}  // namespace detail
+
 /// What attention_forward keeps of each row for attention_backward: for softmax the largest score
-/// and the sum of the weights. O(batch·heads·queries) numbers; nothing is allocated when an object
-/// is used again for the same shape.
+/// and the sum of the weights; for entmax the threshold and, unless it is large, the support.
+/// O(batch·heads·queries) numbers; nothing is allocated when an object is used again for the same
+/// shape and supports no larger.
 template <class Scalar, class Normaliser>
 class stats {
   public:
-    using stream_type =
-        decltype(std::declval<const Normaliser&>().template streaming<Scalar>(index(0)));
+    using stream_type = detail::kernel_of<Scalar, Normaliser>;
     using row_statistics = typename stream_type::statistics;
 
     /// [batch, heads, queries]; a missing axis is 1.
     const std::array<index, 3>& extents() const { return extents_; }
 
     const row_statistics& row(index batch, index head, index query) const {
-        return rows_[static_cast<std::size_t>((batch * extents_[1] + head) * extents_[2] + query)];
+        return rows_[number(batch, head, query)];
+    }
+    row_statistics& row(index batch, index head, index query) {
+        return rows_[number(batch, head, query)];
     }
 
     /// τ·log Σ_j e^{s_ij/τ} of each row, [batch, heads, queries], the sink's weight included; −∞
@@ -58,6 +87,13 @@ class stats {
             return 0;
     }
 
+    /// How many probabilities of a row are not zero, for a sparse normaliser.
+    index support_size(index batch, index head, index query) const {
+        static_assert(detail::is_sparse<stream_type>,
+                      "heed: only the stats of a sparse normaliser know how many keys a row chose");
+        return supports_.size(batch, head, query);
+    }
+
     /// For the kernels: room for the rows of a call.
     row_statistics* reset(const std::array<index, 3>& extents, const Normaliser& normaliser) {
         extents_ = extents;
@@ -66,11 +102,18 @@ class stats {
         return rows_.data();
     }
     const row_statistics* data() const { return rows_.data(); }
+    detail::support_store<Scalar>& supports() { return supports_; }
+    const detail::support_store<Scalar>& supports() const { return supports_; }
 
   private:
+    std::size_t number(index batch, index head, index query) const {
+        return static_cast<std::size_t>((batch * extents_[1] + head) * extents_[2] + query);
+    }
+
     std::array<index, 3> extents_{};
     std::optional<Normaliser> normaliser_;  // an optional, since a part may refuse assignment
     std::vector<row_statistics> rows_;
+    detail::support_store<Scalar> supports_;  // empty unless the normaliser is sparse
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <tuple>
+#include <utility>
+
+#include <heed/attention/backward_rows.hpp>
+#include <heed/attention/call.hpp>
+#include <heed/attention/learning.hpp>
+#include <heed/attention/query_tile.hpp>
+#include <heed/attention/rows.hpp>
+#include <heed/attention/support.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/simd.hpp>
+
+/// \file
+/// Backward of a sparse attention where forward kept the supports: nothing else is touched.
+///
+/// With p a row's probabilities, g the normaliser's weights of them, all sums over the support:
+///
+///     dp = d_o·vᵀ   ds = g ⊙ (dp − Σg·dp/Σg)   dq = ds·k   dk += dsᵀ·q   dv += pᵀ·d_o
+///
+/// Built for the caches: a few dozen rows of k and v a query, read where they lie.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// a·b of padded rows.
+template <class T>
+T dot_padded(const T* a, const T* b, index width) {
+    constexpr index size = vec<T>::size;
+    vec<T> even(T(0)), odd(T(0));
+    index c = 0;
+    for (; c + 2 * size <= width; c += 2 * size) {
+        even = fma(vec<T>::load(a + c), vec<T>::load(b + c), even);
+        odd = fma(vec<T>::load(a + c + size), vec<T>::load(b + c + size), odd);
+    }
+    if (c < width) even = fma(vec<T>::load(a + c), vec<T>::load(b + c), even);
+    return reduce_add(even + odd);
+}
+
+/// to += weight·row, of padded rows.
+template <class T>
+void add_padded(T weight, const T* row, index width, T* to) {
+    for (index c = 0; c < width; c += vec<T>::size)
+        fma(vec<T>(weight), vec<T>::load(row + c), vec<T>::load(to + c)).store(to + c);
+}
+
+/// dp of a support, in place, becomes the gradient of its scores.
+template <class T, class Kernel>
+void normalise_support_back(const Kernel& normaliser, const row_support<T>& support, T* dp) {
+    constexpr index size = vec<T>::size;
+    const vec<T> zero(T(0));
+    const auto weight = [&](index s) {
+        const vec<T> p = vec<T>::load_partial(support.probabilities + s, support.count - s);
+        return select(p > zero, normaliser.weight(p), zero);
+    };
+    vec<T> weights = zero, weighted = zero;
+    for (index s = 0; s < support.count; s += size) {
+        const vec<T> g = weight(s);
+        weights += g;
+        weighted = fma(g, vec<T>::load_partial(dp + s, support.count - s), weighted);
+    }
+    const vec<T> mean(reduce_add(weighted) / reduce_add(weights));
+    for (index s = 0; s < support.count; s += size) {
+        const index rest = support.count - s;
+        (weight(s) * (vec<T>::load_partial(dp + s, rest) - mean)).store_partial(dp + s, rest);
+    }
+}
+
+/// The gradient of one score, a key of a row, on its way back through the modifiers; `product` is
+/// q·k before them.
+template <class T, class Call>
+T modify_back(const Call& call, const call_positions& where, const query_row& row, index key,
+              T product, T gradient) {
+    constexpr std::size_t count =
+        std::tuple_size_v<std::remove_cvref_t<decltype(call.modifiers())>>;
+    const auto modifiers = call.bound_modifiers(row);
+    auto keys = make_lanes<T>(call, where, row.batch, key);
+    keys.count = 1;
+    std::array<vec<T>, count + 1> stage;
+    stage[0] = vec<T>(product);
+    vec<T> g(gradient);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        ((stage[I + 1] = std::get<I>(modifiers)(stage[I], keys)), ...);
+        ((g = multiply_derivative<T>(std::get<count - 1 - I>(call.modifiers()),
+                                     std::get<count - 1 - I>(modifiers), stage[count - 1 - I],
+                                     stage[count - I], keys, g)),
+         ...);
+    }
+    (std::make_index_sequence<count>{});
+    T result;
+    g.store_partial(&result, 1);
+    return result;
+}
+
+/// One row: ds from its support, and dq.
+template <class T, class Call, class Kernel>
+void differentiate_support(const Call& call, const call_positions& where, const Kernel& normaliser,
+                           const backward_queries<T>& queries, index r,
+                           const contiguous_rows<T>& keys, const contiguous_rows<T>& values,
+                           const row_support<T>& support, T* ds) {
+    const index width = padded<T>(call.shape.dim);
+    const index value_width = padded<T>(call.shape.value_dim);
+    const T* d_o = queries.gradients + r * value_width;
+    const T* query = queries.queries + r * width;
+    T* dq = queries.dq + r * width;
+    for (index s = 0; s < support.count; ++s)
+        ds[s] = dot_padded(d_o, values[support.positions[s]], value_width);
+    normalise_support_back(normaliser, support, ds);
+    for (index s = 0; s < support.count; ++s) {
+        const T* key = keys[support.positions[s]];
+        if constexpr (!Call::only_adds)
+            ds[s] = modify_back(call, where, queries.tile.rows[r], support.positions[s],
+                                dot_padded(query, key, width), ds[s]);
+        add_padded(ds[s], key, width, dq);
+    }
+}
+
+/// dk and dv of the keys first … last − 1 get what one row adds to them.
+template <class T>
+void add_support(const row_support<T>& support, const T* ds, key_interval range, const T* query,
+                 index width, const T* d_o, index value_width, T* dk, T* dv) {
+    const auto* begin = support.positions;
+    const auto* end = begin + support.count;
+    const auto from = std::lower_bound(begin, end, range.first) - begin;
+    for (index s = from; s < support.count && support.positions[s] < range.last; ++s) {
+        const index key = support.positions[s];
+        add_padded(ds[s], query, width, dk + key * width);
+        add_padded(support.probabilities[s], d_o, value_width, dv + key * value_width);
+    }
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail
