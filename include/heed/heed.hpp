@@ -34,9 +34,14 @@
 #include <heed/attention/soft_cap.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotate.hpp>
+#include <heed/softmax/l2_softmax.hpp>
 #include <heed/softmax/log_softmax.hpp>
 #include <heed/softmax/log_sum_exp.hpp>
+#include <heed/softmax/positive.hpp>
+#include <heed/softmax/relu_squared.hpp>
+#include <heed/softmax/sigmoid.hpp>
 #include <heed/softmax/sink.hpp>
 #include <heed/softmax/softmax.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
 #include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/taylor_softmax.hpp>

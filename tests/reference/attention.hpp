@@ -9,6 +9,7 @@
 #include "masks.hpp"
 #include "modifiers.hpp"
 #include "rope.hpp"
+#include "row_normaliser.hpp"
 #include "scales.hpp"
 #include "tensor.hpp"
 
@@ -32,6 +33,7 @@ struct options {
     mask visible;                                            ///< all keys if empty
     double temperature = 1;
     std::vector<double> sink;  ///< a logit a head, which takes part but has no value; empty: none
+    std::optional<row_normaliser> normaliser;  ///< of the visible scores, in softmax's place
 };
 
 /// What forward found, with all that backward needs.
@@ -166,6 +168,21 @@ inline attention_result attention_forward(const tensor& q, const tensor& k, cons
             if (!(s <= maximum)) maximum = s;  // also takes a NaN, and the row becomes NaN
         }
 
+        if (how.normaliser) {
+            row visible;
+            for (index j = 0; j < keys; ++j)
+                if (result.visible(b, h, i, j) != 0)
+                    visible.push_back(result.scores.back()(b, h, i, j));
+            const row p = how.normaliser->forward(visible);
+            for (index j = 0, n = 0; j < keys; ++j) {
+                if (result.visible(b, h, i, j) == 0) continue;
+                result.p(b, h, i, j) = p[static_cast<std::size_t>(n++)];
+                for (index x = 0; x < v.columns(); ++x)
+                    result.o(b, h, i, x) += result.p(b, h, i, j) * v(b, kv, j, x);
+            }
+            return;
+        }
+
         result.log_sum_exp(b, h, i, 0) = -infinity;
         if (maximum == -infinity) return;
 
@@ -224,11 +241,26 @@ inline attention_gradient attention_backward(const tensor& d_o, const attention_
         gradient.sink[static_cast<std::size_t>(h)] +=
             forward.p_sink(b, h, i, 0) * (d_lse - mean / how.temperature);
 
+        row normaliser_ds;
+        if (how.normaliser) {
+            row visible, dp;
+            for (index j = 0; j < keys; ++j) {
+                if (forward.visible(b, h, i, j) == 0) continue;
+                visible.push_back(forward.scores[last](b, h, i, j));
+                dp.push_back(g[static_cast<std::size_t>(j)]);
+            }
+            normaliser_ds = how.normaliser->backward(visible, dp);
+        }
+
         const double c = forward.scale(b, h, i, 0);
+        std::size_t seen = 0;
         for (index j = 0; j < keys; ++j) {
             if (forward.visible(b, h, i, j) == 0) continue;
-            double ds = forward.p(b, h, i, j) *
-                        ((g[static_cast<std::size_t>(j)] - mean) / how.temperature + d_lse);
+            double ds =
+                how.normaliser
+                    ? normaliser_ds[seen++]
+                    : forward.p(b, h, i, j) *
+                          ((g[static_cast<std::size_t>(j)] - mean) / how.temperature + d_lse);
             gradient.scores[last](b, h, i, j) = ds;
             for (std::size_t m = last; m-- > 0;) {
                 ds *= how.modifiers[m].derivative(forward.scores[m](b, h, i, j), b, h, i, j);

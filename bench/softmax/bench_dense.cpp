@@ -1,0 +1,70 @@
+#include <cstddef>
+
+#include <Eigen/Core>
+#include <benchmark/benchmark.h>
+
+#include <heed/softmax/l2_softmax.hpp>
+#include <heed/softmax/positive.hpp>
+#include <heed/softmax/relu_squared.hpp>
+#include <heed/softmax/sigmoid.hpp>
+#include <heed/softmax/softmax.hpp>
+#include <heed/softmax/taylor_softmax.hpp>
+
+#include "support/by_turns.hpp"
+
+/// \file
+/// Normalisers that leave no element out, alone on 512×512 floats, one thread: `of_softmax` is the
+/// time over that of heed::softmax, by turns.
+
+namespace {
+
+using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+template <class F>
+auto repeated(F f) {
+    return [f]() mutable {
+        for (int i = 0; i < 10; ++i) f();
+    };
+}
+
+template <class Normaliser>
+void forward(benchmark::State& state, const Normaliser& normaliser) {
+    const row_major x = 2 * row_major::Random(512, 512);
+    row_major y = x;
+    state.counters["of_softmax"] =
+        heed_bench::time_over(state, repeated([&] { normaliser.into(y, x); }),
+                              repeated([&] { heed::softmax.into(y, x); }));
+}
+
+template <class Normaliser>
+void backward(benchmark::State& state, const Normaliser& normaliser) {
+    const row_major x = 2 * row_major::Random(512, 512), dp = row_major::Random(512, 512);
+    const row_major p = normaliser(x), softmax = heed::softmax(x);
+    row_major dx = x;
+    state.counters["of_softmax"] =
+        heed_bench::time_over(state, repeated([&] { normaliser.backward_into(dx, x, p, dp); }),
+                              repeated([&] { heed::softmax.backward_into(dx, x, softmax, dp); }));
+}
+
+/// As a user would write it.
+auto user_function() {
+    return heed::positive([](auto x) { return 1 + x * x; }, [](auto x) { return 2 * x; });
+}
+
+}  // namespace
+
+BENCHMARK_CAPTURE(forward, taylor_softmax 2, heed::taylor_softmax(2))->UseManualTime();
+BENCHMARK_CAPTURE(forward, taylor_softmax 4, heed::taylor_softmax(4))->UseManualTime();
+BENCHMARK_CAPTURE(forward, user function, user_function())->UseManualTime();
+BENCHMARK_CAPTURE(forward, sigmoid, heed::sigmoid)->UseManualTime();
+BENCHMARK_CAPTURE(forward, relu_squared, heed::relu_squared)->UseManualTime();
+BENCHMARK_CAPTURE(forward, normalised_relu_squared, heed::normalised_relu_squared)->UseManualTime();
+BENCHMARK_CAPTURE(forward, l2_softmax, heed::l2_softmax)->UseManualTime();
+BENCHMARK_CAPTURE(backward, taylor_softmax 2, heed::taylor_softmax(2))->UseManualTime();
+BENCHMARK_CAPTURE(backward, taylor_softmax 4, heed::taylor_softmax(4))->UseManualTime();
+BENCHMARK_CAPTURE(backward, user function, user_function())->UseManualTime();
+BENCHMARK_CAPTURE(backward, sigmoid, heed::sigmoid)->UseManualTime();
+BENCHMARK_CAPTURE(backward, relu_squared, heed::relu_squared)->UseManualTime();
+BENCHMARK_CAPTURE(backward, normalised_relu_squared, heed::normalised_relu_squared)
+    ->UseManualTime();
+BENCHMARK_CAPTURE(backward, l2_softmax, heed::l2_softmax)->UseManualTime();
