@@ -34,6 +34,9 @@
 #include <heed/attention/soft_cap.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotate.hpp>
+#include <heed/softmax/am_softmax.hpp>
+#include <heed/softmax/cross_entropy.hpp>
+#include <heed/softmax/gamma_cross_entropy.hpp>
 #include <heed/softmax/l2_softmax.hpp>
 #include <heed/softmax/log_softmax.hpp>
 #include <heed/softmax/log_sum_exp.hpp>
@@ -44,4 +47,5 @@
 #include <heed/softmax/softmax.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
 #include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/stop_gradient_loss.hpp>
 #include <heed/softmax/taylor_softmax.hpp>
