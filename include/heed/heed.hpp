@@ -47,5 +47,6 @@
 #include <heed/softmax/softmax.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
 #include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/sparsemax_loss.hpp>
 #include <heed/softmax/stop_gradient_loss.hpp>
 #include <heed/softmax/taylor_softmax.hpp>
