@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -16,6 +17,8 @@
 #include <heed/softmax/whole_rows.hpp>
 
 #include "reference/softmax.hpp"
+#include "softmax/row_objects.hpp"
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
@@ -172,6 +175,143 @@ template <class T>
 reference::row rounded_to(reference::row x) {
     for (double& v : x) v = static_cast<double>(static_cast<T>(v));
     return x;
+}
+
+using row_to_row = std::function<reference::row(const reference::row&)>;
+using rows_to_row = std::function<reference::row(const reference::row&, const reference::row&)>;
+
+/// What a normaliser is held to: p of x, dx of p and dp, and the errors that are allowed, in
+/// roundings of 1.
+struct expectation {
+    row_to_row probabilities;
+    rows_to_row gradient;
+    double error = 2, gradient_error = 16;
+};
+
+/// f on all rows of x, and backward, against what is expected.
+template <class Normaliser, class X>
+void check_object(const Normaliser& normaliser, const expectation& expected, const X& x,
+                  generator& random) {
+    using T = heed::scalar_of<X>;
+    const auto p = normaliser(x);
+    auto dp = p;
+    for (auto i = dp.size(); i-- > 0;) dp.data()[i] = static_cast<T>(random.normal());
+    const auto x_rows = rows_of(x), p_rows = rows_of(p), dp_rows = rows_of(dp),
+               dx_rows = rows_of(normaliser.backward(x, p, dp));
+    bool close = p_rows.size() == x_rows.size();
+    for (std::size_t r = 0; close && r < x_rows.size(); ++r) {
+        const auto wanted = expected.probabilities(x_rows[r]);
+        close &= largest_difference(p_rows[r], wanted) <= expected.error * unit<T>;
+        close &= same_support(p_rows[r], wanted);
+        const auto dx = expected.gradient(p_rows[r], dp_rows[r]);
+        close &= largest_difference(dx_rows[r], dx) <= expected.gradient_error * unit<T>;
+    }
+    CHECK(close);
+}
+
+/// The object of a normaliser on one row.
+template <class T, class Normaliser>
+void check_row(const Normaliser& normaliser, const expectation& expected,
+               const reference::row& exact, generator& random) {
+    const auto object = normaliser.template whole_row<T>(0);
+    const auto x = rounded_to<T>(exact);
+    INFO(x.size() << " elements, the first " << x[0]);
+    const auto p = checked_probabilities<T>(object, x);
+    const auto wanted = expected.probabilities(x);
+    CHECK(largest_difference(p, wanted) <= expected.error * unit<T>);
+    CHECK(same_support(p, wanted));
+    CHECK(distance_from_one(p) <= 4 * unit<T>);
+    const auto dp = rounded_to<T>(random.numbers<double>(x.size()));
+    const auto dx = row_gradient<T>(object, x, dp);
+    if (reference::maximum(x) > reference::minus_infinity)
+        CHECK(largest_difference(dx, expected.gradient(p, dp)) <=
+              expected.gradient_error * unit<T>);
+}
+
+/// The most steps that any of many rows takes.
+template <class T, class Normaliser>
+int most_steps(const Normaliser& normaliser, generator& random) {
+    heed::arena memory;
+    const auto object = normaliser.template whole_row<T>(0);
+    auto rows = hard_rows(random);
+    for (const double deviation : {1e-6, 1e-3, 0.3, 3.0})
+        rows.push_back(random.numbers<double>(131072, deviation));
+    int most = 0;
+    for (const auto& x : rows) {
+        const heed::arena::scope mark(memory);
+        const aligned_row<T> scores(x, memory);
+        const auto room = scores.count + heed::vec<T>::size;
+        heed::index found = 0;
+        const auto solved = object.solve(
+            scores.data, scores.count, heed::detail::largest_score(scores.data, scores.count),
+            memory.take<T>(room), memory.take<std::int32_t>(room), found);
+        most = std::max(most, solved.steps);
+    }
+    return most;
+}
+
+/// A NaN, or an infinity, makes its own row NaN and no other.
+template <class Normaliser>
+void check_that_nan_stays(const Normaliser& normaliser) {
+    Eigen::MatrixXf x = Eigen::MatrixXf::Random(40, 70);
+    x(3, 5) = NAN;
+    x(7, 0) = INFINITY;
+    x.row(9).setConstant(-INFINITY);
+    x(9, 69) = NAN;
+    const auto check = [&](const auto& of) {
+        const auto p = normaliser(of);
+        const auto dx = normaliser.backward(of, p, p);
+        for (int r = 0; r < 40; ++r) {
+            const bool is_bad = r == 3 || r == 7 || r == 9;
+            CHECK(p.row(r).array().isNaN().all() == is_bad);
+            CHECK(p.row(r).hasNaN() == is_bad);
+            CHECK(dx.row(r).hasNaN() == is_bad);
+        }
+    };
+    check(x);
+    check(Eigen::Matrix<float, -1, -1, Eigen::RowMajor>(x));
+}
+
+/// The same bits for any number of threads, in any layout, in place; nothing allocated twice.
+template <class Normaliser>
+void check_invariance(const Normaliser& normaliser, generator& random) {
+    const auto x = random.matrix<float>(333, 290);
+    const Eigen::MatrixXf columns = x;
+    const auto p = normaliser(x);
+    CHECK((normaliser(columns) == p));
+    for (const int threads : {1, 3}) {
+        Eigen::ThreadPool pool(threads);
+        CHECK((normaliser(x, heed::on(pool)) == p));
+        CHECK((normaliser(columns, heed::on(pool)) == p));
+    }
+    auto y = x;
+    normaliser.into(y, y);
+    CHECK((y == p));
+    auto over = x;  // dp, then dx
+    normaliser.backward_into(over, x, p, over);
+    CHECK((over == normaliser.backward(x, p, x)));
+
+    heed::workspace scratch;
+    Eigen::MatrixXf z = columns;
+    const auto all = [&] {
+        normaliser.into(y, x, heed::in(scratch));
+        normaliser.into(z, columns, heed::in(scratch));
+        normaliser.backward_into(y, x, p, x, heed::in(scratch));
+    };
+    all();
+    const std::size_t before = allocations();
+    all();
+    CHECK(allocations() == before);
+}
+
+/// Backward against central differences, relative to the largest gradient.
+template <class Normaliser>
+double slope_error(const Normaliser& normaliser, generator& random) {
+    Eigen::MatrixXd x = random.matrix<double, Eigen::ColMajor>(6, 11);
+    const Eigen::MatrixXd dp = random.matrix<double, Eigen::ColMajor>(6, 11);
+    const Eigen::MatrixXd dx = normaliser.backward(x, normaliser(x), dp);
+    return worst_slope(x, dx, [&] { return normaliser(x).cwiseProduct(dp).sum(); }) /
+           dx.cwiseAbs().maxCoeff();
 }
 
 }  // namespace heed_test

@@ -746,11 +746,32 @@ void vec_mask<T>::compress_positions(const std::int32_t* from, std::int32_t* to)
 
 template <class T>
 void vec_mask<T>::compress_positions(index first, std::int32_t* to) const {
-    constexpr auto size = static_cast<std::size_t>(vec<T>::size);
-    alignas(64) std::array<std::int32_t, size> lane;
-    for (std::size_t l = 0; l < size; ++l)
-        lane[l] = static_cast<std::int32_t>(first) + static_cast<std::int32_t>(l);
-    compress_positions(lane.data(), to);
+    const auto start = static_cast<std::int32_t>(first);
+#if defined(__AVX512F__)
+    const __m512i iota = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i positions = _mm512_maskz_compress_epi32(
+        static_cast<__mmask16>(value.data), _mm512_add_epi32(iota, _mm512_set1_epi32(start)));
+    if constexpr (std::is_same_v<T, float>) {
+        _mm512_storeu_si512(to, positions);
+    } else {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(positions));
+    }
+#elif defined(__AVX2__)
+    const __m256i positions =
+        _mm256_add_epi32(detail::compressed_lanes(bits()), _mm256_set1_epi32(start));
+    if constexpr (std::is_same_v<T, float>) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), positions);
+    } else {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(positions));
+    }
+#else
+    const std::uint64_t set = bits();
+    index n = 0;
+    for (std::int32_t l = 0; l < static_cast<std::int32_t>(vec<T>::size); ++l) {
+        to[n] = start + l;
+        n += static_cast<index>(set >> l & 1);
+    }
+#endif
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
@@ -101,25 +102,27 @@ bool has_nan(const T* row, index count) {
 }
 
 /// Gathers those of a row's scores that lie at most `reach` below the maximum, and NaNs; returns
-/// how many there are. Behind them stands a vector of −∞.
+/// how many there are. Behind them stands a vector of −∞. Positions are found unless null.
 template <class T>
 index find_candidates(const T* row, index count, T maximum, T reach, T* scores,
                       std::int32_t* positions) {
     constexpr index size = vec<T>::size;
     const vec<T> top(maximum), lowest(-reach);
     index found = 0;
-    const auto take = [&](vec<T> x, vec_mask<T> near, index j) __attribute__((always_inline)) {
-        x.compress(near, scores + found);
-        near.compress_positions(j, positions + found);
-        found += near.count();
+    // Without a branch on what a vector holds: it would be mispredicted as often as not.
+    const auto gather = [&](auto with_positions) __attribute__((always_inline)) {
+        for (index j = 0; j < count; j += size) {
+            const vec<T> x = vec<T>::load_aligned(row + j);
+            const vec_mask<T> near = !(x - top < lowest);
+            x.compress(near, scores + found);
+            if constexpr (with_positions) near.compress_positions(j, positions + found);
+            found += near.count();
+        }
     };
-    for (index j = 0; j < count; j += 2 * size) {
-        const vec<T> a = vec<T>::load_aligned(row + j), b = vec<T>::load_aligned(row + j + size);
-        const vec_mask<T> a_near = !(a - top < lowest), b_near = !(b - top < lowest);
-        if (!any(a_near | b_near)) continue;
-        take(a, a_near, j);
-        take(b, b_near, j + size);
-    }
+    if (positions != nullptr)
+        gather(std::true_type{});
+    else
+        gather(std::false_type{});
     vec<T>(-std::numeric_limits<T>::infinity()).store(scores + found);
     return found;
 }

@@ -53,10 +53,9 @@ class sparse_row {
     statistics normalise(T* row, index count, arena& scratch) const {
         const arena::scope mark(scratch);
         T* candidates = scratch.take<T>(count + vec<T>::size);
-        auto* positions = scratch.take<std::int32_t>(count + vec<T>::size);
         index found = 0;
         const auto solved =
-            solve(row, count, largest_score(row, count), candidates, positions, found);
+            solve(row, count, largest_score(row, count), candidates, nullptr, found);
         recompute(solved.row, row, count);
         return solved.row;
     }
@@ -88,7 +87,7 @@ class sparse_row {
         return parameter;
     }
 
-    /// λ of a row, from its candidates, which it leaves in scratch.
+    /// λ of a row, from its candidates, which it leaves in scratch, with positions unless null.
     solution<statistics> solve(const T* row, index count, T maximum, T* candidates,
                                std::int32_t* positions, index& found) const {
         if (maximum == -std::numeric_limits<T>::infinity())

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 
 #include <heed/core/architecture.hpp>
@@ -69,7 +70,8 @@ struct rows_in_scratch {
         }
     }
 
-    template <class To>
+    /// To memory; past the caches if `Streams`, and if the row begins where that is possible.
+    template <bool Streams = false, class To>
     void store(const To& to) const {
         constexpr index size = vec<T>::size;
         if constexpr (is_lanes) {
@@ -99,6 +101,8 @@ rows_in_scratch<T, Line> take_rows(const Line& like, arena& scratch) {
 /// y = p of each row. Operands: y, x.
 template <class Row>
 struct whole_rows {
+    static constexpr bool can_stream = true;
+
     explicit whole_rows(Row object) : row(object) {}
 
     template <class Layout, class T>
@@ -111,8 +115,9 @@ struct whole_rows {
             rows.load(x, -std::numeric_limits<T>::infinity());
             for (index r = 0; r < rows.rows; ++r)
                 row.normalise(rows.row(r), rows.length, *layout.memory);
-            rows.store(layout.template line<0>(to, l));
+            rows.template store<Layout::streams>(layout.template line<0>(to, l));
         }
+        if constexpr (Layout::streams) stream_fence();
     }
 
     Row row;
