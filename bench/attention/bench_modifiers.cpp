@@ -3,11 +3,16 @@
 #include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
 #include <heed/attention/bias.hpp>
+#include <heed/attention/kerple.hpp>
 #include <heed/attention/key_norm.hpp>
 #include <heed/attention/log_n_scale.hpp>
 #include <heed/attention/modifier.hpp>
+#include <heed/attention/noise.hpp>
+#include <heed/attention/sandwich.hpp>
 #include <heed/attention/soft_cap.hpp>
+#include <heed/attention/t5_bias.hpp>
 #include <heed/rope/rotary.hpp>
+#include <heed/rope/rotary_bias.hpp>
 #include <heed/softmax/sink.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
 
@@ -15,8 +20,9 @@
 #include "support/problem.hpp"
 
 /// \file
-/// Every part that is no mask: `of_plain` is the time over that of plain attention, by turns. Four
-/// heads, n = 2048, d = 64, float, one thread.
+/// Every part that is no mask: `of_plain` is the time over that of plain attention, by turns,
+/// forward or, where a parameter is learned, backward. Four heads, n = 2048, d = 64, float, one
+/// thread.
 
 namespace {
 
@@ -43,6 +49,42 @@ auto user_function() {
     return heed::modifier([](auto s, auto i, auto j) { return s - 0.1F * abs(i - j); });
 }
 
+auto t5_bias() {
+    const Eigen::MatrixXf table = Eigen::MatrixXf::Random(32, heads);
+    return heed::t5_bias(table);
+}
+
+auto kerple() {
+    const Eigen::VectorXf ones = Eigen::VectorXf::Ones(heads);
+    return heed::kerple_log(ones, ones, n);
+}
+
+auto sandwich() { return heed::sandwich(heed::sandwich_factors(heads), n); }
+
+auto rotary_bias() {
+    const Eigen::MatrixXf a = Eigen::MatrixXf::Random(heads, dim);
+    return heed::rotary_bias(a, a, heed::rope::plain({.dim = dim}), n);
+}
+
+/// Backward of a learned part, made anew each time as in training, over that of plain attention.
+template <class Make>
+void learned(benchmark::State& state, const Make& make) {
+    problem<float> in(square(heads, n, dim));
+    auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, heed::learn(make()));
+    auto [plain_o, plain_stats] = heed::attention_forward(in.q, in.k, in.v);
+    auto gradient = heed::attention_backward(o, o, stats, in.q, in.k, in.v, heed::learn(make()));
+    auto plain = heed::attention_backward(o, plain_o, plain_stats, in.q, in.k, in.v);
+    state.counters["of_plain"] = time_over(
+        state,
+        [&, &o = o, &stats = stats] {
+            heed::attention_backward_into(gradient, o, o, stats, in.q, in.k, in.v,
+                                          heed::learn(make()));
+        },
+        [&, &o = o, &p = plain_o, &stats = plain_stats] {
+            heed::attention_backward_into(plain, o, p, stats, in.q, in.k, in.v);
+        });
+}
+
 auto rotary() { return heed::rotary(heed::rope::plain({.dim = dim})); }
 
 }  // namespace
@@ -53,6 +95,18 @@ BENCHMARK_CAPTURE(part, soft_cap, heed::soft_cap(30))->UseManualTime();
 BENCHMARK_CAPTURE(part, alibi, heed::alibi(heed::alibi_slopes(heads)))->UseManualTime();
 BENCHMARK_CAPTURE(part, bias for all heads, bias(1))->UseManualTime();
 BENCHMARK_CAPTURE(part, bias of each head, bias(heads))->UseManualTime();
+BENCHMARK_CAPTURE(part, t5_bias, t5_bias())->UseManualTime();
+BENCHMARK_CAPTURE(part, kerple_log, kerple())->UseManualTime();
+BENCHMARK_CAPTURE(part, sandwich, sandwich())->UseManualTime();
+BENCHMARK_CAPTURE(part, rotary_bias, rotary_bias())->UseManualTime();
+BENCHMARK_CAPTURE(part, normal_noise, heed::normal_noise(1, 7))->UseManualTime();
+BENCHMARK_CAPTURE(part, uniform_noise, heed::uniform_noise(-1, 1, 7))->UseManualTime();
+BENCHMARK_CAPTURE(learned, alibi, [] {
+    return heed::alibi(heed::alibi_slopes(heads));
+})->UseManualTime();
+BENCHMARK_CAPTURE(learned, t5_bias, t5_bias)->UseManualTime();
+BENCHMARK_CAPTURE(learned, kerple_log, kerple)->UseManualTime();
+BENCHMARK_CAPTURE(learned, rotary_bias, rotary_bias)->UseManualTime();
 BENCHMARK_CAPTURE(part, user function, user_function())->UseManualTime();
 BENCHMARK_CAPTURE(part, softmax_plus_one, heed::softmax_plus_one)->UseManualTime();
 BENCHMARK_CAPTURE(part, sink, heed::sink(0.5))->UseManualTime();
