@@ -42,6 +42,7 @@
 #include <heed/softmax/am_softmax.hpp>
 #include <heed/softmax/cross_entropy.hpp>
 #include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/entropy_normalised.hpp>
 #include <heed/softmax/gamma_cross_entropy.hpp>
 #include <heed/softmax/l2_softmax.hpp>
 #include <heed/softmax/log_softmax.hpp>

@@ -1,8 +1,6 @@
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include <heed/attention/attention.hpp>
 #include <heed/attention/causal.hpp>
 #include <heed/attention/key_lengths.hpp>
 #include <heed/attention/mask.hpp>
@@ -13,9 +11,8 @@
 #include <heed/softmax/sigmoid.hpp>
 #include <heed/softmax/taylor_softmax.hpp>
 
-#include "attention/reference_check.hpp"
+#include "attention/normaliser_check.hpp"
 #include "reference/dense.hpp"
-#include "reference/masks.hpp"
 
 /// \file
 /// Normalisers that take a row block by block and are not softmax, inside attention.
@@ -25,89 +22,31 @@ namespace {
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
 
-/// But for some roundings of the largest number there is.
-template <class T>
-void check_near(const char* what, const reference::tensor& actual,
-                const reference::tensor& expected) {
-    INFO(what);
-    double largest = 0, error = 0;
-    for (std::size_t e = 0; e < expected.values.size(); ++e) {
-        largest = std::max(largest, std::abs(expected.values[e]));
-        const double difference = std::abs(actual.values[e] - expected.values[e]);
-        if (!(difference <= error)) error = difference;
-    }
-    CHECK(error <= 256 * static_cast<double>(std::numeric_limits<T>::epsilon()) * largest);
-}
-
-/// Forward and backward with these parts are the reference's.
-template <class T, class... Parts>
-void check_normaliser(const problem& from, const reference::options& how, const Parts&... parts) {
-    INFO((std::is_same_v<T, float> ? "float, " : "double, ") << to_string(from.sizes));
-    const inputs<T> in(from);
-    const auto exact = attention_forward(from.q, from.k, from.v, how);
-    const auto expected = attention_backward(from.d_o, exact, from.q, from.k, from.v, how);
-    const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, parts...);
-    check_near<T>("o", to_reference(o, exact.o), exact.o);
-    const auto gradient = heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, parts...);
-    check_near<T>("dq", to_reference(gradient.q, from.q), expected.q);
-    check_near<T>("dk", to_reference(gradient.k, from.k), expected.k);
-    check_near<T>("dv", to_reference(gradient.v, from.v), expected.v);
-}
-
-/// The gradients are the slopes of Σ d_o·o.
-template <class... Parts>
-void check_slopes_of_parts(generator& random, const problem& from, const Parts&... parts) {
-    INFO(to_string(from.sizes));
-    inputs<double> in(from);
-    const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, parts...);
-    const auto gradient = heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, parts...);
-    const auto loss = [&] {
-        const auto now = heed::attention(in.q, in.k, in.v, parts...);
-        double sum = 0;
-        for (index e = 0; e < now.size(); ++e) sum += now.data()[e] * in.d_o.data()[e];
-        return sum;
-    };
-    const double largest = largest_of(gradient);
-    check_slopes("dq by differences", random, 8, in.q, gradient.q, loss, largest);
-    check_slopes("dk by differences", random, 8, in.k, gradient.k, loss, largest);
-    check_slopes("dv by differences", random, 8, in.v, gradient.v, loss, largest);
-}
-
-/// All of that, under a causal mask, for problems of many extents.
-template <class Normaliser>
-void check_streaming(const Normaliser& normaliser, const reference::row_normaliser& exact) {
-    for_problems(81, [&](generator& random, const problem& from) {
-        reference::options how;
-        how.normaliser = exact;
-        how.visible = reference::causal(from.sizes.queries, from.sizes.keys);
-        check_normaliser<float>(from, how, heed::causal, normaliser);
-        check_normaliser<double>(from, how, heed::causal, normaliser);
-        check_slopes_of_parts(random, from, heed::causal, normaliser);
-    });
-}
-
 TEST_CASE("attention with Taylor softmax") {
-    check_streaming(heed::taylor_softmax(2), reference::taylor_softmax(2));
+    check_causal_normaliser(heed::taylor_softmax(2), reference::taylor_softmax(2));
 }
 
 TEST_CASE("attention with a positive function of the user's") {
-    check_streaming(heed::positive([](auto x) { return 1 + x * x; }, [](auto x) { return 2 * x; }),
-                    reference::ratio([](long double x) { return 1 + x * x; },
-                                     [](long double x) { return 2 * x; }));
+    check_causal_normaliser(
+        heed::positive([](auto x) { return 1 + x * x; }, [](auto x) { return 2 * x; }),
+        reference::ratio([](long double x) { return 1 + x * x; },
+                         [](long double x) { return 2 * x; }));
 }
 
-TEST_CASE("attention with sigmoid") { check_streaming(heed::sigmoid, reference::sigmoid()); }
+TEST_CASE("attention with sigmoid") {
+    check_causal_normaliser(heed::sigmoid, reference::sigmoid());
+}
 
 TEST_CASE("attention with relu squared") {
-    check_streaming(heed::relu_squared, reference::relu_squared());
+    check_causal_normaliser(heed::relu_squared, reference::relu_squared());
 }
 
 TEST_CASE("attention with normalised relu squared") {
-    check_streaming(heed::normalised_relu_squared, reference::normalised_relu_squared());
+    check_causal_normaliser(heed::normalised_relu_squared, reference::normalised_relu_squared());
 }
 
 TEST_CASE("attention with l2 softmax") {
-    check_streaming(heed::l2_softmax, reference::l2_softmax());
+    check_causal_normaliser(heed::l2_softmax, reference::l2_softmax());
 }
 
 TEST_CASE("a higher order, and constants in the place of n") {

@@ -141,4 +141,68 @@ inline dense_normaliser l2_softmax() {
     return result;
 }
 
+/// −Σ q log q
+inline long double entropy(const row& q) {
+    long double h = 0;
+    for (const double element : q)
+        if (element > 0) h -= element * std::log(static_cast<long double>(element));
+    return h;
+}
+
+/// γ with H(softmax(γx)) = target, by bisection; 0 or ∞ where the row cannot attain it.
+inline double entropy_gamma(const row& x, double target) {
+    const auto entropy_at = [&](double gamma) { return entropy(softmax(x, 1 / gamma)); };
+    if (target >= std::log(static_cast<double>(x.size()))) return 0;
+    const auto tied = std::count(x.begin(), x.end(), maximum(x));
+    if (target <= std::log(static_cast<double>(tied))) return -minus_infinity;
+    double low = 1e-12, high = 1;
+    while (entropy_at(high) > target) high *= 2;
+    for (int step = 0; step < 200; ++step) {
+        const double middle = std::sqrt(low * high);
+        (entropy_at(middle) > target ? low : high) = middle;
+    }
+    return low;
+}
+
+/// q = e^{γx}/Σe^{γx} of that entropy; dx = γ(dy − e·(dy·x)/(e·x)) with dy = q⊙(dq − q·dq),
+/// e = −q⊙(log q + H*).
+inline dense_normaliser entropy_normalised(double target) {
+    dense_normaliser result;
+    result.forward = [=](const row& x) {
+        const double gamma = entropy_gamma(x, target);
+        if (std::isfinite(gamma) && gamma > 0) return softmax(x, 1 / gamma);
+        const double largest = maximum(x);
+        const auto tied = static_cast<double>(std::count(x.begin(), x.end(), largest));
+        return each(x, [&](std::size_t i) {
+            return gamma == 0 ? 1 / static_cast<double>(x.size())
+                              : (x[i] == largest ? 1 / tied : 0);
+        });
+    };
+    result.backward = [=, forward = result.forward](const row& x, const row& dq) {
+        const double gamma = entropy_gamma(x, target);
+        if (!std::isfinite(gamma) || gamma == 0) return row(x.size(), 0);
+        const row q = forward(x), dy = softmax_backward(q, dq);
+        const row e = each(x, [&](std::size_t i) {
+            return q[i] == 0 ? 0 : -q[i] * (std::log(static_cast<long double>(q[i])) + target);
+        });
+        const double ratio = dot(dy, x) / dot(e, x);
+        return each(x, [&](std::size_t i) { return gamma * (dy[i] - e[i] * ratio); });
+    };
+    result.size = [=](const row& x) {
+        const double gamma = entropy_gamma(x, target);
+        return 4 * (1 + (std::isfinite(gamma) ? gamma : 0)) *
+               (1 + std::log(static_cast<double>(x.size())));
+    };
+    return result;
+}
+
+/// dH* = (dy·x)/(e·x)
+inline double entropy_backward(const row& x, const row& dq, double target) {
+    const row q = entropy_normalised(target).forward(x), dy = softmax_backward(q, dq);
+    const row e = each(x, [&](std::size_t i) {
+        return q[i] == 0 ? 0 : -q[i] * (std::log(static_cast<long double>(q[i])) + target);
+    });
+    return dot(dy, x) / dot(e, x);
+}
+
 }  // namespace reference

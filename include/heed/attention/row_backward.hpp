@@ -141,6 +141,7 @@ gradient_rows<T> differentiate_rows(const Call& call, const call_positions& wher
         const key_interval own = queries.dense[r] ? rows.scores.own[r] : key_interval{0, 0};
         clear_outside(own, 0, columns, p);
         clear_outside(own, 0, columns, ds);
+        if (parameter != nullptr) parameter[r] = T(0);
         if (own.first == own.last) continue;
         const T* scores = rows.scores.row(r);
         for (index c = own.first; c < own.last; c += size) {

@@ -1,0 +1,61 @@
+#include <cmath>
+
+#include <heed/attention/attention_weights.hpp>
+#include <heed/attention/key_lengths.hpp>
+#include <heed/softmax/entropy_normalised.hpp>
+
+#include "attention/normaliser_check.hpp"
+#include "reference/dense.hpp"
+
+namespace {
+
+using namespace heed_test;
+using heed::index;  // inside a namespace: <strings.h> has a global one
+
+TEST_CASE("attention of a given entropy, clamped to what a row can attain") {
+    for_problems(91, [&](generator& random, problem from) {
+        from.slack = 64;  // γ is as exact as the entropy is
+        reference::options how;
+        const double entropy = 1.2;
+        how.normaliser = reference::entropy_normalised(entropy);
+        how.visible = reference::causal(from.sizes.queries, from.sizes.keys);
+        const auto normaliser = heed::entropy_normalised(entropy);
+        check_normaliser<float>(from, how, heed::causal, normaliser);
+        check_normaliser<double>(from, how, heed::causal, normaliser);
+        check_output_differences(random, from, heed::causal, normaliser);
+    });
+}
+
+TEST_CASE("every row has the entropy asked for, or the nearest that it can have") {
+    generator random(92);
+    const inputs<double> in(random, {1, 2, 1, 40, 40, 8, 4});
+    const double entropy = 2;
+    const auto p =
+        heed::attention_weights(in.q, in.k, heed::causal, heed::entropy_normalised(entropy));
+    for (index h = 0; h < 2; ++h) {
+        for (index i = 0; i < 40; ++i) {
+            double actual = 0;
+            for (index j = 0; j < 40; ++j)
+                if (p(0, h, i, j) > 0) actual -= p(0, h, i, j) * std::log(p(0, h, i, j));
+            CHECK(actual ==
+                  Approx(std::min(entropy, std::log(static_cast<double>(i + 1)))).margin(1e-12));
+        }
+    }
+}
+
+TEST_CASE("the gradient of a learned entropy") {
+    generator random(93);
+    const problem from(random, {2, 2, 1, 19, 37, 5, 6});
+    const inputs<double> in(from);
+    const double entropy = 1.7, h = 1e-5;
+    const auto lengths = heed::key_lengths({0, 29});
+    const auto learned = heed::learn(heed::entropy_normalised(entropy));
+    const auto gradient = check_output_differences(random, from, lengths, learned);
+    const auto loss = [&](double at) {
+        return output_loss(in, lengths, heed::entropy_normalised(at));
+    };
+    CHECK(gradient.of<0>()(0) ==
+          Approx((loss(entropy + h) - loss(entropy - h)) / (2 * h)).epsilon(1e-7));
+}
+
+}  // namespace
