@@ -31,6 +31,7 @@
 #include <heed/attention/positions.hpp>
 #include <heed/attention/prefix_lm.hpp>
 #include <heed/attention/sandwich.hpp>
+#include <heed/attention/row_measures.hpp>
 #include <heed/attention/scale.hpp>
 #include <heed/attention/segments.hpp>
 #include <heed/attention/sliding_window.hpp>

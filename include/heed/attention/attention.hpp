@@ -32,11 +32,37 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
-/// What attention_forward returns: `auto [o, stats] = …`.
-template <class Output, class Stats>
+/// What attention_forward returns: `auto [o, stats] = …`, and behind them the tensors of the
+/// observers in the order of the parts, `auto [o, stats, entropy] = …`.
+template <class Output, class Stats, class... Observed>
 struct forward_result {
     Output output;
     Stats stats;
+    std::tuple<Observed...> observed;
+
+    template <std::size_t I>
+    friend auto& get(forward_result& result) {
+        return result.template element<I>();
+    }
+    template <std::size_t I>
+    friend const auto& get(const forward_result& result) {
+        return const_cast<forward_result&>(result).template element<I>();
+    }
+    template <std::size_t I>
+    friend auto&& get(forward_result&& result) {
+        return std::move(result.template element<I>());
+    }
+
+  private:
+    template <std::size_t I>
+    auto& element() {
+        if constexpr (I == 0)
+            return output;
+        else if constexpr (I == 1)
+            return stats;
+        else
+            return std::get<I - 2>(observed);
+    }
 };
 
 namespace detail {
@@ -80,6 +106,9 @@ template <class... Parts>
 constexpr void check_forward_parts() {
     static_assert(count_of<role::lse_gradient, Parts...> == 0,
                   "heed: heed::log_sum_exp_gradient is a part of attention_backward");
+    static_assert(!(is_unbound_observer<Parts> || ...),
+                  "heed: only attention_forward returns what an observer sees; elsewhere say "
+                  "heed::row_entropy.into(numbers)");
 }
 
 /// Calls f(attention_call) with the parts resolved and everything checked.
@@ -133,6 +162,16 @@ tensor_view<T, 4> checked_output(O& o, const Call& call) {
     check_apart("o", view, "q", call.q);
     check_apart("o", view, "k", call.k);
     check_apart("o", view, "v", call.v);
+    const auto check_observer = [&](const auto& part) {
+        if constexpr (is_bound_observer<std::remove_cvref_t<decltype(part)>>) {
+            constexpr const char* name = "the memory of an observer";
+            check_apart(name, part.numbers, "o", view);
+            check_apart(name, part.numbers, "q", call.q);
+            check_apart(name, part.numbers, "k", call.k);
+            check_apart(name, part.numbers, "v", call.v);
+        }
+    };
+    std::apply([&](const auto&... part) { (check_observer(part), ...); }, call.parts());
     return view;
 }
 
@@ -296,15 +335,41 @@ void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q, 
         parts...);
 }
 
+namespace detail {
+
+/// The extents of o that observers write for.
+template <class O>
+attention_shape rows_of_output(O& o) {
+    const auto extents = rank4(view_of(o)).extents;
+    return {.batch = extents[0], .heads = extents[1], .queries = extents[2]};
+}
+
+template <class Stats, class O, class... Observed, class Q, class K, class V, class... Parts>
+auto make_forward_result(O o, std::tuple<Observed...> observed, const Q& q, const K& k, const V& v,
+                         const Parts&... parts) {
+    forward_result<O, Stats, Observed...> result{std::move(o), {}, std::move(observed)};
+    with_bound_observers(
+        [&](const auto&... bound) {
+            attention_forward_into(result.output, result.stats, q, k, v, bound...);
+        },
+        result.observed, parts...);
+    return result;
+}
+
+}  // namespace detail
+
 /// o as attention computes it, and the stats that attention_backward needs: `auto [o, stats] = …`.
 template <class Q, class K, class V, class... Parts>
 auto attention_forward(const Q& q, const K& k, const V& v, const Parts&... parts) {
     if constexpr (detail::check_inputs<Q, K, V>()) {
-        using stats_type = stats_for<scalar_of<Q>, Parts...>;
+        using T = scalar_of<Q>;
+        using stats_type = stats_for<T, Parts...>;
         auto o = detail::make_output(q, k, v);
-        forward_result<decltype(o), stats_type> result{std::move(o), {}};
-        attention_forward_into(result.output, result.stats, q, k, v, parts...);
-        return result;
+        attention_shape rows;
+        if constexpr ((detail::is_unbound_observer<Parts> || ...)) rows = detail::rows_of_output(o);
+        return detail::make_forward_result<stats_type>(
+            std::move(o), std::tuple_cat(detail::make_observed<T>(parts, rows)...), q, k, v,
+            parts...);
     }
 }
 
@@ -369,3 +434,12 @@ auto attention_backward(const DO& d_o, const O& o, const stats<Scalar, Normalise
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE
+
+template <class Output, class Stats, class... Observed>
+struct std::tuple_size<heed::forward_result<Output, Stats, Observed...>>
+    : std::integral_constant<std::size_t, 2 + sizeof...(Observed)> {};
+
+template <std::size_t I, class Output, class Stats, class... Observed>
+struct std::tuple_element<I, heed::forward_result<Output, Stats, Observed...>> {
+    using type = std::tuple_element_t<I, std::tuple<Output, Stats, Observed...>>;
+};

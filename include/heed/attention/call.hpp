@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/plan.hpp>
 #include <heed/attention/position_encoding.hpp>
@@ -55,6 +56,7 @@ class attention_call {
   public:
     static constexpr bool has_positions = count_of<role::positions, Parts...> == 1;
     static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> == 1;
+    static constexpr bool has_observers = count_of<role::observer, Parts...> > 0;
     static constexpr bool has_modifiers = count_of<role::modifier, Parts...> > 0;
     /// No modifier learns, and the derivative of each is 1.
     static constexpr bool only_adds = ((!part_of<Parts, role::modifier> ||
@@ -95,6 +97,17 @@ class attention_call {
             return *part_or<role::memory>(nothing).memory;
         else
             return thread_workspace();
+    }
+
+    /// Tells all observers of a row.
+    void observe([[maybe_unused]] const query_row& row,
+                 [[maybe_unused]] const row_sums& sums) const {
+        [[maybe_unused]] const auto tell = [&](const auto& part) {
+            if constexpr (is_bound_observer<std::remove_cvref_t<decltype(part)>>)
+                part.numbers(row.batch, row.head, row.query) =
+                    static_cast<T>(part.observer.measure(sums));
+        };
+        std::apply([&](const auto&... parts) { (tell(parts), ...); }, parts_);
     }
 
     index kv_head(index head) const { return head / (shape.heads / shape.kv_heads); }

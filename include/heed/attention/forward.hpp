@@ -129,10 +129,11 @@ forward_state<T> make_forward_state(const attention_shape& shape, index count, a
 }
 
 /// One block of keys: scores, weights, weights·v.
-template <class T, class Call, class Stream>
+template <class T, class Call, class Stream, class Observed>
 void attend_to_block(const Call& call, const call_positions& where, const Stream& stream,
                      const query_tile<T>& tile, const packed_head<T>& head,
-                     const block_view<T>& block, const forward_state<T>& state, arena& scratch) {
+                     const block_view<T>& block, const forward_state<T>& state, Observed& observed,
+                     arena& scratch) {
     score_block(call, where, tile, block, head.key_panels, state.scores, score_stride<T>,
                 state.lane_maximum, state.row_maximum);
     stream.advance(state.rows, state.row_maximum, tile.count);
@@ -142,9 +143,11 @@ void attend_to_block(const Call& call, const call_positions& where, const Stream
         if (range.first == range.last) continue;
         const index first = s * tile.strip;
         const index last = std::min(first + tile.strip, tile.count);
-        for (index r = first; r < last; ++r)
-            stream.weigh(state.rows, r, state.scores + r * score_stride<T>, range.first,
-                         range.last);
+        for (index r = first; r < last; ++r) {
+            T* row = state.scores + r * score_stride<T>;
+            stream.weigh(state.rows, r, row, range.first, range.last);
+            observed.add(r, state.rows.factor[r], row, range.first, range.last);
+        }
         const index first_key = block.first + range.first;
         const index keys = std::min(range.last - range.first, call.shape.keys - first_key);
         const contiguous_rows<T> values{head.values[first_key], head.values.stride};
@@ -177,17 +180,20 @@ void attend(const Call& call, const call_positions& where, const Preparation& pr
     const auto state = make_forward_state<T>(call.shape, count, scratch);
     auto block = make_block_view<T>(tile.strip_count(), scratch);
     const auto stream = call.normaliser().template streaming<T>(head);
+    observed_rows<T, Call::has_observers> observed(count, scratch);
     stream.begin(state.rows, tile.visible, count);
     const key_interval seen = tile.seen_by_all();
     for (index key = seen.first / key_block<T> * key_block<T>; key < seen.last;
          key += key_block<T>) {
         look_at_block(call, tile, key, block);
-        attend_to_block(call, where, stream, tile, packed, block, state, scratch);
+        attend_to_block(call, where, stream, tile, packed, block, state, observed, scratch);
     }
     Statistics unused;
     T* factor = state.rows.factor;
-    for (index r = 0; r < count; ++r)
+    for (index r = 0; r < count; ++r) {
         factor[r] = stream.finish(state.rows, r, statistics ? statistics[r] : unused);
+        call.observe(tile.rows[r], observed.finish(r, factor[r], tile.visible[r]));
+    }
     write_rows(o, batch, head, first, count, state.output, state.output_stride,
                [factor](index r) { return factor[r]; });
 }

@@ -27,10 +27,11 @@ struct query_tile {
     index first = 0, count = 0;    ///< queries first … first + count − 1
     query_row* rows = nullptr;     ///< [count]
     key_interval* seen = nullptr;  ///< [count]: what a row sees at most
-    index* visible = nullptr;      ///< [count]: n_i, if the scale or the normaliser needs it
-    T* scale = nullptr;            ///< [count]: c_i
-    T* plain = nullptr;            ///< [count, dim]: prepared rows times their scale
-    T* strips = nullptr;           ///< the same, packed
+    index* visible =
+        nullptr;          ///< [count]: n_i, if the scale, the normaliser or an observer needs it
+    T* scale = nullptr;   ///< [count]: c_i
+    T* plain = nullptr;   ///< [count, dim]: prepared rows times their scale
+    T* strips = nullptr;  ///< the same, packed
 
     static constexpr index strip = tiles.score_rows;
     index strip_count() const { return (count + strip - 1) / strip; }
@@ -133,17 +134,16 @@ void fill_tile(const Call& call, const call_positions& where, const Preparation&
     const index dim = call.shape.dim;
     // Only a scale that counts what a row sees differs from row to row.
     constexpr bool scale_counts = needs_visible_count<std::remove_cvref_t<decltype(call.scale())>>;
-    constexpr bool counts =
-        scale_counts || needs_visible_count<std::remove_cvref_t<decltype(call.normaliser())>>;
+    constexpr bool counts = scale_counts || Call::has_observers ||
+                            needs_visible_count<std::remove_cvref_t<decltype(call.normaliser())>>;
     for (index r = 0; r < count; ++r) {
         const query_row row = make_row(call, where, batch, head, first + r);
         tile.rows[r] = row;
         tile.seen[r] = call.interval(row);
         tile.visible[r] = counts ? count_seen<T>(call, where, row, tile.seen[r]) : 0;
-        tile.scale[r] =
-            scale_counts || r == 0
-                ? static_cast<T>(call.scale().on_row(row, call.shape, tile.visible[r]))
-                : tile.scale[0];
+        tile.scale[r] = scale_counts || r == 0
+                            ? static_cast<T>(call.scale().on_row(row, call.shape, tile.visible[r]))
+                            : tile.scale[0];
         preparation.scaled_query(row, tile.scale[r], tile.plain + r * dim);
     }
     pack_strips<T>({tile.plain, dim}, count, dim, tile.strips);

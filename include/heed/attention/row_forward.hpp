@@ -145,6 +145,7 @@ void attend_rows(const Call& call, const call_positions& where, const Preparatio
     bool* dense = scratch.take<bool>(count);
     std::fill_n(output, static_cast<std::size_t>(count * stride), T(0));
     std::fill_n(dense, static_cast<std::size_t>(count), true);
+    observed_rows<T, Call::has_observers> observed(count, scratch);
     if constexpr (is_sparse<rows_type>)
         if (kept != nullptr) kept->supports().begin_block(batch, head, first);
     for (index r = 0; r < count; ++r) {
@@ -153,7 +154,7 @@ void attend_rows(const Call& call, const call_positions& where, const Preparatio
         typename rows_type::statistics solved{};
         if constexpr (is_sparse<rows_type>) {
             const arena::scope row_mark(scratch);
-            T* probabilities = scratch.take<T>(width + vec<T>::size);
+            T* probabilities = scratch.take<T>(width + panel_width<T>);
             auto* positions = scratch.take<std::int32_t>(width + vec<T>::size);
             const row_support<T> support{
                 probabilities, positions,
@@ -167,9 +168,16 @@ void attend_rows(const Call& call, const call_positions& where, const Preparatio
                 gather_values(support, {packed.values[first_key], packed.values.stride},
                               call.shape.value_dim, output + r * stride);
             if (kept != nullptr) kept->supports().add(batch, head, first + r, first_key, support);
+            if constexpr (Call::has_observers) {
+                const index whole = round_up(support.count, panel_width<T>);
+                std::fill(probabilities + support.count, probabilities + whole, T(0));
+                observed.add(r, T(1), probabilities, 0, whole);
+            }
         } else {
             solved = normaliser.normalise(row, width, scratch);
+            observed.add(r, T(1), row, 0, width);
         }
+        call.observe(tile.rows[r], observed.finish(r, T(1), tile.visible[r]));
         if (kept != nullptr) kept->row(batch, head, first + r) = solved;
     }
     for_key_blocks(call, tile, scratch, [&](const block_view<T>& block) {

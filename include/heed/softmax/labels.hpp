@@ -47,7 +47,7 @@ void for_each_number(const tensor_view<T, Rank>& x, F&& f) {
 
 /// The labels of a call.
 struct checked_labels {
-    const index* values;  ///< row by row; left_out where a row is ignored
+    const index* values;  ///< row by row; ignored_row where a row is ignored
     index counted;        ///< rows that are not
 };
 
@@ -63,7 +63,7 @@ class label_reader {
         const bool is_ignored = label == ignored_;
         require_argument(is_ignored || (label >= 0 && label < classes_), "the label of row ", row_,
                          " is ", label, ", but must lie in [0, ", classes_, ")");
-        to_[row_++] = is_ignored ? left_out : label;
+        to_[row_++] = is_ignored ? ignored_row : label;
         counted_ += is_ignored ? 0 : 1;
     }
 

@@ -30,7 +30,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
 /// The label of a row that is left out.
-inline constexpr index left_out = -1;
+inline constexpr index ignored_row = -1;
 
 /// What a loss may want to know of a row with n logits and target t.
 struct target_facts {
@@ -178,7 +178,7 @@ struct loss_rows {
                 write<Layout::streams>(found, to, from);
             for (index r = 0; r < found.rows; ++r) {
                 const auto lane = static_cast<std::size_t>(r);
-                if (found.target[lane] != left_out)
+                if (found.target[lane] != ignored_row)
                     element_of(to, found.target[lane], r) = found.at_target[lane];
             }
         }
@@ -213,7 +213,7 @@ struct loss_rows {
             const auto lane = static_cast<std::size_t>(r);
             const index target = number_of_row<X + 1>(layout, label, l, r);
             found.target[lane] = target;
-            if (target == left_out) continue;
+            if (target == ignored_row) continue;
             found.any_in = true;
             logit[lane] = element_of(x, target, r);
             if constexpr (has_margin) logit[lane] -= static_cast<T>(loss.margin);
@@ -228,7 +228,7 @@ struct loss_rows {
         const auto length = static_cast<double>(x.length);
         for (index r = 0; r < found.rows; ++r) {
             const auto lane = static_cast<std::size_t>(r);
-            if (found.target[lane] == left_out) continue;
+            if (found.target[lane] == ignored_row) continue;
             const auto facts = facts_of(logit[lane], found.shift[lane], sum[lane], logits[lane],
                                         weighted[lane], length);
             const row_loss row = loss(facts);
@@ -290,7 +290,7 @@ struct loss_rows {
             writer.offset = vec<T>::load(found.offset.data());
             std::uint64_t bits = 0;
             for (std::size_t lane = 0; lane < lanes; ++lane)
-                bits |= std::uint64_t(found.target[lane] != left_out) << lane;
+                bits |= std::uint64_t(found.target[lane] != ignored_row) << lane;
             writer.is_in = vec_mask<T>::from_bits(bits);
         }
         if constexpr (Streams)

@@ -81,7 +81,7 @@ class whole_row_loss_rows {
         for (index r = 0; r < rows.rows; ++r) {
             const index target = number_of_row<X + 1>(layout, label, l, r);
             Value& result = number_of_row<X + 2>(layout, value, l, r);
-            if (target == left_out) {
+            if (target == ignored_row) {
                 result = Value(0);
                 clear(rows.row(r), rows.length);
             } else {

@@ -1,0 +1,174 @@
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <unsupported/Eigen/CXX11/Tensor>
+
+#include <heed/attention/part.hpp>
+#include <heed/attention/plan.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/error.hpp>
+#include <heed/core/math.hpp>
+#include <heed/core/overlap.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/view.hpp>
+
+/// \file
+/// What observers are: measures of each row of an attention, taken inside the kernel from sums over
+/// the row's probabilities.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+/// Sums over the probabilities of one row. They add up to less than 1 beside a sink, and to
+/// anything where a normaliser takes each score for itself.
+struct row_sums {
+    double p = 0;        ///< Σp
+    double square = 0;   ///< Σp²
+    double p_log_p = 0;  ///< Σ p·log p, natural
+    index visible = 0;   ///< keys that the row sees
+};
+
+/// An observer with memory of its own, [batch, heads, queries]: what `observer.into(numbers)`
+/// returns.
+template <class Observer, class T>
+struct observing {
+    using role = heed::role::observer;
+    Observer observer;
+    tensor_view<T, 3> numbers;
+
+    void check(const attention_shape& shape) const {
+        constexpr const char* name = "the memory of an observer";
+        const std::array<index, 3> rows{shape.batch, shape.heads, shape.queries};
+        detail::check_view(name, numbers);
+        detail::require_shape(numbers.extents == rows, name, " has shape ", numbers.extents,
+                              ", but must have ", rows);
+        detail::check_writable(name, numbers);
+    }
+};
+
+/// The base of an observer, which has `double measure(const row_sums&) const`. To write a new one,
+/// copy row_entropy.
+template <class Observer>
+struct row_observer {
+    using role = heed::role::observer;
+
+    /// The same, writing to the caller's tensor [batch, heads, queries], for attention_into and
+    /// attention_forward_into.
+    template <tensor_like Numbers>
+    auto into(Numbers&& numbers) const {
+        static_assert(rank_of<Numbers> == 3,
+                      "heed: an observer writes to a tensor [batch, heads, queries]");
+        return observing<Observer, scalar_of<Numbers>>{static_cast<const Observer&>(*this),
+                                                       detail::view_of(numbers)};
+    }
+};
+
+namespace detail {
+
+template <class P>
+inline constexpr bool is_bound_observer = false;
+template <class Observer, class T>
+inline constexpr bool is_bound_observer<observing<Observer, T>> = true;
+template <class P>
+inline constexpr bool is_unbound_observer = part_of<P, role::observer> && !is_bound_observer<P>;
+
+/// The running sums of the rows of a tile; nothing where nobody observes.
+template <class T, bool Observes>
+class observed_rows {
+  public:
+    observed_rows(index, arena&) {}
+    void add(index, T, const T*, index, index) {}
+    row_sums finish(index, T, index) const { return {}; }
+};
+
+template <class T>
+class observed_rows<T, true> {
+  public:
+    observed_rows(index count, arena& scratch) : sums_(scratch.take<sums>(count)) {
+        std::fill_n(sums_, static_cast<std::size_t>(count), sums{});
+    }
+
+    /// Weights w[first … last) of row r, a whole number of pairs of vectors; what was summed before
+    /// them shrinks by `factor`.
+    void add(index r, T factor, const T* w, index first, index last) {
+        constexpr index size = vec<T>::size;
+        const vec<T> zero(T(0));
+        vec<T> sum[2] = {zero, zero}, square[2] = {zero, zero}, product[2] = {zero, zero};
+        for (index j = first; j < last; j += 2 * size) {
+            unroll<2>([&](auto half) {
+                const vec<T> x = vec<T>::load(w + j + half * size);
+                sum[half] += x;
+                square[half] = fma(x, x, square[half]);
+                // 0·log 0 is 0.
+                const vec<T> logarithm = log(select(x == zero, vec<T>(T(1)), x));
+                product[half] = fma(x, logarithm, product[half]);
+            });
+        }
+        // Σ fw·log(fw) = f·Σ w·log w + f·log f·Σw
+        sums& so_far = sums_[r];
+        const double f = static_cast<double>(factor);
+        const double by_log = f == 0 ? 0 : f * std::log(f) * so_far.p;
+        so_far.p_log_p =
+            f * so_far.p_log_p + by_log + static_cast<double>(reduce_add(product[0] + product[1]));
+        so_far.p = f * so_far.p + static_cast<double>(reduce_add(sum[0] + sum[1]));
+        so_far.square =
+            f * f * so_far.square + static_cast<double>(reduce_add(square[0] + square[1]));
+    }
+
+    /// The sums of row r, its weights times `factor` being its probabilities.
+    row_sums finish(index r, T factor, index visible) const {
+        const double f = static_cast<double>(factor);
+        const auto& [p, square, p_log_p] = sums_[r];
+        const double by_log = f == 0 ? 0 : f * std::log(f) * p;
+        return {f * p, f * f * square, f * p_log_p + by_log, visible};
+    }
+
+  private:
+    struct sums {
+        double p = 0, square = 0, p_log_p = 0;
+    };
+    sums* sums_;
+};
+
+/// A tensor [batch, heads, queries] for each observer that has no memory yet, as a tuple.
+template <class T, class P>
+auto make_observed(const P&, const attention_shape& shape) {
+    if constexpr (is_unbound_observer<P>)
+        return std::make_tuple(
+            Eigen::Tensor<T, 3, Eigen::RowMajor>(shape.batch, shape.heads, shape.queries));
+    else
+        return std::tuple<>();
+}
+
+/// How many of the parts before the K-th are observers without memory.
+template <std::size_t K, class... Parts>
+constexpr std::size_t observers_before() {
+    constexpr std::array<bool, sizeof...(Parts) + 1> is{is_unbound_observer<Parts>..., false};
+    std::size_t before = 0;
+    for (std::size_t i = 0; i < K; ++i) before += is[i] ? 1 : 0;
+    return before;
+}
+
+/// f(parts…) with every observer bound to its tensor of `observed`.
+template <class F, class Observed, class... Parts>
+void with_bound_observers(F&& f, Observed& observed, const Parts&... parts) {
+    const std::tuple<const Parts&...> all(parts...);
+    const auto bind = [&]<std::size_t K>() -> decltype(auto) {
+        using part = std::tuple_element_t<K, std::tuple<Parts...>>;
+        if constexpr (is_unbound_observer<part>)
+            return std::get<K>(all).into(std::get<observers_before<K, Parts...>()>(observed));
+        else
+            return std::get<K>(all);
+    };
+    [&]<std::size_t... K>(std::index_sequence<K...>) { f(bind.template operator()<K>()...); }
+    (std::index_sequence_for<Parts...>{});
+}
+
+}  // namespace detail
+}  // namespace heed::inline HEED_ARCHITECTURE

@@ -1,0 +1,119 @@
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+#include <vector>
+
+#include <Eigen/Core>
+#include <unsupported/Eigen/CXX11/ThreadPool>
+
+#include <heed/heed.hpp>
+
+#include "attention/problem.hpp"
+#include "support/catch.hpp"
+
+namespace {
+
+using namespace heed_test;
+using heed::index;
+
+/// The measures of one row of the matrix.
+struct measures {
+    double entropy = 0, sparsity = 0, gradient_size = 0;
+
+    template <class T>
+    measures(const tensor4<T>& p, index b, index h, index i, index visible) {
+        double sum = 0, square = 0;
+        for (index j = 0; j < p.dimension(3); ++j) {
+            const auto x = static_cast<double>(p(b, h, i, j));
+            sum += x;
+            square += x * x;
+            if (x > 0) entropy -= x * std::log(x);
+        }
+        if (sum == 0) return;
+        sparsity = sum / std::sqrt(square * static_cast<double>(visible));
+        gradient_size = 1 - square;
+    }
+};
+
+/// What the observers say is what the matrix of the attention gives; `visible(i)` keys are seen.
+template <class T, class Visible, class... Parts>
+void check_observers(const inputs<T>& in, Visible&& visible, const Parts&... parts) {
+    const auto p = heed::attention_weights(in.q, in.k, parts...);
+    const auto [o, stats, entropy, size, sparsity] = heed::attention_forward(
+        in.q, in.k, in.v, heed::row_entropy, parts..., heed::row_gradient_size, heed::row_sparsity);
+    CHECK(same_bits(o, heed::attention(in.q, in.k, in.v, parts...)));
+    const double bound = 40 * static_cast<double>(std::numeric_limits<T>::epsilon()) *
+                         std::log(2 + static_cast<double>(in.k.dimension(2)));
+    double worst = 0;
+    for (index b = 0; b < p.dimension(0); ++b)
+        for (index h = 0; h < p.dimension(1); ++h)
+            for (index i = 0; i < p.dimension(2); ++i) {
+                const measures expected(p, b, h, i, visible(i));
+                worst = std::max(
+                    {worst, std::abs(expected.entropy - static_cast<double>(entropy(b, h, i))),
+                     std::abs(expected.sparsity - static_cast<double>(sparsity(b, h, i))),
+                     std::abs(expected.gradient_size - static_cast<double>(size(b, h, i)))});
+            }
+    CHECK(worst <= bound);
+}
+
+TEMPLATE_TEST_CASE("observers see what the matrix holds", "", float, double) {
+    using T = TestType;
+    generator random(171);
+    for (const extents& e : {extents{2, 4, 2, 61, 61, 8, 5}, extents{1, 1, 1, 37, 700, 16, 16},
+                             extents{1, 2, 1, 1, 1, 3, 3}}) {
+        INFO(to_string(e));
+        const inputs<T> in(random, e, 2);
+        const auto all = [&](index) { return e.keys; };
+        const auto causal = [&](index i) { return i + 1 + e.keys - e.queries; };
+        check_observers(in, all);
+        check_observers(in, causal, heed::causal, heed::sink(0.5));
+        check_observers(in, causal, heed::causal, heed::sparsemax);
+    }
+}
+
+TEST_CASE("observers at their ends: equal scores, one key, none") {
+    generator random(172);
+    inputs<double> in(random, {1, 1, 1, 3, 5, 4, 4});
+    in.q.setZero();
+    const std::vector<index> lengths{0};
+    const auto [o, stats, entropy, sparsity] = heed::attention_forward(
+        in.q, in.k, in.v, heed::causal, heed::row_entropy, heed::row_sparsity);
+    for (index i = 0; i < 3; ++i) {
+        CHECK(entropy(0, 0, i) == Approx(std::log(3. + static_cast<double>(i))));
+        CHECK(sparsity(0, 0, i) == Approx(1));
+    }
+    const auto [no_o, no_stats, none, nothing, no_size] =
+        heed::attention_forward(in.q, in.k, in.v, heed::key_lengths(lengths), heed::row_entropy,
+                                heed::row_sparsity, heed::row_gradient_size);
+    CHECK((none(0, 0, 1) == 0 && nothing(0, 0, 1) == 0 && no_size(0, 0, 1) == 0));
+}
+
+TEST_CASE("observers write to the caller's memory, the same for any number of threads") {
+    generator random(173);
+    const inputs<float> in(random, {2, 2, 1, 130, 300, 16, 16});
+    const auto [o, stats, entropy] =
+        heed::attention_forward(in.q, in.k, in.v, heed::causal, heed::row_entropy);
+    Eigen::ThreadPool pool(3);
+    Eigen::Tensor<float, 3, Eigen::RowMajor> own(2, 2, 130);
+    tensor4<float> y(2, 2, 130, 16);
+    heed::attention_into(y, in.q, in.k, in.v, heed::row_entropy.into(own), heed::causal,
+                         heed::on(pool));
+    CHECK(same_bits(own, entropy));
+    CHECK(same_bits(y, o));
+    // Backward takes the same parts, and does not mind.
+    const auto gradient = heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal,
+                                                   heed::row_entropy);
+    const auto expected =
+        heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal);
+    CHECK(same_bits(gradient.q, expected.q));
+
+    Eigen::Tensor<float, 3, Eigen::RowMajor> wrong(2, 2, 131);
+    CHECK_THROWS_WITH(heed::attention_into(y, in.q, in.k, in.v, heed::row_entropy.into(wrong)),
+                      Catch::Contains("the memory of an observer has shape [2, 2, 131]"));
+    const Eigen::TensorMap<Eigen::Tensor<float, 3, Eigen::RowMajor>> inside(y.data(), 2, 2, 130);
+    CHECK_THROWS_AS(heed::attention_into(y, in.q, in.k, in.v, heed::row_entropy.into(inside)),
+                    heed::argument_error);
+}
+
+}  // namespace
