@@ -37,6 +37,10 @@
 #include <heed/attention/sliding_window.hpp>
 #include <heed/attention/soft_cap.hpp>
 #include <heed/attention/t5_bias.hpp>
+#include <heed/init/initialiser.hpp>
+#include <heed/init/layer_norm.hpp>
+#include <heed/init/re_zero.hpp>
+#include <heed/init/rms_norm.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotary_bias.hpp>
 #include <heed/rope/rotate.hpp>

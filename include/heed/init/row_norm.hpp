@@ -1,0 +1,187 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <Eigen/Core>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/error.hpp>
+#include <heed/core/parallel.hpp>
+#include <heed/core/vector_input.hpp>
+#include <heed/core/view.hpp>
+#include <heed/init/norm_rows.hpp>
+#include <heed/softmax/row_arguments.hpp>
+#include <heed/softmax/rows.hpp>
+
+/// \file
+/// What layer_norm and rms_norm have in common.
+
+namespace heed::inline HEED_ARCHITECTURE {
+namespace detail {
+
+/// No β.
+struct no_offset {};
+
+inline double checked_epsilon(std::string_view of, double epsilon) {
+    require_argument(epsilon >= 0 && std::isfinite(epsilon), of, ": epsilon is ", epsilon,
+                     ", but must be finite and not negative");
+    return epsilon;
+}
+
+/// y = x̂·γ + β of every row, x̂ = (x − mean)/√(mean (x − mean)² + ε), the mean 0 unless Centred.
+/// Gamma and Beta are kept vectors; see keep_vector.
+template <bool Centred, class Gamma, class Beta>
+class row_norm {
+  public:
+    row_norm(Gamma gamma, Beta beta, double epsilon)
+        : gamma_(std::move(gamma)), beta_(std::move(beta)), epsilon_(epsilon) {}
+
+    /// y, of x's kind, storage order and scalar.
+    template <tensor_like X, class... Extras>
+    auto operator()(const X& x, const Extras&... extras) const {
+        const auto held = evaluate(x);
+        auto y = make_same<X>(held.view().extents);
+        run(row_view<X>(view_of(y)), row_view<X>(held.view()), call_resources(extras...));
+        return y;
+    }
+
+    /// y in the caller's memory; it may be x.
+    template <tensor_like Y, tensor_like X, class... Extras>
+    void into(Y&& y, const X& x, const Extras&... extras) const {
+        const auto held = evaluate(x);
+        run(row_view<Y>(view_of(std::forward<Y>(y))), row_view<X>(held.view()),
+            call_resources(extras...));
+    }
+
+  protected:
+    template <class X>
+    using column = Eigen::Matrix<scalar_of<X>, Eigen::Dynamic, 1>;
+
+    index parameters() const { return gamma_.view().extents[0]; }
+
+    /// dx, dγ and, if there is a β, dβ.
+    template <class X, class DX, class DGamma, class DBeta, class DY, class... Extras>
+    void backward_to(DX&& dx, DGamma& d_gamma, DBeta* d_beta, const X& x, const DY& dy,
+                     const Extras&... extras) const {
+        const auto held = evaluate(x);
+        const auto held_dy = evaluate(dy);
+        static_assert(row_axes<DY> == row_axes<X> && row_axes<DX> == row_axes<X>,
+                      "heed: x, dx and dy have the same rank");
+        run_backward(row_view<DX>(view_of(std::forward<DX>(dx))), view_of(d_gamma), d_beta,
+                     row_view<X>(held.view()), row_view<DY>(held_dy.view()),
+                     call_resources(extras...));
+    }
+
+  private:
+    template <class A, class T, int Rank>
+    void run(const tensor_view<A, Rank>& y, const tensor_view<T, Rank>& x,
+             const call_resources& resources) const {
+        constexpr auto axes = static_cast<std::size_t>(Rank - 1);
+        check_scalars<A, std::remove_const_t<T>>();
+        check_row_output("y", y);
+        check_row_input("y", y, "x", x);
+        check_parameters(y);
+        arena& memory = resources.memory->slot(0);
+        const arena::scope scope(memory);
+        for_each_row<A>(resources, leading<axes>(y.extents), y.extents[axes],
+                        norm_rows<A, Centred>{in_scratch<A>(gamma_, memory),
+                                              in_scratch<A>(beta_, memory), epsilon<A>()},
+                        line_operand(y), line_operand(x));
+    }
+
+    template <class A, int Rank, int RankG, class DBeta, class T, class U>
+    void run_backward(const tensor_view<A, Rank>& dx, const tensor_view<A, RankG>& d_gamma,
+                      DBeta* d_beta, const tensor_view<T, Rank>& x, const tensor_view<U, Rank>& dy,
+                      const call_resources& resources) const {
+        constexpr auto axes = static_cast<std::size_t>(Rank - 1);
+        check_scalars<A, std::remove_const_t<T>, std::remove_const_t<U>>();
+        check_row_output("dx", dx);
+        check_row_input("dx", dx, "x", x);
+        check_row_input("dx", dx, "dy", dy);
+        check_parameters(dx);
+        check_output("d_gamma", d_gamma, dx, x, dy);
+        if constexpr (Centred) {
+            check_output("d_beta", view_of(*d_beta), dx, x, dy);
+            check_apart("d_gamma", d_gamma, "d_beta", view_of(*d_beta));
+        }
+        const auto outer = leading<axes>(dx.extents);
+        const index n = dx.extents[axes];
+        index rows = 1;
+        for (const index extent : outer) rows *= extent;
+        arena& memory = resources.memory->slot(0);
+        const arena::scope scope(memory);
+        const auto number = [&](A* numbers) {
+            return row_operand<A, axes>{numbers, row_major_strides(outer), 0, true};
+        };
+        A* const means = memory.take<A>(rows);
+        A* const factors = memory.take<A>(rows);
+        for_each_row<A>(resources, outer, n, moment_rows<A, Centred>{epsilon<A>()}, number(means),
+                        line_operand(x), number(factors));
+
+        // The parameters' gradients first: dx may be x or dy.
+        A* const sums = memory.take<A>(2 * n);
+        const norm_parameter_gradients<A, Rank> columns{
+            x, dy, means, factors, sums, Centred ? sums + n : nullptr};
+        for_each_task(resources.pool, *resources.memory, columns.tasks(),
+                      [&](index, index task) { columns(task); });
+        copy_numbers(sums, d_gamma);
+        if constexpr (Centred) copy_numbers(sums + n, view_of(*d_beta));
+        for_each_row<A>(
+            resources, outer, n, norm_backward_rows<A, Centred>{in_scratch<A>(gamma_, memory)},
+            line_operand(dx), line_operand(x), line_operand(dy), number(means), number(factors));
+    }
+
+    template <class A>
+    A epsilon() const {
+        return static_cast<A>(epsilon_);
+    }
+
+    template <class T, int Rank>
+    void check_parameters(const tensor_view<T, Rank>& x) const {
+        const index n = x.extents[static_cast<std::size_t>(Rank - 1)];
+        require_shape(parameters() == n, "gamma has length ", parameters(), " and x has shape ",
+                      x.extents, ", but there must be one for each element of a row");
+        if constexpr (Centred)
+            require_shape(beta_.view().extents[0] == n, "beta has length ", beta_.view().extents[0],
+                          " and x has shape ", x.extents,
+                          ", but there must be one for each element of a row");
+    }
+
+    template <class A, int RankG, class... Others>
+    void check_output(std::string_view name, const tensor_view<A, RankG>& d_parameter,
+                      const Others&... others) const {
+        check_vector_gradient(name, d_parameter, parameters());
+        check_writable(name, d_parameter);
+        (check_apart(name, d_parameter, "dx, x or dy", others), ...);
+    }
+
+    template <class A>
+    static along_rows<A> in_scratch(const no_offset&, arena&) {
+        return {nullptr};
+    }
+    template <class A, class Kept>
+    static along_rows<A> in_scratch(const Kept& kept, arena& memory) {
+        const auto from = kept.view();
+        A* const to = memory.take<A>(from.extents[0]);
+        for (index j = 0; j < from.extents[0]; ++j) to[j] = static_cast<A>(from(j));
+        return {to};
+    }
+
+    template <class A, int RankG>
+    static void copy_numbers(const A* from, const tensor_view<A, RankG>& to) {
+        const std::size_t axis = RankG == 2 && to.extents[0] == 1 ? 1 : 0;
+        for (index j = 0; j < to.size(); ++j) to.data[j * to.strides[axis]] = from[j];
+    }
+
+    Gamma gamma_;
+    Beta beta_;
+    double epsilon_;
+};
+
+}  // namespace detail
+}  // namespace heed::inline HEED_ARCHITECTURE
