@@ -144,9 +144,8 @@ void attend_to_block(const Call& call, const call_positions& where, const Stream
         const index first = s * tile.strip;
         const index last = std::min(first + tile.strip, tile.count);
         for (index r = first; r < last; ++r) {
-            T* row = state.scores + r * score_stride<T>;
-            stream.weigh(state.rows, r, row, range.first, range.last);
-            observed.add(r, state.rows.factor[r], row, range.first, range.last);
+            observed.weigh(stream, state.rows, r, state.scores + r * score_stride<T>, range.first,
+                           range.last);
         }
         const index first_key = block.first + range.first;
         const index keys = std::min(range.last - range.first, call.shape.keys - first_key);

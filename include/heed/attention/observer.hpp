@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <numbers>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -83,6 +85,10 @@ template <class T, bool Observes>
 class observed_rows {
   public:
     observed_rows(index, arena&) {}
+    template <class Stream, class Rows>
+    void weigh(const Stream& stream, const Rows& rows, index r, T* row, index first, index last) {
+        stream.weigh(rows, r, row, first, last);
+    }
     void add(index, T, const T*, index, index) {}
     row_sums finish(index, T, index) const { return {}; }
 };
@@ -94,31 +100,30 @@ class observed_rows<T, true> {
         std::fill_n(sums_, static_cast<std::size_t>(count), sums{});
     }
 
-    /// Weights w[first … last) of row r, a whole number of pairs of vectors; what was summed before
-    /// them shrinks by `factor`.
-    void add(index r, T factor, const T* w, index first, index last) {
-        constexpr index size = vec<T>::size;
-        const vec<T> zero(T(0));
-        vec<T> sum[2] = {zero, zero}, square[2] = {zero, zero}, product[2] = {zero, zero};
-        for (index j = first; j < last; j += 2 * size) {
-            unroll<2>([&](auto half) {
-                const vec<T> x = vec<T>::load(w + j + half * size);
-                sum[half] += x;
-                square[half] = fma(x, x, square[half]);
-                // 0·log 0 is 0.
-                const vec<T> logarithm = log(select(x == zero, vec<T>(T(1)), x));
-                product[half] = fma(x, logarithm, product[half]);
-            });
+    /// Scores of row r become weights, which are seen; where the stream knows their logarithms, for
+    /// the cost of two multiply-adds.
+    template <class Stream, class Rows>
+    void weigh(const Stream& stream, const Rows& rows, index r, T* row, index first, index last) {
+        vector_sums seen;
+        const auto watch = [&](vec<T> w, vec<T> exponent) { seen.add(w, exponent); };
+        if constexpr (requires { stream.weigh(rows, r, row, first, last, watch); }) {
+            stream.weigh(rows, r, row, first, last, watch);
+            add(r, rows.factor[r], seen, std::numbers::ln2);
+        } else {
+            stream.weigh(rows, r, row, first, last);
+            add(r, rows.factor[r], row, first, last);
         }
-        // Σ fw·log(fw) = f·Σ w·log w + f·log f·Σw
-        sums& so_far = sums_[r];
-        const double f = static_cast<double>(factor);
-        const double by_log = f == 0 ? 0 : f * std::log(f) * so_far.p;
-        so_far.p_log_p =
-            f * so_far.p_log_p + by_log + static_cast<double>(reduce_add(product[0] + product[1]));
-        so_far.p = f * so_far.p + static_cast<double>(reduce_add(sum[0] + sum[1]));
-        so_far.square =
-            f * f * so_far.square + static_cast<double>(reduce_add(square[0] + square[1]));
+    }
+
+    /// Weights w[first … last) of row r, a whole number of vectors; what was summed before them
+    /// shrinks by `factor`.
+    void add(index r, T factor, const T* w, index first, index last) {
+        vector_sums seen;
+        for (index j = first; j < last; j += vec<T>::size) {
+            const vec<T> x = vec<T>::load(w + j);
+            seen.add(x, log(x));
+        }
+        add(r, factor, seen, 1);
     }
 
     /// The sums of row r, its weights times `factor` being its probabilities.
@@ -133,6 +138,30 @@ class observed_rows<T, true> {
     struct sums {
         double p = 0, square = 0, p_log_p = 0;
     };
+    struct vector_sums {
+        vec<T> p{T(0)}, square{T(0)}, p_log_p{T(0)};
+
+        [[gnu::always_inline]] void add(vec<T> w, vec<T> logarithm) {
+            p += w;
+            square = fma(w, w, square);
+            // 0·log 0 is 0.
+            const vec<T> zero(T(0));
+            p_log_p = fma(w, select(w == zero, zero, logarithm), p_log_p);
+        }
+    };
+
+    /// `unit` is the natural logarithm of the base of the logarithms.
+    void add(index r, T factor, const vector_sums& seen, double unit) {
+        // Σ fw·log(fw) = f·Σ w·log w + f·log f·Σw
+        sums& so_far = sums_[r];
+        const double f = static_cast<double>(factor);
+        const double by_log = f == 0 || f == 1 ? 0 : f * std::log(f) * so_far.p;
+        so_far.p_log_p =
+            f * so_far.p_log_p + by_log + unit * static_cast<double>(reduce_add(seen.p_log_p));
+        so_far.p = f * so_far.p + static_cast<double>(reduce_add(seen.p));
+        so_far.square = f * f * so_far.square + static_cast<double>(reduce_add(seen.square));
+    }
+
     sums* sums_;
 };
 

@@ -33,6 +33,12 @@ struct softmax_statistics {
 
 namespace detail {
 
+/// Nobody watches the weights.
+struct unwatched {
+    template <class T>
+    void operator()(vec<T>, vec<T>) const {}
+};
+
 /// The running state of the rows of a tile, one number a row: what a streaming normaliser keeps
 /// between two blocks of keys.
 template <class T>
@@ -88,15 +94,20 @@ class softmax_stream {
     }
 
     /// scores[first … last) of row r become weights, in place. Bounds are multiples of a panel, so
-    /// that a lane of the sum takes the same keys however many panels are skipped.
-    void weigh(const running_rows<T>& rows, index r, T* scores, index first, index last) const {
+    /// that a lane of the sum takes the same keys however many panels are skipped. `watch(w, e)` is
+    /// told of all weights w = 2^e.
+    template <class Watch = unwatched>
+    void weigh(const running_rows<T>& rows, index r, T* scores, index first, index last,
+               Watch&& watch = {}) const {
         constexpr index size = vec<T>::size;
         const vec<T> coefficient(coefficient_), reference(-rows.reference[r]);
         vec<T> even(T(0)), odd(T(0));
         for (index j = first; j < last; j += 2 * size) {
-            const vec<T> a = exp2_fast(fma(vec<T>::load(scores + j), coefficient, reference));
-            const vec<T> b =
-                exp2_fast(fma(vec<T>::load(scores + j + size), coefficient, reference));
+            const vec<T> a_log = fma(vec<T>::load(scores + j), coefficient, reference);
+            const vec<T> b_log = fma(vec<T>::load(scores + j + size), coefficient, reference);
+            const vec<T> a = exp2_fast(a_log), b = exp2_fast(b_log);
+            watch(a, a_log);
+            watch(b, b_log);
             a.store(scores + j);
             b.store(scores + j + size);
             even += a;
