@@ -19,6 +19,7 @@
 #include <heed/attention/global_window.hpp>
 #include <heed/attention/gradient_maximising_scale.hpp>
 #include <heed/attention/hwfa.hpp>
+#include <heed/attention/input_bias.hpp>
 #include <heed/attention/kerple.hpp>
 #include <heed/attention/key_lengths.hpp>
 #include <heed/attention/key_norm.hpp>
@@ -30,8 +31,8 @@
 #include <heed/attention/per_head_mask.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/attention/prefix_lm.hpp>
-#include <heed/attention/sandwich.hpp>
 #include <heed/attention/row_measures.hpp>
+#include <heed/attention/sandwich.hpp>
 #include <heed/attention/scale.hpp>
 #include <heed/attention/segments.hpp>
 #include <heed/attention/sliding_window.hpp>
@@ -44,6 +45,7 @@
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotary_bias.hpp>
 #include <heed/rope/rotate.hpp>
+#include <heed/rope/xpos.hpp>
 #include <heed/softmax/am_softmax.hpp>
 #include <heed/softmax/cross_entropy.hpp>
 #include <heed/softmax/entmax15.hpp>

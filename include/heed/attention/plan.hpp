@@ -62,6 +62,15 @@ const auto& the_part(const Default& otherwise, const Parts&... parts) {
     }
 }
 
+/// Whether a part is a bias of q (OfQueries) or of k.
+template <bool OfQueries, class P>
+inline constexpr bool is_input_bias = [] {
+    if constexpr (part_of<P, role::input_bias>)
+        return unwrapped<P>::of_queries == OfQueries;
+    else
+        return false;
+}();
+
 struct no_part {};
 inline constexpr no_part nothing{};
 
@@ -79,6 +88,9 @@ constexpr void check_parts() {
                       "heed: attention takes one position encoding");
         static_assert(count_of<role::positions, Parts...> <= 1,
                       "heed: attention takes one heed::positions");
+        static_assert((0 + ... + int(is_input_bias<true, Parts>)) <= 1 &&
+                          (0 + ... + int(is_input_bias<false, Parts>)) <= 1,
+                      "heed: attention takes one heed::query_bias and one heed::key_bias");
         static_assert(count_of<role::lse_gradient, Parts...> <= 1,
                       "heed: attention_backward takes one heed::log_sum_exp_gradient");
         static_assert(count_of<role::threads, Parts...> <= 1, "heed: attention takes one heed::on");

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
+#include <type_traits>
 
 #include <heed/attention/call.hpp>
+#include <heed/attention/plan.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
@@ -111,6 +114,23 @@ void normalise_row_back(T* dy, const T* x, index count) {
     }
 }
 
+/// Whether a call has a bias of q (OfQueries) or of k.
+template <bool OfQueries, class Parts>
+inline constexpr bool has_input_bias = false;
+template <bool OfQueries, class... Parts>
+inline constexpr bool has_input_bias<OfQueries, std::tuple<const Parts&...>> =
+    (is_input_bias<OfQueries, Parts> || ...);
+
+/// Adds it to a row.
+template <bool OfQueries, class T, class... Parts>
+void add_input_bias(const std::tuple<const Parts&...>& parts, index head, T* row, index dim) {
+    const auto add = [&](const auto& part) {
+        if constexpr (is_input_bias<OfQueries, std::remove_cvref_t<decltype(part)>>)
+            unwrap(part).add(head, row, dim);
+    };
+    std::apply([&](const auto&... part) { (add(part), ...); }, parts);
+}
+
 /// Runs f(what the position encoding prepared for this call), or f(no_part) without one.
 template <class T, class Call, class F>
 void with_encoding(const Call& call, const call_positions& where, arena& scratch, F&& f) {
@@ -127,7 +147,10 @@ class row_preparation {
   public:
     using scale_type = std::remove_cvref_t<decltype(std::declval<const Call&>().scale())>;
     static constexpr bool has_encoding = Call::has_encoding;
-    static constexpr bool changes_keys = has_encoding || normalises_key<scale_type>;
+    using parts_type = std::remove_cvref_t<decltype(std::declval<const Call&>().parts())>;
+    static constexpr bool biases_query = has_input_bias<true, parts_type>;
+    static constexpr bool biases_key = has_input_bias<false, parts_type>;
+    static constexpr bool changes_keys = has_encoding || normalises_key<scale_type> || biases_key;
 
     row_preparation(const Call& call, const Encoding& encoding)
         : call_(call), encoding_(encoding) {}
@@ -140,6 +163,8 @@ class row_preparation {
             const index dim = call_.shape.dim;
             copy_rows(call_.k, batch, kv_head, first, count, buffer);
             for (index r = 0; r < count; ++r) {
+                if constexpr (biases_key)
+                    add_input_bias<false>(call_.parts(), kv_head, buffer + r * dim, dim);
                 if constexpr (normalises_key<scale_type>) normalise_row(buffer + r * dim, dim);
                 if constexpr (has_encoding)
                     encoding_.rotate_key(buffer + r * dim, batch, first + r);
@@ -151,7 +176,7 @@ class row_preparation {
     /// A query before its scale.
     void query(const query_row& row, T* to) const {
         const index dim = call_.shape.dim;
-        copy_rows(call_.q, row.batch, row.head, row.query, 1, to);
+        copy_biased_query(row, to);
         if constexpr (normalises_query<scale_type>) normalise_row(to, dim);
         if constexpr (has_encoding) encoding_.rotate_query(to, row.batch, row.query);
     }
@@ -159,7 +184,7 @@ class row_preparation {
     /// A query times its scale.
     void scaled_query(const query_row& row, T scale, T* to) const {
         const index dim = call_.shape.dim;
-        if constexpr (!has_encoding && !normalises_query<scale_type>) {
+        if constexpr (!has_encoding && !normalises_query<scale_type> && !biases_query) {
             const auto from = rows_of(call_.q, row.batch, row.head, row.query, 1, to);
             multiply_row(from.data, dim, scale, to);
         } else {
@@ -172,7 +197,7 @@ class row_preparation {
     void query_back(const query_row& row, T* gradient, T* buffer) const {
         if constexpr (has_encoding) encoding_.rotate_query_back(gradient, row.batch, row.query);
         if constexpr (normalises_query<scale_type>) {
-            copy_rows(call_.q, row.batch, row.head, row.query, 1, buffer);
+            copy_biased_query(row, buffer);
             normalise_row_back(gradient, buffer, call_.shape.dim);
         }
     }
@@ -182,11 +207,19 @@ class row_preparation {
         if constexpr (has_encoding) encoding_.rotate_key_back(gradient, batch, key);
         if constexpr (normalises_key<scale_type>) {
             copy_rows(call_.k, batch, kv_head, key, 1, buffer);
+            if constexpr (biases_key)
+                add_input_bias<false>(call_.parts(), kv_head, buffer, call_.shape.dim);
             normalise_row_back(gradient, buffer, call_.shape.dim);
         }
     }
 
   private:
+    void copy_biased_query(const query_row& row, T* to) const {
+        copy_rows(call_.q, row.batch, row.head, row.query, 1, to);
+        if constexpr (biases_query)
+            add_input_bias<true>(call_.parts(), row.head, to, call_.shape.dim);
+    }
+
     const Call& call_;
     const Encoding& encoding_;
 };

@@ -1,0 +1,111 @@
+#include <Eigen/Core>
+
+#include <heed/attention/attention.hpp>
+#include <heed/attention/causal.hpp>
+#include <heed/attention/input_bias.hpp>
+#include <heed/attention/key_norm.hpp>
+#include <heed/rope/rotary.hpp>
+
+#include "attention/reference_check.hpp"
+#include "attention/refusals.hpp"
+
+namespace {
+
+using namespace heed_test;
+using heed::index;  // inside a namespace: <strings.h> has a global one
+
+/// [1, heads, 1, dim], the same row for every head if there is but one.
+reference::tensor spread(const reference::tensor& rows, index heads) {
+    reference::tensor bias(1, heads, 1, rows.columns());
+    for_each_row(bias, [&](index, index h, index) {
+        for (index c = 0; c < rows.columns(); ++c)
+            bias(0, h, 0, c) = rows(0, 0, rows.rows() == 1 ? 0 : h, c);
+    });
+    return bias;
+}
+
+/// The rows as a matrix of T.
+template <class T, int Order>
+auto to_matrix(const reference::tensor& rows) {
+    Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Order> matrix(rows.rows(), rows.columns());
+    for (index r = 0; r < rows.rows(); ++r)
+        for (index c = 0; c < rows.columns(); ++c) matrix(r, c) = static_cast<T>(rows(0, 0, r, c));
+    return matrix;
+}
+
+TEST_CASE("biases of q and k, of each head or of all") {
+    for_problems(111, [](generator& random, const problem& from) {
+        const extents& e = from.sizes;
+        const auto a = random_numbers(random, 1, 1, random.chance(0.5) ? 1 : e.heads, e.dim);
+        const auto b = random_numbers(random, 1, 1, random.chance(0.5) ? 1 : e.kv_heads, e.dim);
+        reference::options how;
+        how.query_bias = spread(a, e.heads);
+        how.key_bias = spread(b, e.kv_heads);
+        const auto a32 = to_matrix<float, Eigen::RowMajor>(a);
+        const auto b32 = to_matrix<float, Eigen::ColMajor>(b);
+        check_against_reference<float>(from, how, heed::key_bias(b32), heed::query_bias(a32));
+        how.key_bias = {};
+        how.visible = reference::causal(e.queries, e.keys);
+        check_against_reference<float>(from, how, heed::query_bias(a32), heed::causal);
+    });
+}
+
+TEST_CASE("biases come before norms and rotation") {
+    for_problems(112, [](generator& random, const problem& drawn) {
+        problem from = drawn;
+        from.sizes.dim = 8;
+        const extents& e = from.sizes;
+        from.q = random_numbers(random, e.batch, e.heads, e.queries, e.dim);
+        from.k = random_numbers(random, e.batch, e.kv_heads, e.keys, e.dim);
+        from.slack = 2;  // one addition more
+        const auto a = random_numbers(random, 1, 1, e.heads, e.dim);
+        const auto b = random_numbers(random, 1, 1, e.kv_heads, e.dim);
+        reference::options how;
+        how.query_bias = spread(a, e.heads);
+        how.key_bias = spread(b, e.kv_heads);
+        how.normalise_queries = how.normalise_keys = true;
+        how.scale = [](index, index, index) { return 3.0; };
+        how.rotary = reference::rotation{reference::plain_frequencies(e.dim)};
+        const auto a64 = to_matrix<double, Eigen::RowMajor>(a);
+        const auto b64 = to_matrix<double, Eigen::RowMajor>(b);
+        const auto rope = heed::rope::plain({.dim = e.dim});
+        check_against_reference<double>(from, how, heed::query_bias(a64), heed::key_bias(b64),
+                                        heed::cosine.scale(3), heed::rotary(rope));
+        inputs<double> in(from);
+        check_differences(random, in, heed::query_bias(a64), heed::key_bias(b64),
+                          heed::cosine.scale(3), heed::rotary(rope));
+    });
+}
+
+TEST_CASE("a vector of any kind serves all heads") {
+    generator random(113);
+    const inputs<float> in(problem(random, {2, 4, 2, 9, 12, 8, 5}));
+    Eigen::VectorXf column(8);
+    random.fill_normal(column);
+    const Eigen::RowVectorXf row = column.transpose();
+    const Eigen::Tensor<float, 1> tensor =
+        Eigen::TensorMap<Eigen::Tensor<float, 1>>(column.data(), 8);
+    const auto expected = heed::attention(in.q, in.k, in.v, heed::query_bias(row));
+    CHECK(same_bits(expected, heed::attention(in.q, in.k, in.v, heed::query_bias(column))));
+    CHECK(same_bits(expected, heed::attention(in.q, in.k, in.v, heed::query_bias(tensor))));
+    CHECK(same_bits(expected, heed::attention(in.q, in.k, in.v, heed::query_bias(2 * row - row))));
+}
+
+TEST_CASE("biases of q and k refuse what does not fit") {
+    const extents& e = refused_sizes;
+    generator random(114);
+    const inputs<float> in(problem(random, e));
+    const Eigen::MatrixXf three = Eigen::MatrixXf::Zero(3, e.dim);
+    const Eigen::MatrixXf wide = Eigen::MatrixXf::Zero(1, e.dim + 1);
+    outputs out(e);
+    check_refused<heed::shape_error>(
+        "heed::query_bias has shape [3, 4], but must have 1 row or 4, one for each query head, of "
+        "4",
+        [&] { heed::attention_into(out.o, in.q, in.k, in.v, heed::query_bias(three)); });
+    check_refused<heed::shape_error>(
+        "heed::key_bias has shape [1, 5], but must have 1 row or 2, one for each head of k, of 4",
+        [&] { heed::attention_into(out.o, in.q, in.k, in.v, heed::key_bias(wide)); });
+    CHECK(out.are_untouched());
+}
+
+}  // namespace
