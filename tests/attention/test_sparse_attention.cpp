@@ -1,0 +1,89 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <heed/attention/alibi.hpp>
+#include <heed/attention/attention_weights.hpp>
+#include <heed/attention/key_lengths.hpp>
+#include <heed/attention/soft_cap.hpp>
+#include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/sparsemax.hpp>
+
+#include "attention/normaliser_check.hpp"
+#include "reference/sparse.hpp"
+
+/// \file
+/// Attention with sparse normalisers: their supports gathered, kept, and gone back through.
+
+namespace {
+
+using namespace heed_test;
+using heed::index;  // inside a namespace: <strings.h> has a global one
+
+const reference::row_normaliser sparsemax_rows{
+    [](const reference::row& x) { return reference::sparsemax(x); },
+    [](const reference::row& x, const reference::row& dp) {
+        return reference::sparsemax_backward(reference::sparsemax(x), dp);
+    }};
+const reference::row_normaliser entmax15_rows{
+    [](const reference::row& x) { return reference::entmax15(x); },
+    [](const reference::row& x, const reference::row& dp) {
+        return reference::entmax_backward(reference::entmax15(x), 1.5, dp);
+    }};
+
+/// Scores of every spread: from one key a row to all of them.
+template <class F>
+void for_spreads(std::uint64_t stream, F&& f) {
+    generator random(stream);
+    for (int round = 0; round < 8; ++round) {
+        const extents e = round % 2 == 0 ? random_extents(random) : long_extents(random);
+        problem from(random, e, round % 4 < 2 ? 1 : 0.1);
+        from.slack = 16;  // a threshold is as exact as the scores are
+        f(random, from);
+    }
+}
+
+TEST_CASE("sparsemax attention is the reference's") {
+    for_spreads(181, [](generator&, const problem& from) {
+        reference::options how;
+        how.normaliser = sparsemax_rows;
+        how.visible = reference::causal(from.sizes.queries, from.sizes.keys);
+        check_normaliser<float>(from, how, heed::sparsemax, heed::causal);
+        check_normaliser<double>(from, how, heed::sparsemax, heed::causal);
+    });
+}
+
+TEST_CASE("entmax-1.5 attention is the reference's, and its gradients are slopes") {
+    for_spreads(182, [](generator& random, const problem& from) {
+        reference::options how;
+        how.normaliser = entmax15_rows;
+        how.modifiers = {reference::soft_cap(3)};
+        check_normaliser<float>(from, how, heed::soft_cap(3), heed::entmax15);
+        check_normaliser<double>(from, how, heed::soft_cap(3), heed::entmax15);
+        check_output_differences(random, from, heed::soft_cap(3), heed::entmax15);
+    });
+}
+
+TEST_CASE("sparse attention at the ends: NaN in one row, no key, a key far above all") {
+    generator random(183);
+    inputs<float> in(random, {1, 1, 1, 40, 300, 8, 8}, 2);
+    in.q(0, 0, 7, 3) = std::numeric_limits<float>::quiet_NaN();
+    const auto o = heed::attention(in.q, in.k, in.v, heed::entmax15);
+    for (index i = 0; i < 40; ++i) CHECK(std::isnan(o(0, 0, i, 0)) == (i == 7));
+
+    const std::vector<index> none{0};
+    const auto [zero, stats] =
+        heed::attention_forward(in.q, in.k, in.v, heed::entmax15, heed::key_lengths(none));
+    CHECK(stats.support_size(0, 0, 3) == 0);
+    const Eigen::Tensor<float, 0, Eigen::RowMajor> largest = zero.abs().maximum();
+    CHECK(largest() == 0);
+
+    in.q(0, 0, 7, 3) = 0;
+    for (index c = 0; c < 8; ++c) in.k(0, 0, 123, c) = 1e4F * in.q(0, 0, 5, c);
+    const auto [one, of_one] = heed::attention_forward(in.q, in.k, in.v, heed::entmax15);
+    CHECK(of_one.support_size(0, 0, 5) == 1);
+    for (index c = 0; c < 8; ++c) CHECK(one(0, 0, 5, c) == in.v(0, 0, 123, c));
+}
+
+}  // namespace
