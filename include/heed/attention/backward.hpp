@@ -199,7 +199,7 @@ void backward(const Call& call, const backward_inputs<T, Statistics>& inputs,
             for_each_task(call.pool(), memory, heads * key_blocks, [&](index slot, index task) {
                 const index i = task / key_blocks;
                 pack_backward_keys(call, preparation, batch_of(i), kv_head_of(i), task % key_blocks,
-                                   keys[i], memory.slot(slot));
+                                   true, keys[i], memory.slot(slot));
             });
             for_each_task(call.pool(), memory, heads * blocks_a_head, [&](index slot, index task) {
                 const index i = task / blocks_a_head;

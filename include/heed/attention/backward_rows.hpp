@@ -48,17 +48,20 @@ backward_keys<T> make_backward_keys(const attention_shape& shape, arena& scratch
             scratch.take<bool>(count_blocks(shape.keys, key_block<T>))};
 }
 
+/// Packs one block of keys and values; without `panels`, keys as padded rows alone.
 template <class T, class Call, class Preparation>
 void pack_backward_keys(const Call& call, const Preparation& preparation, index batch,
-                        index kv_head, index block, const backward_keys<T>& to, arena& scratch) {
+                        index kv_head, index block, bool panels, const backward_keys<T>& to,
+                        arena& scratch) {
     const attention_shape& shape = call.shape;
     const index first = block * key_block<T>;
     const index count = std::min(key_block<T>, shape.keys - first);
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
     const auto keys = preparation.keys(batch, kv_head, first, count, buffer);
-    pack_panels(keys, count, shape.dim, to.key_panels + first * shape.dim);
     pad_rows(keys, count, shape.dim, to.keys + first * padded<T>(shape.dim));
+    if (!panels) return;
+    pack_panels(keys, count, shape.dim, to.key_panels + first * shape.dim);
     to.finite[block] = all_finite(keys, count, shape.dim);
     const auto values = rows_of(call.v, batch, kv_head, first, count, buffer);
     pack_panels(values, count, shape.value_dim, to.value_panels + first * shape.value_dim);
@@ -86,11 +89,12 @@ backward_queries<T> make_backward_queries(const attention_shape& shape, index co
             true};
 }
 
-/// Packs queries first … first + count − 1 and their d_o; dq begins at zero.
+/// Packs queries first … first + count − 1 and their d_o, as padded rows alone without `strips`; dq
+/// begins at zero.
 template <class T, class Call, class Preparation>
 void pack_backward_queries(const Call& call, const call_positions& where,
                            const Preparation& preparation, const tensor_view<const T, 4>& d_o,
-                           index batch, index head, index first, index count,
+                           index batch, index head, index first, index count, bool strips,
                            backward_queries<T>& block, arena& scratch) {
     const attention_shape& shape = call.shape;
     const index dim = shape.dim, value_dim = shape.value_dim;
@@ -101,9 +105,11 @@ void pack_backward_queries(const Call& call, const call_positions& where,
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * value_dim);
     const auto gradients = rows_of(d_o, batch, head, first, count, buffer);
-    pack_strips(gradients, count, value_dim, block.gradient_strips);
     pad_rows(gradients, count, value_dim, block.gradients);
-    block.finite = all_finite(gradients, count, value_dim) && all_finite(queries, count, dim);
+    if (strips) {
+        pack_strips(gradients, count, value_dim, block.gradient_strips);
+        block.finite = all_finite(gradients, count, value_dim) && all_finite(queries, count, dim);
+    }
     std::fill_n(block.dq, static_cast<std::size_t>((count + tiles.value_rows) * padded<T>(dim)),
                 T(0));
     *block.turn = block.tile.seen_by_all().first / key_block<T>;
@@ -114,8 +120,8 @@ void fill_backward_queries(const Call& call, const call_positions& where,
                            const Preparation& preparation,
                            const backward_inputs<T, Statistics>& inputs, index batch, index head,
                            index first, index count, backward_queries<T>& block, arena& scratch) {
-    pack_backward_queries(call, where, preparation, inputs.d_o, batch, head, first, count, block,
-                          scratch);
+    pack_backward_queries(call, where, preparation, inputs.d_o, batch, head, first, count, true,
+                          block, scratch);
     const arena::scope mark(scratch);
     T* output = scratch.take<T>(call.shape.value_dim);
     const auto stream = call.normaliser().template streaming<T>(head);

@@ -43,6 +43,7 @@ struct row_head {
     T* values;    ///< padded rows
     T* dk;        ///< padded rows
     T* dv;        ///< padded rows
+    bool dense;   ///< whether any row that reads it is
     index* turn;  ///< [key blocks]: the block of queries whose turn it is to add
 };
 
@@ -62,6 +63,7 @@ row_head<T> make_row_head(const attention_shape& shape, arena& scratch) {
             scratch.take<T>(shape.keys * padded<T>(shape.value_dim)),
             scratch.take<T>(rows * padded<T>(shape.dim)),
             scratch.take<T>(rows * padded<T>(shape.value_dim)),
+            true,
             scratch.take<index>(count_blocks(shape.keys, key_block<T>))};
 }
 
@@ -70,7 +72,7 @@ template <class T, class Call, class Preparation>
 void pack_row_keys(const Call& call, const Preparation& preparation, index batch, index kv_head,
                    index block, const row_head<T>& to, arena& scratch) {
     const attention_shape& shape = call.shape;
-    pack_backward_keys(call, preparation, batch, kv_head, block, to.packed, scratch);
+    pack_backward_keys(call, preparation, batch, kv_head, block, to.dense, to.packed, scratch);
     const index first = block * key_block<T>;
     const index count = std::min(key_block<T>, shape.keys - first);
     const index width = padded<T>(shape.dim), value_width = padded<T>(shape.value_dim);
@@ -400,6 +402,7 @@ void backward_whole_rows(const Call& call, const tensor_view<const T, 4>& d_o, c
             const auto kv_head_of = [&](index i) { return (first + i) % shape.kv_heads; };
             const arena::scope wave_mark(own);
             bool failed = false;
+            for (index i = 0; i < count; ++i) heads[i].dense = false;
             for (index task = 0; task < count * blocks_a_head; ++task) {
                 const index i = task / blocks_a_head;
                 const index begin = task % query_blocks * height;
@@ -407,6 +410,7 @@ void backward_whole_rows(const Call& call, const tensor_view<const T, 4>& d_o, c
                     look_for_supports(kept, uses_supports, batch_of(i),
                                       kv_head_of(i) * group + task / query_blocks % group, begin,
                                       std::min(height, shape.queries - begin), queries[task]));
+                heads[i].dense = heads[i].dense || queries[task].any_dense;
             }
 
             for_each_task(call.pool(), memory, count * key_blocks, [&](index slot, index task) {
@@ -419,8 +423,8 @@ void backward_whole_rows(const Call& call, const tensor_view<const T, 4>& d_o, c
                 const index head = kv_head_of(i) * group + task / query_blocks % group;
                 const index begin = task % query_blocks * height;
                 pack_backward_queries(call, where, preparation, d_o, batch_of(i), head, begin,
-                                      std::min(height, shape.queries - begin), queries[task],
-                                      memory.slot(slot));
+                                      std::min(height, shape.queries - begin),
+                                      queries[task].any_dense, queries[task], memory.slot(slot));
                 if constexpr (is_sparse<typename Stats::stream_type>)
                     differentiate_supports(call, where, kept, heads[i], queries[task]);
             });
