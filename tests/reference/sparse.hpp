@@ -67,18 +67,33 @@ inline row sparsemax(const row& x) {
     });
 }
 
-/// dx = g ⊙ (dp − (g·dp)/Σg)
-inline row weighted_backward(const row& g, const row& dp) {
-    const double sum = std::accumulate(g.begin(), g.end(), 0.0), mean = dot(g, dp) / sum;
+/// dx = g ⊙ (dp − (g·dp)/Σg). Where few g are not zero, as Σ_j g_i·g_j(dp_i − dp_j)/Σg, in which
+/// nothing cancels if one g is far larger than all others.
+inline row weighted_backward(const long_row& g, const row& dp) {
+    std::vector<std::size_t> support;
+    long double sum = 0, product = 0;
+    for (std::size_t i = 0; i < g.size(); ++i) {
+        if (g[i] == 0) continue;
+        support.push_back(i);
+        sum += g[i];
+        product += g[i] * dp[i];
+    }
     row dx(g.size(), 0);
-    for (std::size_t i = 0; i < g.size(); ++i)
-        if (g[i] != 0) dx[i] = g[i] * (dp[i] - mean);
+    for (const std::size_t i : support) {
+        long double gradient = dp[i] - product / sum;
+        if (support.size() < 300) {
+            gradient = 0;
+            for (const std::size_t j : support)
+                gradient += g[j] / sum * (static_cast<long double>(dp[i]) - dp[j]);
+        }
+        dx[i] = static_cast<double>(g[i] * gradient);
+    }
     return dx;
 }
 
 /// g = 1 on the support.
 inline row sparsemax_backward(const row& p, const row& dp) {
-    row g(p.size());
+    long_row g(p.size());
     for (std::size_t i = 0; i < p.size(); ++i) g[i] = p[i] > 0;
     return weighted_backward(g, dp);
 }
@@ -108,32 +123,95 @@ inline row entmax15(const row& x) {
 
 /// relu((α−1)x − λ)^{1/(α−1)}, Σ = 1, by bisection; α > 1. With ν = λ + 1 − (α−1)·max x, in
 /// [0, 1], the power is exp(log1p((α−1)(x − max x) − ν)/(α−1)).
-inline row entmax(const row& x, double alpha) {
-    if (alpha == 1) return softmax(x);
-    return of_ordinary_row(x, [&] {
-        const long double top = maximum(x), slope = static_cast<long double>(alpha) - 1;
-        const auto probability = [&](double element, long double nu) {
-            const long double z = slope * (element - top) - nu;
-            return z > -1 ? std::exp(std::log1p(z) / slope) : 0;
-        };
-        const auto excess = [&](long double nu) {
-            long double sum = -1;
-            for (const double element : x) sum += probability(element, nu);
-            return sum;
-        };
-        const long double nu = root_of_decreasing(excess, 0, 1);
-        row p(x.size());
-        for (std::size_t i = 0; i < x.size(); ++i)
-            p[i] = static_cast<double>(probability(x[i], nu));
-        return p;
-    });
+inline row entmax_flat(const row& x, double alpha) {
+    const long double top = maximum(x), slope = static_cast<long double>(alpha) - 1;
+    const auto probability = [&](double element, long double nu) {
+        const long double z = slope * (element - top) - nu;
+        return z > -1 ? std::exp(std::log1p(z) / slope) : 0;
+    };
+    const auto excess = [&](long double nu) {
+        long double sum = -1;
+        for (const double element : x) sum += probability(element, nu);
+        return sum;
+    };
+    const long double nu = root_of_decreasing(excess, 0, 1);
+    row p(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) p[i] = static_cast<double>(probability(x[i], nu));
+    return p;
 }
 
-/// dx with g = p^{2−α} on the support.
+/// The same for α > 2, where p has an infinite slope at the threshold: the k largest elements are
+/// the support if Σp < 1 at λ = (α−1)x_k; then λ follows from v, the least of their probabilities.
+inline row entmax_steep(const row& x, double alpha) {
+    const long double slope = static_cast<long double>(alpha) - 1;
+    const auto order = by_size(x);
+    const auto probabilities = [&](double least, long double v) {
+        long_row p(x.size(), 0);
+        const long double shift = std::pow(v, slope);
+        for (std::size_t i = 0; i < x.size(); ++i)
+            if (x[i] >= least)
+                p[i] =
+                    std::pow(slope * (static_cast<long double>(x[i]) - least) + shift, 1 / slope);
+        return p;
+    };
+    const auto excess = [&](double least, long double v) {
+        const long_row p = probabilities(least, v);
+        return std::accumulate(p.begin(), p.end(), -1.0L);
+    };
+    double least = x[order[0]];
+    for (std::size_t k = 1; k < x.size(); ++k) {
+        if (x[order[k]] == least) continue;
+        if (!(excess(x[order[k]], 0) < 0)) break;
+        least = x[order[k]];
+    }
+    const long double v =
+        root_of_decreasing([&](long double u) { return -excess(least, u); }, 0, 1);
+    const long_row p = probabilities(least, v);
+    return row(p.begin(), p.end());
+}
+
+inline row entmax(const row& x, double alpha) {
+    if (alpha == 1) return of_ordinary_row(x, [&] { return softmax(x); });
+    return of_ordinary_row(
+        x, [&] { return alpha > 2 ? entmax_steep(x, alpha) : entmax_flat(x, alpha); });
+}
+
+/// g = p^{2−α} on the support.
+template <class Row>
+long_row entmax_weights(const Row& p, double alpha) {
+    long_row g(p.size(), 0);
+    for (std::size_t i = 0; i < p.size(); ++i)
+        if (p[i] > 0) g[i] = std::pow(static_cast<long double>(p[i]), 2 - alpha);
+    return g;
+}
+
 inline row entmax_backward(const row& p, double alpha, const row& dp) {
-    row g(p.size());
-    for (std::size_t i = 0; i < p.size(); ++i) g[i] = p[i] > 0 ? std::pow(p[i], 2 - alpha) : 0;
-    return weighted_backward(g, dp);
+    return weighted_backward(entmax_weights(p, alpha), dp);
+}
+
+/// Σ dp·∂p/∂α, ∂p/∂α = (p − p̃)/(α−1)² + (h − p̃·Σh)/(α−1), p̃ = g/Σg, h = −p log p; at α = 1 its
+/// limit ½p(Σp log²p − log²p). p is made to sum to 1 first: 1/(α−1)² makes much of any difference.
+inline double entmax_alpha_backward(const row& rounded, double alpha, const row& dp) {
+    const long double total = std::accumulate(rounded.begin(), rounded.end(), 0.0L);
+    long_row p(rounded.begin(), rounded.end());
+    for (long double& q : p) q /= total;
+    const long_row g = entmax_weights(p, alpha);
+    const long double a = static_cast<long double>(alpha) - 1,
+                      weights = std::accumulate(g.begin(), g.end(), 0.0L);
+    long double entropy = 0, squares = 0, result = 0;
+    for (const long double q : p) {
+        if (q <= 0) continue;
+        entropy -= q * std::log(q);
+        squares += q * std::log(q) * std::log(q);
+    }
+    for (std::size_t i = 0; i < p.size(); ++i) {
+        if (!(p[i] > 0)) continue;
+        const long double q = p[i], l = std::log(q), share = g[i] / weights;
+        const long double slope = a == 0 ? q * (squares - l * l) / 2
+                                         : (q - share) / (a * a) + (-q * l - share * entropy) / a;
+        result += dp[i] * slope;
+    }
+    return static_cast<double>(result);
 }
 
 }  // namespace reference

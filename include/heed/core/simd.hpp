@@ -716,10 +716,8 @@ void vec_mask<T>::compress_positions(const std::int32_t* from, std::int32_t* to)
     if constexpr (std::is_same_v<T, float>) {
         _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(lanes, _mm512_loadu_si512(from)));
     } else {
-        const __m256i numbers = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                            _mm512_castsi512_si256(_mm512_maskz_compress_epi32(
-                                lanes, _mm512_zextsi256_si512(numbers))));
+        const __m512i numbers = _mm512_maskz_loadu_epi32(0xff, from);
+        _mm512_mask_storeu_epi32(to, 0xff, _mm512_maskz_compress_epi32(lanes, numbers));
     }
 #elif defined(__AVX2__)
     const __m256i lanes = detail::compressed_lanes(bits());
@@ -754,7 +752,7 @@ void vec_mask<T>::compress_positions(index first, std::int32_t* to) const {
     if constexpr (std::is_same_v<T, float>) {
         _mm512_storeu_si512(to, positions);
     } else {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(positions));
+        _mm512_mask_storeu_epi32(to, 0xff, positions);
     }
 #elif defined(__AVX2__)
     const __m256i positions =

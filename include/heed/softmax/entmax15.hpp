@@ -76,6 +76,7 @@ class entmax15_solver {
         return y * y;
     }
     [[gnu::always_inline]] static vec<T> weight(vec<T> p) { return sqrt(p); }
+    static T origin(const T*, const T*, index) { return T(0); }
     static T parameter_gradient(const T*, const T*, index) { return T(0); }
 
   private:

@@ -23,19 +23,26 @@ struct solution {
 };
 
 /// dp becomes g ⊙ (dp − Σg·dp/Σg), the gradient of the scores, with g = weight(p): all that differs
-/// from one function of x − λ, Σp given, to another.
+/// from one function of x − λ, Σp given, to another. Nothing changes if `origin` is taken from
+/// every dp, but it may be rounded less.
 template <class T, class Weight>
-void weighted_gradient(const T* p, T* dp, index count, Weight&& weight) {
-    index at = 0;
-    const auto [sum, product] = sums_over<2>(p, count, [&](vec<T> v, auto& sums) {
-        const vec<T> g = weight(v);
+void weighted_gradient(const T* p, T* dp, index count, T origin, Weight&& weight, arena& scratch) {
+    constexpr index size = vec<T>::size;
+    const arena::scope mark(scratch);
+    T* weights = scratch.take<T>(count);
+    for (index j = 0; j < count; j += size) {
+        weight(vec<T>::load(p + j)).store(weights + j);
+        (vec<T>::load(dp + j) - vec<T>(origin)).store(dp + j);
+    }
+    const T* gradient = dp;
+    const auto [sum, product] = sums_over<2>(weights, count, [&](vec<T> g, auto& sums) {
         sums[0] += g;
-        sums[1] = fma(g, vec<T>::load(dp + at), sums[1]);
-        at += vec<T>::size;
+        sums[1] = fma(g, vec<T>::load(gradient), sums[1]);
+        gradient += size;
     });
     const vec<T> mean(sum == T(0) ? T(0) : product / sum);
-    for (index j = 0; j < count; j += vec<T>::size)
-        (weight(vec<T>::load(p + j)) * (vec<T>::load(dp + j) - mean)).store(dp + j);
+    for (index j = 0; j < count; j += size)
+        (vec<T>::load(weights + j) * (vec<T>::load(dp + j) - mean)).store(dp + j);
 }
 
 /// A row of p = f(x − λ) with λ such that Σp = 1 and f(y) = 0 from some y on downward. `Solver` is
@@ -81,10 +88,17 @@ class sparse_row {
     [[gnu::always_inline]] vec<T> weight(vec<T> p) const { return solver_.weight(p); }
 
     /// dp becomes the gradient of the scores; returns that of the solver's parameter.
-    T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena&) const {
+    T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena& scratch) const {
         const T parameter = solver_.parameter_gradient(p, dp, count);
-        weighted_gradient(p, dp, count, [&](vec<T> v) { return solver_.weight(v); });
+        weighted_gradient(
+            p, dp, count, solver_.origin(p, dp, count), [&](vec<T> v) { return solver_.weight(v); },
+            scratch);
         return parameter;
+    }
+
+    /// The gradient of the solver's parameter alone.
+    T parameter_gradient(const T* p, const T* dp, index count) const {
+        return solver_.parameter_gradient(p, dp, count);
     }
 
     /// λ of a row, from its candidates, which it leaves in scratch, with positions unless null.

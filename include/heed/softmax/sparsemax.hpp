@@ -80,6 +80,7 @@ struct sparsemax_solver {
     [[gnu::always_inline]] static vec<T> weight(vec<T> p) {
         return select(p > vec<T>(T(0)), vec<T>(T(1)), p);
     }
+    static T origin(const T*, const T*, index) { return T(0); }
     static T parameter_gradient(const T*, const T*, index) { return T(0); }
 };
 

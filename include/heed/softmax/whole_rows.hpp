@@ -153,6 +153,55 @@ struct whole_rows_backward {
     Row row;
 };
 
+/// dx of each row, where y alone says all. Operands: dx, y, dy.
+template <class Row>
+struct output_rows_backward {
+    explicit output_rows_backward(Row object) : row(object) {}
+
+    template <class Layout, class T>
+    void operator()(const Layout& layout, T* to, const T* value, const T* gradient) const {
+        for (index l = 0; l < layout.lines; ++l) {
+            const auto y = layout.template line<1>(value, l);
+            if (y.length == 0) continue;
+            arena& memory = *layout.memory;
+            const arena::scope mark(memory);
+            const auto p = take_rows<T>(y, memory), d = take_rows<T>(y, memory);
+            p.load(y, T(0));
+            d.load(layout.template line<2>(gradient, l), T(0));
+            for (index r = 0; r < p.rows; ++r)
+                row.gradient({}, nullptr, p.row(r), d.row(r), p.length, memory);
+            d.store(layout.template line<0>(to, l));
+        }
+    }
+
+    Row row;
+};
+
+/// The gradient of the object's parameter, where y alone says all. Operands: one number a row, y,
+/// dy.
+template <class Row>
+struct parameter_backward_rows {
+    explicit parameter_backward_rows(Row object) : row(object) {}
+
+    template <class Layout, class T>
+    void operator()(const Layout& layout, T* to, const T* value, const T* gradient) const {
+        for (index l = 0; l < layout.lines; ++l) {
+            const auto y = layout.template line<1>(value, l);
+            arena& memory = *layout.memory;
+            const arena::scope mark(memory);
+            const auto p = take_rows<T>(y, memory), d = take_rows<T>(y, memory);
+            p.load(y, T(0));
+            d.load(layout.template line<2>(gradient, l), T(0));
+            alignas(64) T each[vec<T>::size] = {};
+            for (index r = 0; r < p.rows; ++r)
+                each[r] = row.parameter_gradient(p.row(r), d.row(r), p.length);
+            layout.template store_number<0>(to, l, vec<T>::load_aligned(each));
+        }
+    }
+
+    Row row;
+};
+
 /// dx = g ⊙ (dy − Σg·dy/Σg) with g = row.weight(y), where y alone says all. Operands: dx, y, dy.
 template <class Row>
 struct weighted_backward_rows {

@@ -1,0 +1,170 @@
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include <heed/softmax/entmax.hpp>
+#include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/softmax.hpp>
+#include <heed/softmax/sparsemax.hpp>
+
+#include "reference/sparse.hpp"
+#include "softmax/row_objects.hpp"
+#include "softmax/sparse_rows.hpp"
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+namespace {
+
+using heed_test::unit;
+using reference::row;
+
+constexpr double alphas[] = {1, 1.0001, 1.2, 1.25, 1.5, 1.75, 2, 2.5, 4, 10};
+
+/// Whether dx is the reference's, as nearly as the roundings of the weights and of a sum of
+/// products g_i·g_j·dp allow.
+bool is_gradient(const row& dx, const row& p, double alpha, const row& dp, double rounding) {
+    const auto g = reference::entmax_weights(p, alpha);
+    const row expected = reference::entmax_backward(p, alpha, dp);
+    long double sum = 0, size = 0, largest = 0;
+    for (std::size_t i = 0; i < p.size(); ++i) {
+        sum += g[i];
+        size += g[i] * std::abs(dp[i]);
+        largest = std::max(largest, g[i]);
+    }
+    for (std::size_t i = 0; i < p.size(); ++i) {
+        // What the largest weight loses, all the others together make up for.
+        const long double others = std::min(g[i], sum - largest + largest * rounding);
+        const long double factor = (16 + 4 * std::abs(std::log(g[i] > 0 ? g[i] : 1))) * rounding;
+        const auto bound = static_cast<double>(
+            factor *
+            (alpha > 2 && g[i] == largest ? others * 4 : g[i] * (std::abs(dp[i]) + size / sum)));
+        if (!(std::abs(dx[i] - expected[i]) <= bound + 1e-30)) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("entmax of hard rows, for every alpha", "", float, double) {
+    using T = TestType;
+    heed_test::generator random;
+    for (const double alpha : alphas) {
+        INFO("alpha " << alpha);
+        const auto object = heed::entmax(alpha).whole_row<T>(0);
+        for (const row& exact : heed_test::hard_rows(random)) {
+            if (exact.size() > 300) continue;  // the reference takes its time
+            const row x = heed_test::rounded_to<T>(exact);
+            INFO(x.size() << " elements, the first " << x[0]);
+            const row p = heed_test::checked_probabilities<T>(object, x);
+            const row expected = reference::entmax(x, alpha);
+            CHECK(heed_test::largest_difference(p, expected) <= 4 * unit<T>);
+            CHECK(heed_test::distance_from_one(p) <= 8 * unit<T>);
+            if (alpha > 1.5 && alpha != 2) CHECK(heed_test::same_support(p, expected));
+            const row dp = heed_test::rounded_to<T>(random.numbers<double>(x.size()));
+            const row dx = heed_test::row_gradient<T>(object, x, dp);
+            if (reference::maximum(x) > reference::minus_infinity)
+                CHECK(is_gradient(dx, p, alpha, dp, unit<T>));
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("entmax of long rows", "", float, double) {
+    using T = TestType;
+    heed_test::generator random;
+    for (const double alpha : {1.0001, 4.0}) {
+        for (const double deviation : {0.0, 1.0}) {
+            const row x = heed_test::rounded_to<T>(random.numbers<double>(131072, deviation));
+            const row p =
+                heed_test::checked_probabilities<T>(heed::entmax(alpha).whole_row<T>(0), x);
+            CHECK(heed_test::largest_difference(p, reference::entmax(x, alpha)) <= 4 * unit<T>);
+            CHECK(heed_test::distance_from_one(p) <= 8 * unit<T>);
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("entmax finds its threshold in few steps, whatever alpha", "", float, double) {
+    heed_test::generator random;
+    for (const double alpha : {1.0, 1.0001, 1.2, 1.4, 1.9}) {
+        INFO("alpha " << alpha);
+        CHECK(heed_test::most_steps<TestType>(heed::entmax(alpha), random) <= 16);
+    }
+    for (const double alpha : {2.01, 4.0, 10.0}) {
+        INFO("alpha " << alpha);
+        CHECK(heed_test::most_steps<TestType>(heed::entmax(alpha), random) <= 48);
+    }
+}
+
+TEST_CASE("entmax of alpha 1, 1.5 and 2 is softmax, entmax15 and sparsemax") {
+    heed_test::generator random;
+    const auto x = random.matrix<double>(20, 75);
+    const auto dp = random.matrix<double>(20, 75);
+    const auto check = [&](double alpha, const auto& other, double bound) {
+        const auto p = heed::entmax(alpha)(x), q = other(x);
+        CHECK((p - q).cwiseAbs().maxCoeff() <= bound);
+        const auto dx = heed::entmax(alpha).backward(x, q, dp), dq = other.backward(x, q, dp);
+        CHECK((dx - dq).cwiseAbs().maxCoeff() <= 1e-15);
+    };
+    check(1, heed::softmax, 1e-15);
+    check(1.5, heed::entmax15, 0);
+    check(2, heed::sparsemax, 0);
+    CHECK((heed::entmax(1 + 1e-9)(x) - heed::softmax(x)).cwiseAbs().maxCoeff() <= 1e-8);
+    CHECK((heed::entmax(2 - 1e-9)(x) - heed::sparsemax(x)).cwiseAbs().maxCoeff() <= 1e-8);
+    CHECK((heed::entmax(2 + 1e-9)(x) - heed::sparsemax(x)).cwiseAbs().maxCoeff() <= 1e-8);
+}
+
+TEST_CASE("backward of entmax agrees with central differences, in x and in alpha") {
+    heed_test::generator random;
+    const auto x = random.matrix<double>(12, 17);
+    const auto dp = random.matrix<double>(12, 17);
+    for (const double alpha : alphas) {
+        INFO("alpha " << alpha);
+        if (alpha <= 2) CHECK(heed_test::slope_error(heed::entmax(alpha), random) <= 1e-7);
+        const auto loss = [&](double a) { return heed::entmax(a)(x).cwiseProduct(dp).sum(); };
+        const double gradient = heed::entmax(alpha).alpha_gradient(heed::entmax(alpha)(x), dp);
+        if (alpha == 1) continue;  // has no left side
+        const double h = 1e-5, slope = (loss(alpha + h) - loss(alpha - h)) / (2 * h);
+        CHECK(std::abs(slope - gradient) <= 1e-7 * std::max(1.0, std::abs(gradient)));
+    }
+}
+
+TEMPLATE_TEST_CASE("the gradient in alpha is the reference's, near 1 too", "", float, double) {
+    using T = TestType;
+    heed_test::generator random;
+    for (const double alpha : {1.0, 1.0 + 1e-9, 1.0001, 1.01, 1.5, 1.9, 2.0, 3.0}) {
+        INFO("alpha " << alpha);
+        const auto x = random.matrix<T, Eigen::ColMajor>(37, 300);
+        const auto dp = random.matrix<T, Eigen::ColMajor>(37, 300);
+        const auto p = heed::entmax(alpha)(x);
+        // The reference's two terms cancel near 1, even in long double: there, the limit.
+        const double near = alpha < 1 + 1e-6 ? 1 : alpha;
+        const auto p_rows = heed_test::rows_of(p), dp_rows = heed_test::rows_of(dp);
+        double expected = 0, size = 0;
+        for (std::size_t r = 0; r < p_rows.size(); ++r) {
+            const double gradient = reference::entmax_alpha_backward(p_rows[r], near, dp_rows[r]);
+            expected += gradient;
+            size += std::abs(gradient);
+        }
+        const double bound = (64 * unit<T> + 1e-8 * (near != alpha)) * size + 1e-10;
+        CHECK(std::abs(static_cast<double>(heed::entmax(alpha).alpha_gradient(p, dp)) - expected) <=
+              bound);
+    }
+}
+
+TEST_CASE("entmax: a NaN stays in its row; threads and layouts change no bit") {
+    heed_test::generator random;
+    for (const double alpha : {1.0, 1.1, 1.6, 3.0}) {
+        INFO("alpha " << alpha);
+        heed_test::check_that_nan_stays(heed::entmax(alpha));
+        heed_test::check_invariance(heed::entmax(alpha), random);
+    }
+}
+
+TEST_CASE("alpha below 1 is refused, and gradients of other shapes") {
+    for (const double alpha : {0.999, -1.0, double(NAN), double(INFINITY)})
+        CHECK_THROWS_AS(heed::entmax(alpha), heed::argument_error);
+    CHECK_THROWS_WITH(heed::entmax(0.5), Catch::Matchers::Contains(
+                                             "heed::entmax: alpha is 0.5, but must be at least 1"));
+    const Eigen::MatrixXd p = Eigen::MatrixXd::Constant(3, 4, 0.25);
+    CHECK_THROWS_AS(heed::entmax(1.5).alpha_gradient(p, Eigen::MatrixXd(4, 3)), heed::shape_error);
+}
