@@ -48,6 +48,7 @@
 #include <heed/rope/xpos.hpp>
 #include <heed/softmax/am_softmax.hpp>
 #include <heed/softmax/cross_entropy.hpp>
+#include <heed/softmax/entmax.hpp>
 #include <heed/softmax/entmax15.hpp>
 #include <heed/softmax/entropy_normalised.hpp>
 #include <heed/softmax/gamma_cross_entropy.hpp>
