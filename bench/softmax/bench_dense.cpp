@@ -3,7 +3,9 @@
 #include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
+#include <heed/softmax/entropy_normalised.hpp>
 #include <heed/softmax/l2_softmax.hpp>
+#include <heed/softmax/perturb_max.hpp>
 #include <heed/softmax/positive.hpp>
 #include <heed/softmax/relu_squared.hpp>
 #include <heed/softmax/sigmoid.hpp>
@@ -60,6 +62,8 @@ BENCHMARK_CAPTURE(forward, sigmoid, heed::sigmoid)->UseManualTime();
 BENCHMARK_CAPTURE(forward, relu_squared, heed::relu_squared)->UseManualTime();
 BENCHMARK_CAPTURE(forward, normalised_relu_squared, heed::normalised_relu_squared)->UseManualTime();
 BENCHMARK_CAPTURE(forward, l2_softmax, heed::l2_softmax)->UseManualTime();
+BENCHMARK_CAPTURE(forward, entropy_normalised, heed::entropy_normalised(5))->UseManualTime();
+BENCHMARK_CAPTURE(forward, perturb_max, heed::perturb_max(heed::perturb::normal))->UseManualTime();
 BENCHMARK_CAPTURE(backward, taylor_softmax 2, heed::taylor_softmax(2))->UseManualTime();
 BENCHMARK_CAPTURE(backward, taylor_softmax 4, heed::taylor_softmax(4))->UseManualTime();
 BENCHMARK_CAPTURE(backward, user function, user_function())->UseManualTime();
@@ -68,3 +72,5 @@ BENCHMARK_CAPTURE(backward, relu_squared, heed::relu_squared)->UseManualTime();
 BENCHMARK_CAPTURE(backward, normalised_relu_squared, heed::normalised_relu_squared)
     ->UseManualTime();
 BENCHMARK_CAPTURE(backward, l2_softmax, heed::l2_softmax)->UseManualTime();
+BENCHMARK_CAPTURE(backward, entropy_normalised, heed::entropy_normalised(5))->UseManualTime();
+BENCHMARK_CAPTURE(backward, perturb_max, heed::perturb_max(heed::perturb::normal))->UseManualTime();

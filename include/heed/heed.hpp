@@ -56,6 +56,7 @@
 #include <heed/softmax/log_softmax.hpp>
 #include <heed/softmax/log_sum_exp.hpp>
 #include <heed/softmax/nbce.hpp>
+#include <heed/softmax/perturb_max.hpp>
 #include <heed/softmax/positive.hpp>
 #include <heed/softmax/relu_squared.hpp>
 #include <heed/softmax/sigmoid.hpp>
