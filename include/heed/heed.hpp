@@ -52,11 +52,13 @@
 #include <heed/softmax/entmax15.hpp>
 #include <heed/softmax/entropy_normalised.hpp>
 #include <heed/softmax/gamma_cross_entropy.hpp>
+#include <heed/softmax/gumbel_softmax.hpp>
 #include <heed/softmax/l2_softmax.hpp>
 #include <heed/softmax/log_softmax.hpp>
 #include <heed/softmax/log_sum_exp.hpp>
 #include <heed/softmax/nbce.hpp>
 #include <heed/softmax/perturb_max.hpp>
+#include <heed/softmax/perturb_samples.hpp>
 #include <heed/softmax/positive.hpp>
 #include <heed/softmax/relu_squared.hpp>
 #include <heed/softmax/sigmoid.hpp>
