@@ -214,4 +214,77 @@ inline double entmax_alpha_backward(const row& rounded, double alpha, const row&
     return static_cast<double>(result);
 }
 
+/// Softmax of x/τ over the first `count` of by_size(x); −∞ is never among them.
+inline row softmax_of_largest(const row& x, std::size_t count, double tau) {
+    const auto order = by_size(x);
+    row largest(x.size(), minus_infinity);
+    for (std::size_t i = 0; i < count && i < x.size(); ++i) largest[order[i]] = x[order[i]];
+    return softmax(largest, tau);
+}
+
+inline row sparse_softmax(const row& x, std::size_t k, double tau = 1) {
+    return of_ordinary_row(x, [&] { return softmax_of_largest(x, k, tau); });
+}
+
+/// The fewest elements whose softmax, in all, is at least `mass`.
+inline row sparse_softmax_by_mass(const row& x, double mass, double tau = 1) {
+    return of_ordinary_row(x, [&] {
+        const auto order = by_size(x);
+        const row p = softmax(x, tau);
+        std::size_t count = 0;
+        for (long double sum = 0; count < x.size() && (sum < mass || mass == 1); ++count)
+            sum += p[order[count]];
+        return softmax_of_largest(x, count, tau);
+    });
+}
+
+/// The shapes of soft top-k, by number: min(1, e^y), sigmoid, two-sided exponential.
+inline long double soft_step(int shape, long double y) {
+    if (shape == 0) return std::min(1.0L, std::exp(y));
+    if (shape == 1) return 1 / (1 + std::exp(-y));
+    return y <= 0 ? std::exp(y) / 2 : 1 - std::exp(-y) / 2;
+}
+inline long double soft_step_slope(int shape, long double y) {
+    if (shape == 0) return y < 0 ? std::exp(y) : 0;
+    if (shape == 1) return 1 / ((1 + std::exp(-y)) * (1 + std::exp(y)));
+    return std::exp(-std::abs(y)) / 2;
+}
+
+/// λ with Σ f(x − λ) = k; −∞ where no more than k elements are left.
+inline long double soft_top_k_threshold(const row& x, double k, int shape) {
+    double least = INFINITY, count = 0;
+    for (const double v : x) {
+        if (v == minus_infinity) continue;
+        least = std::min(least, v);
+        ++count;
+    }
+    if (count <= k) return minus_infinity;
+    const auto excess = [&](long double lambda) {
+        long double sum = -k;
+        for (const double v : x)
+            if (v > minus_infinity) sum += soft_step(shape, v - lambda);
+        return sum;
+    };
+    return root_of_decreasing(excess, least - 50.0L, maximum(x) + 50.0L);
+}
+
+inline row soft_top_k(const row& x, double k, int shape) {
+    return of_ordinary_row(x, [&] {
+        const long double lambda = soft_top_k_threshold(x, k, shape);
+        row p(x.size(), 0);
+        for (std::size_t i = 0; i < x.size(); ++i)
+            if (x[i] > minus_infinity) p[i] = static_cast<double>(soft_step(shape, x[i] - lambda));
+        return p;
+    });
+}
+
+/// dx with g = f′(x − λ).
+inline row soft_top_k_backward(const row& x, double k, int shape, const row& dp) {
+    const long double lambda = soft_top_k_threshold(x, k, shape);
+    long_row g(x.size(), 0);
+    for (std::size_t i = 0; i < x.size(); ++i)
+        if (x[i] > minus_infinity) g[i] = soft_step_slope(shape, x[i] - lambda);
+    return weighted_backward(g, dp);
+}
+
 }  // namespace reference

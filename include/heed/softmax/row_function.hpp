@@ -18,7 +18,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// A function y = f(x) of every row of x: the rows of any matrix, array, map or block, the last
 /// axis of any tensor or heed::view. A compile-time vector is one row, a column too. `Function`
 /// derives from this and offers the kernels `forward<T>()`, on y and x, and `gradient<T>()`, on dx,
-/// y, dy, and, if the kernel says `needs_input`, x.
+/// y, dy, and, if the kernel says `needs_input`, x; a function that does not take rows of every
+/// length has a `check_length(length)`, which throws.
 ///
 /// All arguments of a call have the same shape and scalar, float or double. Outputs are lvalues,
 /// maps or temporary blocks; they are never resized, and may be one of the inputs, which is then
@@ -69,6 +70,11 @@ class row_function {
   private:
     const Function& function() const { return static_cast<const Function&>(*this); }
 
+    void check_row_length(index length) const {
+        if constexpr (requires { function().check_length(length); })
+            function().check_length(length);
+    }
+
     template <class A, int RankA, class T, int Rank>
     void run(const tensor_view<A, RankA>& y, const tensor_view<T, Rank>& x,
              const detail::call_resources& resources) const {
@@ -77,6 +83,7 @@ class row_function {
         detail::check_row_output("y", y);
         detail::check_row_input("y", y, "x", x);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
+        check_row_length(y.extents[axes]);
         detail::for_each_row<A>(resources, detail::leading<axes>(y.extents), y.extents[axes],
                                 function().template forward<A>(), detail::line_operand(y),
                                 detail::line_operand(x));
@@ -98,6 +105,7 @@ class row_function {
         detail::check_row_input("dx", dx, "y", y_rows);
         detail::check_row_input("dx", dx, "dy", dy_rows);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
+        check_row_length(dx.extents[axes]);
         const auto kernel = function().template gradient<A>();
         const auto walk = [&](const auto&... input) {
             detail::for_each_row<A>(resources, detail::leading<axes>(dx.extents), dx.extents[axes],
