@@ -65,6 +65,7 @@
 #include <heed/softmax/sink.hpp>
 #include <heed/softmax/softmax.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
+#include <heed/softmax/sparse_softmax.hpp>
 #include <heed/softmax/sparsemax.hpp>
 #include <heed/softmax/sparsemax_loss.hpp>
 #include <heed/softmax/stop_gradient_loss.hpp>
