@@ -1,0 +1,119 @@
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+#include <vector>
+
+#include <heed/softmax/soft_top_k.hpp>
+
+#include "reference/sparse.hpp"
+#include "softmax/row_objects.hpp"
+#include "softmax/sparse_rows.hpp"
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+namespace {
+
+using heed_test::unit;
+using reference::row;
+using shape = heed::soft_top_k_shape;
+
+constexpr shape shapes[] = {shape::clipped_exponential, shape::sigmoid,
+                            shape::two_sided_exponential};
+
+/// The scores that are not left out.
+double visible(const row& x) {
+    double count = 0;
+    for (const double v : x) count += v > reference::minus_infinity;
+    return count;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("soft top-k of hard rows is the reference's, and sums to k", "", float, double) {
+    using T = TestType;
+    heed_test::generator random;
+    for (const row& exact : heed_test::hard_rows(random)) {
+        if (exact.size() > 300 || std::abs(exact[0]) > 1e30) continue;
+        const row x = heed_test::rounded_to<T>(exact);
+        for (const double share : {0.0, 0.1, 0.5, 0.97, 1.0}) {
+            const double k =
+                std::max(1.0, std::round(share * 8 * static_cast<double>(x.size())) / 8);
+            for (int f = 0; f < 3; ++f) {
+                INFO(x.size() << " elements, the first " << x[0] << ", k " << k << ", shape " << f);
+                const auto object = heed::soft_top_k(k, shapes[f]).whole_row<T>(0);
+                const row p = heed_test::checked_probabilities<T>(object, x);
+                const row expected = reference::soft_top_k(x, k, f);
+                CHECK(heed_test::largest_difference(p, expected) <= 8 * unit<T>);
+                const auto sum = static_cast<double>(std::accumulate(p.begin(), p.end(), 0.0L));
+                CHECK(std::abs(sum - std::min(k, visible(x))) <=
+                      4 * unit<T> * static_cast<double>(x.size()));
+                const row dp = heed_test::rounded_to<T>(random.numbers<double>(x.size()));
+                const row dx = heed_test::row_gradient<T>(object, x, dp);
+                if (visible(x) > k)
+                    CHECK(heed_test::largest_difference(
+                              dx, reference::soft_top_k_backward(x, k, f, dp)) <= 100 * unit<T>);
+                else
+                    CHECK(heed_test::largest_difference(dx, row(x.size(), 0)) == 0);
+            }
+        }
+    }
+}
+
+TEST_CASE("soft top-k finds its threshold in few steps") {
+    heed_test::generator random;
+    auto rows = heed_test::hard_rows(random);
+    rows.push_back(random.numbers<double>(131072));
+    int most = 0;
+    for (const row& x : rows) {
+        if (std::abs(x[0]) > 1e30) continue;  // halving an interval of 10³⁸ takes all there are
+        heed::arena memory;
+        const heed_test::aligned_row<float> scores(x, memory);
+        for (const double share : {0.0, 0.01, 0.5, 0.99}) {
+            const double k = std::max(1.0, share * static_cast<double>(x.size()));
+            for (const shape f : shapes)
+                most = std::max(most, heed::soft_top_k(k, f)
+                                          .whole_row<float>(0)
+                                          .solve(scores.data, scores.count)
+                                          .steps);
+        }
+    }
+    CHECK(most <= 40);  // of the 100 that it allows itself
+    CHECK(most >= 3);
+}
+
+TEST_CASE("soft top-k of k = n gives ones, and of k = 1 by e^x of a flat row softmax") {
+    heed_test::generator random;
+    const auto x = random.matrix<double>(5, 40);
+    for (const shape f : shapes) CHECK((heed::soft_top_k(40, f)(x).array() == 1).all());
+    const auto p = heed::soft_top_k(1)(x);
+    for (int r = 0; r < 5; ++r) {
+        const row expected = reference::softmax(row(x.row(r).begin(), x.row(r).end()));
+        for (int i = 0; i < 40; ++i)
+            CHECK(std::abs(p(r, i) - expected[static_cast<std::size_t>(i)]) <= 1e-14);
+    }
+}
+
+TEST_CASE("backward of soft top-k agrees with central differences") {
+    heed_test::generator random;
+    for (const shape f : shapes)
+        for (const double k : {1.0, 3.5, 9.0})
+            CHECK(heed_test::slope_error(heed::soft_top_k(k, f), random) <= 1e-7);
+}
+
+TEST_CASE("soft top-k: a NaN stays in its row; threads and layouts change no bit") {
+    heed_test::generator random;
+    for (const shape f : shapes) {
+        heed_test::check_that_nan_stays(heed::soft_top_k(5, f));
+        heed_test::check_invariance(heed::soft_top_k(20, f), random);
+    }
+}
+
+TEST_CASE("a k of soft top-k outside [1, n] is refused") {
+    const Eigen::MatrixXf x = Eigen::MatrixXf::Ones(4, 6);
+    for (const double k : {0.0, 0.99, -2.0, double(NAN), double(INFINITY)})
+        CHECK_THROWS_AS(heed::soft_top_k(k), heed::argument_error);
+    CHECK_THROWS_WITH(heed::soft_top_k(6.5)(x),
+                      Catch::Matchers::Contains(
+                          "k is 6.5, but must lie between 1 and the length of the rows, 6"));
+}
