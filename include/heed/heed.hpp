@@ -63,6 +63,7 @@
 #include <heed/softmax/relu_squared.hpp>
 #include <heed/softmax/sigmoid.hpp>
 #include <heed/softmax/sink.hpp>
+#include <heed/softmax/soft_top_k.hpp>
 #include <heed/softmax/softmax.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
 #include <heed/softmax/sparse_softmax.hpp>
