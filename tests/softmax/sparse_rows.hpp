@@ -46,7 +46,7 @@ inline std::vector<reference::row> hard_rows(generator& random) {
         reference::row(257, -1e4),
         reference::row(40, nothing),
     };
-    for (const std::size_t length : {2, 3, 16, 31, 64, 97, 509, 4099}) {
+    for (const std::size_t length : {2u, 3u, 16u, 31u, 64u, 97u, 509u, 4099u}) {
         for (const double deviation : {1e-6, 1e-3, 0.1, 1.0, 4.0, 100.0}) {
             auto row = random.numbers<double>(length, deviation);
             for (double& x : row) x = static_cast<float>(x);

@@ -50,7 +50,7 @@ TEMPLATE_TEST_CASE("sparse softmax of hard rows: ties, masks, any k and mass", "
     heed_test::generator random;
     for (const row& x : heed_test::hard_rows(random)) {
         if (!is_moderate(x)) continue;
-        for (const std::size_t k : {1, 2, 7, 32, 500}) {
+        for (const std::size_t k : {1u, 2u, 7u, 32u, 500u}) {
             INFO("k " << k);
             heed_test::check_row<TestType>(heed::sparse_softmax(k), of_largest(k), x, random);
         }
