@@ -3,6 +3,7 @@
 #include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
 #include <heed/attention/bias.hpp>
+#include <heed/attention/input_bias.hpp>
 #include <heed/attention/kerple.hpp>
 #include <heed/attention/key_norm.hpp>
 #include <heed/attention/log_n_scale.hpp>
@@ -13,6 +14,7 @@
 #include <heed/attention/t5_bias.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotary_bias.hpp>
+#include <heed/rope/xpos.hpp>
 #include <heed/softmax/sink.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
 
@@ -85,6 +87,19 @@ void learned(benchmark::State& state, const Make& make) {
         });
 }
 
+/// Biases of q and of k, a row for each head.
+void query_and_key_bias(benchmark::State& state) {
+    problem<float> in(square(heads, n, dim));
+    const Eigen::MatrixXf a = Eigen::MatrixXf::Random(heads, dim);
+    const auto of_q = heed::query_bias(a);
+    const auto of_k = heed::key_bias(a);
+    state.counters["of_plain"] = time_over(
+        state, [&] { heed::attention_into(in.o, in.q, in.k, in.v, of_q, of_k); },
+        [&] { heed::attention_into(in.o, in.q, in.k, in.v); });
+}
+
+auto xpos() { return heed::xpos(heed::rope::plain({.dim = dim}), heed::xpos_decays(dim)); }
+
 auto rotary() { return heed::rotary(heed::rope::plain({.dim = dim})); }
 
 }  // namespace
@@ -111,4 +126,6 @@ BENCHMARK_CAPTURE(part, user function, user_function())->UseManualTime();
 BENCHMARK_CAPTURE(part, softmax_plus_one, heed::softmax_plus_one)->UseManualTime();
 BENCHMARK_CAPTURE(part, sink, heed::sink(0.5))->UseManualTime();
 BENCHMARK_CAPTURE(part, temperature, heed::softmax.temperature(2))->UseManualTime();
+BENCHMARK(query_and_key_bias)->UseManualTime();
 BENCHMARK_CAPTURE(part, rotary, rotary())->UseManualTime();
+BENCHMARK_CAPTURE(part, xpos, xpos())->UseManualTime();

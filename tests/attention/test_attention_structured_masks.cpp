@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -89,6 +91,40 @@ TEST_CASE("half the heads causal, half anti-causal") {
         check_against_reference<float>(
             from, how, heed::per_head_mask(heed::global_window(3, 9, 2), heed::causal));
     });
+}
+
+TEST_CASE("what these masks hide does not leak") {
+    generator random(64);
+    const extents e{1, 2, 2, 40, 300, 8, 5};
+    const problem from(random, e);
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const auto check = [&](const reference::mask& seen, const auto& mask) {
+        const inputs<float> clean(from);
+        inputs<float> spoilt(from);
+        const index j = random.integer(100, 250);
+        for (index h = 0; h < e.heads; ++h)
+            for (index c = 0; c < 5; ++c) spoilt.k(0, h, j, c) = spoilt.v(0, h, j, c) = nan;
+        const auto o = heed::attention(spoilt.q, spoilt.k, spoilt.v, mask);
+        const auto expected = heed::attention(clean.q, clean.k, clean.v, mask);
+        index wrong = 0;
+        for_each_row(from.q, [&](index b, index h, index i) {
+            for (index c = 0; c < e.value_dim; ++c) {
+                const bool sees = seen(b, h, i, j);
+                const float x = o(b, h, i, c);
+                if (sees ? !std::isnan(x) : x != expected(b, h, i, c)) ++wrong;
+            }
+        });
+        CHECK(wrong == 0);
+    };
+    const auto per_head = heed::per_head_mask(heed::causal, heed::dilated_window(40, 40, 3));
+    const std::vector<reference::mask> masks{reference::causal(e.queries, e.keys),
+                                             reference::dilated_window(40, 40, 3, 40, 300)};
+    check(reference::per_head({0, 1}, masks), per_head);
+    const std::vector<index> contexts{0, 130, 270};
+    check(reference::parallel_contexts(contexts, e.queries, e.keys),
+          heed::parallel_contexts(contexts));
+    const auto global = reference::global_window(120, 60, 0, e.queries, e.keys);
+    for (int round = 0; round < 5; ++round) check(global, heed::global_window(120, 60, 0));
 }
 
 }  // namespace

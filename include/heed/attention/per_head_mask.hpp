@@ -68,8 +68,7 @@ class per_head_mask_part {
     static constexpr bool all_by_position = (detail::by_position<Masks> && ...);
     static constexpr bool has_rows = (detail::mask_with_rows<Masks> && ...);
     static_assert(has_rows || !some_by_position,
-                  "heed: heed::parallel_contexts goes into heed::per_head_mask only beside masks "
-                  "that go by indices too");
+                  "heed: parallel_contexts goes into per_head_mask only beside masks by index");
 
     /// What one of the masks made of a row.
     template <class T>
