@@ -107,4 +107,42 @@ inline dense_normaliser perturb_max(const noise& of) {
     return result;
 }
 
+/// p_i = (1/K) Σ_k Π_{j≠i} Φ(x_i − x_j + Φ⁻¹((k + ½)/K)), and its derivatives.
+inline dense_normaliser perturb_quantiles(const noise& of,
+                                          const std::function<double(double)>& quantile,
+                                          int count) {
+    const auto at = [=](const row& x, std::size_t i, int k, std::size_t j) {
+        return static_cast<long double>(x[i]) - x[j] + quantile((k + 0.5) / count);
+    };
+    const auto product = [=](const row& x, std::size_t i, int k, std::size_t without) {
+        long double all = 1;
+        for (std::size_t j = 0; j < x.size(); ++j)
+            if (j != i && j != without) all *= of.distribution(at(x, i, k, j));
+        return all;
+    };
+    dense_normaliser result;
+    result.forward = [=](const row& x) {
+        return each(x, [&](std::size_t i) {
+            long double sum = 0;
+            for (int k = 0; k < count; ++k) sum += product(x, i, k, i);
+            return sum / count;
+        });
+    };
+    result.backward = [=](const row& x, const row& dp) {
+        std::vector<long double> dx(x.size());
+        for (std::size_t i = 0; i < x.size(); ++i)
+            for (int k = 0; k < count; ++k)
+                for (std::size_t j = 0; j < x.size(); ++j) {
+                    if (j == i) continue;
+                    const long double slope =
+                        of.density(at(x, i, k, j)) * product(x, i, k, j) / count;
+                    dx[i] += dp[i] * slope;
+                    dx[j] -= dp[i] * slope;
+                }
+        return each(x, [&](std::size_t i) { return dx[i]; });
+    };
+    result.size = [](const row&) { return 1.0; };
+    return result;
+}
+
 }  // namespace reference

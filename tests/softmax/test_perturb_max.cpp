@@ -63,13 +63,13 @@ TEMPLATE_TEST_CASE("probabilities of the noisy maximum sum to one, in long and i
     const auto check = [&](const auto& f, double slack) {
         for (const T scale : {T(0), T(0.1), T(2), T(1e4)}) {
             const auto p = f((random.matrix<T>(1, 5000) * scale).eval());
-            CHECK(std::abs(p.template cast<double>().sum() - 1) <= slack * unit<T>);
+            CHECK(std::abs(p.template cast<double>().sum() - 1) / unit<T> <= slack);
             CHECK(p.minCoeff() >= 0);
         }
     };
-    check(heed::perturb_max(heed::perturb::normal), 64);
-    check(heed::perturb_max(heed::perturb::logistic), 64);
-    check(heed::perturb_max(heed::perturb::uniform), 256);
+    check(heed::perturb_max(heed::perturb::normal), 256);
+    check(heed::perturb_max(heed::perturb::logistic), 256);
+    check(heed::perturb_max(heed::perturb::uniform), 1024);
 }
 
 TEMPLATE_TEST_CASE("extremes of the noisy maximum", "", float, double) {

@@ -1,17 +1,14 @@
 #pragma once
 
-#include <array>
-#include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <limits>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
-#include <heed/core/random.hpp>
 #include <heed/softmax/perturb_noises.hpp>
 #include <heed/softmax/perturb_row.hpp>
+#include <heed/softmax/quantile_row.hpp>
 #include <heed/softmax/row_function.hpp>
 #include <heed/softmax/whole_rows.hpp>
 
@@ -55,6 +52,34 @@ struct perturb_backward_rows {
 
 }  // namespace detail
 
+/// The type of heed::perturb_max(noise).by_quantiles(count).
+template <class Noise>
+class perturb_quantiles_normaliser : public row_function<perturb_quantiles_normaliser<Noise>> {
+  public:
+    using role = heed::role::normaliser;
+
+    constexpr explicit perturb_quantiles_normaliser(index count) : count_(count) {}
+
+    /// For attention: a row as a whole.
+    template <class T>
+    constexpr detail::quantile_row<T, Noise> whole_row(index) const {
+        return detail::quantile_row<T, Noise>(count_);
+    }
+
+    /// For row_function.
+    template <class T>
+    auto forward() const {
+        return detail::whole_rows(whole_row<T>(0));
+    }
+    template <class T>
+    auto gradient() const {
+        return detail::perturb_backward_rows<detail::quantile_row<T, Noise>>{whole_row<T>(0)};
+    }
+
+  private:
+    index count_;
+};
+
 /// The type of heed::perturb_max(noise).
 template <class Noise>
 class perturb_max_normaliser : public row_function<perturb_max_normaliser<Noise>> {
@@ -62,6 +87,15 @@ class perturb_max_normaliser : public row_function<perturb_max_normaliser<Noise>
     using role = heed::role::normaliser;
 
     constexpr perturb_max_normaliser() = default;
+
+    /// The same by kexue 9085's rule, for comparison: the mean over ε = Φ⁻¹((k + ½)/count) of
+    /// Π_{j≠i} Φ(x_i − x_j + ε). It loses every p below 1/count, its rows need not sum to 1, and it
+    /// is O(n²·count). Throws argument_error unless count is positive.
+    perturb_quantiles_normaliser<Noise> by_quantiles(index count) const {
+        detail::require_argument(count > 0, "heed::perturb_max: the quantiles are ", count,
+                                 ", but must be at least one");
+        return perturb_quantiles_normaliser<Noise>(count);
+    }
 
     /// For attention: a row as a whole.
     template <class T>

@@ -3,7 +3,6 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/math.hpp>
@@ -68,7 +67,7 @@ namespace perturb {
 struct gumbel_noise {
     template <class T>
     static detail::noise_terms<T> terms(vec<T> z) {
-        const vec<T> e = exp(-z);
+        const vec<T> e = min(vec<T>(T(1e20)), exp(-z));  // beyond, Φ is 0; NaN stays
         return {-e, e};
     }
     static double quantile(double p) { return -detail::portable_log(-detail::portable_log(p)); }
@@ -125,9 +124,12 @@ struct logistic_noise {
 struct uniform_noise {
     template <class T>
     static detail::noise_terms<T> terms(vec<T> z) {
-        const vec<T> one(T(1)), zero(T(0));
-        const vec<T> inside = detail::clamp(z, T(-1) + std::numeric_limits<T>::epsilon(), T(0));
-        return {log1p(inside), select(z < zero, one / (one + inside), zero)};
+        const vec<T> one(T(1)), zero(T(0)), log_of_0(T(-1e20));  // its exponential is 0
+        const auto below = z <= vec<T>(T(-1));
+        const vec<T> inside =
+            select(below, zero, min(zero, z));  // of a number and a NaN, the second
+        return {select(below, log_of_0, log1p(inside)),
+                select((z < zero) & !below, one / (one + inside), zero)};
     }
     static double quantile(double p) { return p - 1; }
 };
