@@ -42,6 +42,11 @@
 #include <heed/init/layer_norm.hpp>
 #include <heed/init/re_zero.hpp>
 #include <heed/init/rms_norm.hpp>
+#include <heed/measure/cosine_entropy_floor.hpp>
+#include <heed/measure/entropy.hpp>
+#include <heed/measure/rank.hpp>
+#include <heed/measure/softmax_gradient_size.hpp>
+#include <heed/measure/sparsity.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotary_bias.hpp>
 #include <heed/rope/rotate.hpp>

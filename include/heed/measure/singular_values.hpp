@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <utility>
+
+#include <Eigen/Core>
+#include <Eigen/Eigenvalues>
+#include <Eigen/Householder>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/view.hpp>
+
+/// \file
+/// The singular values of a matrix, in double.
+///
+/// By Householder reflections to two diagonals d and e, whose singular values are the positive
+/// eigenvalues of the symmetric tridiagonal matrix with diagonal 0 and d₁, e₁, d₂, e₂, … beside it
+/// (Golub and Kahan 1965): each within rounding of the greatest. Eigen 3.4's BDCSVD does not return
+/// for some matrices of softmax's.
+
+namespace heed::inline HEED_ARCHITECTURE {
+namespace detail {
+
+/// d₁, e₁, d₂, e₂, …, d_n of a matrix with no fewer rows than columns, which is overwritten.
+inline Eigen::VectorXd bidiagonal_of(Eigen::MatrixXd& a) {
+    const Eigen::Index m = a.rows(), n = a.cols();
+    Eigen::VectorXd beside(2 * n - 1), scratch(m);
+    for (Eigen::Index k = 0; k < n; ++k) {
+        double factor = 0;
+        auto column = a.col(k).tail(m - k);
+        column.makeHouseholderInPlace(factor, beside(2 * k));
+        if (k + 1 == n) break;
+        a.bottomRightCorner(m - k, n - k - 1)
+            .applyHouseholderOnTheLeft(column.tail(m - k - 1), factor, scratch.data());
+        auto row = a.row(k).tail(n - k - 1);
+        row.makeHouseholderInPlace(factor, beside(2 * k + 1));
+        a.bottomRightCorner(m - k - 1, n - k - 1)
+            .applyHouseholderOnTheRight(row.tail(n - k - 2).transpose(), factor, scratch.data());
+    }
+    return beside;
+}
+
+/// In decreasing order; empty for a matrix without elements, one NaN if an element is not finite.
+template <tensor_like A>
+Eigen::VectorXd singular_values(const A& matrix) {
+    static_assert(rank_of<A> == 2, "heed: singular values are those of a matrix");
+    const auto held = evaluate(matrix);
+    auto from = held.view();
+    check_view("the matrix", from);
+    if (from.extents[0] < from.extents[1]) {
+        std::swap(from.extents[0], from.extents[1]);
+        std::swap(from.strides[0], from.strides[1]);
+    }
+    Eigen::MatrixXd copy(from.extents[0], from.extents[1]);
+    bool is_finite = true;
+    for (index j = 0; j < from.extents[1]; ++j) {
+        for (index i = 0; i < from.extents[0]; ++i) {
+            copy(i, j) = static_cast<double>(from(i, j));
+            is_finite &= std::isfinite(copy(i, j));
+        }
+    }
+    if (copy.size() == 0) return {};
+    if (!is_finite) return Eigen::VectorXd::Constant(1, std::numeric_limits<double>::quiet_NaN());
+    const Eigen::VectorXd beside = bidiagonal_of(copy);
+    const Eigen::Index n = copy.cols();
+    Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver;
+    solver.computeFromTridiagonal(Eigen::VectorXd::Zero(2 * n), beside, Eigen::EigenvaluesOnly);
+    // ±σ in increasing order; what is 0 may have come out on either side of it.
+    Eigen::VectorXd sigma(n);
+    for (Eigen::Index k = 0; k < n; ++k)
+        sigma(k) = std::fmax(solver.eigenvalues()(2 * n - 1 - k), 0.0);
+    return sigma;
+}
+
+}  // namespace detail
+}  // namespace heed::inline HEED_ARCHITECTURE

@@ -1,0 +1,180 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/error.hpp>
+#include <heed/core/math.hpp>
+#include <heed/core/scalar.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/measure/row_measure.hpp>
+#include <heed/softmax/line_parts.hpp>
+#include <heed/softmax/lines.hpp>
+
+/// \file
+/// How few elements of a row matter.
+
+namespace heed::inline HEED_ARCHITECTURE {
+namespace detail {
+
+/// max|x|; NaNs are passed over.
+template <class T, class Line>
+vec<T> greatest_magnitude(const Line& x) {
+    vec<T> greatest(T(0));
+    for_each_vector(
+        x, [&](auto at)
+               __attribute__((always_inline)) { greatest = max(abs(x.load(at)), greatest); });
+    return Line::greatest(greatest);
+}
+
+/// (Σu^q)^{1/q}, u = |x|/unit.
+template <class T, class Line>
+vec<T> relative_norm(const Line& x, vec<T> unit, double order) {
+    const vec<T> zero(T(0));
+    const vec<T> sum = sum_over(
+        x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
+            const vec<T> u = abs(x.load(at)) / unit;
+            if (order == 1) return so_far + u;
+            if (order == 2) return fma(u, u, so_far);
+            return so_far + select(u == zero, zero, exp(vec<T>(order) * log(u)));
+        });
+    if (order == 1) return sum;
+    if (order == 2) return sqrt(sum);
+    return exp(log(sum) / vec<T>(order));
+}
+
+}  // namespace detail
+
+namespace measure {
+
+/// Of the rows x, S*_{q,p} = n^{1/p − 1/q}·l_q/l_p with p > q > 0, q = 1 and p = 2 unless given
+/// (kexue 9595): 1 if all |x| are equal, n^{1/p − 1/q} if one is not 0; small is sparse. NaN for a
+/// row of zeros. See row_measure.
+class sparsity_measure : public row_measure<sparsity_measure> {
+  public:
+    constexpr sparsity_measure() = default;
+
+    /// The same of other orders. Throws argument_error unless 0 < q < p and p is finite.
+    sparsity_measure orders(double q, double p) const {
+        detail::require_argument(q > 0 && q < p && std::isfinite(p),
+                                 "heed::measure::sparsity: q is ", q, " and p is ", p,
+                                 ", but 0 < q < p must hold, and p be finite");
+        sparsity_measure other;
+        other.q_ = q;
+        other.p_ = p;
+        return other;
+    }
+
+    template <class T, class Line>
+    vec<T> of(const Line& x, arena&) const {
+        const vec<T> unit = detail::greatest_magnitude<T>(x);
+        const double factor = std::pow(static_cast<double>(x.length), 1 / p_ - 1 / q_);
+        return vec<T>(factor) * detail::relative_norm<T>(x, unit, q_) /
+               detail::relative_norm<T>(x, unit, p_);
+    }
+
+  private:
+    double q_ = 1, p_ = 2;
+};
+
+inline constexpr sparsity_measure sparsity{};
+
+/// Of the rows x, S_0 = mean|x|/max|x| (kexue 9595): between 1/n and 1, small is sparse. NaN for a
+/// row of zeros. See row_measure.
+class mean_over_max_measure : public row_measure<mean_over_max_measure> {
+  public:
+    template <class T, class Line>
+    vec<T> of(const Line& x, arena&) const {
+        const vec<T> unit = detail::greatest_magnitude<T>(x);
+        return detail::relative_norm<T>(x, unit, 1) / vec<T>(static_cast<T>(x.length));
+    }
+};
+
+inline constexpr mean_over_max_measure mean_over_max{};
+
+/// Of the rows x, Hoyer's sparsity (√n − l_1/l_2)/(√n − 1): 0 if all |x| are equal, 1 if one is not
+/// 0; large is sparse (Hoyer, JMLR 5, 2004). NaN for a row of zeros, or of one. See row_measure.
+class hoyer_measure : public row_measure<hoyer_measure> {
+  public:
+    template <class T, class Line>
+    vec<T> of(const Line& x, arena&) const {
+        const vec<T> unit = detail::greatest_magnitude<T>(x);
+        const vec<T> root(std::sqrt(static_cast<double>(x.length)));
+        const vec<T> ratio =
+            detail::relative_norm<T>(x, unit, 1) / detail::relative_norm<T>(x, unit, 2);
+        return (root - ratio) / (root - vec<T>(T(1)));
+    }
+};
+
+inline constexpr hoyer_measure hoyer{};
+
+/// Of the rows x, the Gini index 1 − 2·Σ_i |x|_(i)/l_1·(n − i + ½)/n, |x|_(1) ≤ … ≤ |x|_(n): 0 if
+/// all are equal, 1 − 1/n if one is not 0; large is sparse (arXiv 0811.4706). NaN for a row of
+/// zeros. O(n log n) a row. See row_measure.
+class gini_measure : public row_measure<gini_measure> {
+  public:
+    template <class T, class Line>
+    vec<T> of(const Line& x, arena& scratch) const {
+        const arena::scope mark(scratch);
+        T* const sorted = scratch.take<T>(x.length);
+        detail::lane_array<T> result{};
+        constexpr bool is_lanes = detail::is_lane_line<Line>;
+        index rows = 1;
+        if constexpr (is_lanes) rows = x.rows;
+        for (index r = 0; r < rows; ++r)
+            result[static_cast<std::size_t>(r)] = of_row<T>(x, r, sorted);
+        return is_lanes ? vec<T>::load(result.data()) : vec<T>(result[0]);
+    }
+
+  private:
+    template <class T, class Line>
+    static T of_row(const Line& x, index r, T* sorted) {
+        double sum = 0;
+        for (index j = 0; j < x.length; ++j) {
+            sorted[j] = std::abs(detail::element_of(x, j, r));
+            sum += static_cast<double>(sorted[j]);
+        }
+        // NaNs have no order.
+        if (std::isnan(sum)) return std::numeric_limits<T>::quiet_NaN();
+        std::sort(sorted, sorted + x.length);
+        const auto n = static_cast<double>(x.length);
+        double weighted = 0;
+        for (index j = 0; j < x.length; ++j)
+            weighted = std::fma(static_cast<double>(sorted[j]), n - static_cast<double>(j) - 0.5,
+                                weighted);
+        return static_cast<T>(1 - 2 * weighted / (n * sum));
+    }
+};
+
+inline constexpr gini_measure gini{};
+
+/// Of the rows x, the fraction of elements with |x| ≤ ε; NaN counts as none. See row_measure.
+class fraction_below : public row_measure<fraction_below> {
+  public:
+    /// Throws argument_error unless ε ≥ 0.
+    explicit fraction_below(double epsilon) : epsilon_(epsilon) {
+        detail::require_argument(epsilon >= 0, "heed::measure::fraction_below: epsilon is ",
+                                 epsilon, ", but must be at least 0");
+    }
+
+    template <class T, class Line>
+    vec<T> of(const Line& x, arena&) const {
+        constexpr double beyond = std::numeric_limits<double>::quiet_NaN();
+        const vec<T> one(T(1)), epsilon(static_cast<T>(epsilon_));
+        const vec<T> count = detail::sum_over(
+            x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
+                return select(abs(x.load(at, beyond)) <= epsilon, so_far + one, so_far);
+            });
+        return count / vec<T>(static_cast<T>(x.length));
+    }
+
+  private:
+    double epsilon_;
+};
+
+}  // namespace measure
+}  // namespace heed::inline HEED_ARCHITECTURE
