@@ -55,6 +55,7 @@
 #include <heed/softmax/cross_entropy.hpp>
 #include <heed/softmax/entmax.hpp>
 #include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/entmax_loss.hpp>
 #include <heed/softmax/entropy_normalised.hpp>
 #include <heed/softmax/gamma_cross_entropy.hpp>
 #include <heed/softmax/gumbel_softmax.hpp>
@@ -72,6 +73,7 @@
 #include <heed/softmax/softmax.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
 #include <heed/softmax/sparse_softmax.hpp>
+#include <heed/softmax/sparse_softmax_cross_entropy.hpp>
 #include <heed/softmax/sparsemax.hpp>
 #include <heed/softmax/sparsemax_loss.hpp>
 #include <heed/softmax/stop_gradient_loss.hpp>

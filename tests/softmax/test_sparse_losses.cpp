@@ -3,6 +3,9 @@
 #include <limits>
 #include <vector>
 
+#include <heed/softmax/cross_entropy.hpp>
+#include <heed/softmax/entmax_loss.hpp>
+#include <heed/softmax/sparse_softmax_cross_entropy.hpp>
 #include <heed/softmax/sparsemax_loss.hpp>
 
 #include "reference/sparse_losses.hpp"
@@ -50,8 +53,64 @@ TEMPLATE_TEST_CASE("sparsemax_loss is the reference's", "", float, double) {
     check_loss<TestType>(heed::sparsemax_loss, reference::sparsemax_loss);
 }
 
-TEST_CASE("the gradient of sparsemax_loss agrees with central differences") {
+TEMPLATE_TEST_CASE("entmax_loss is the reference's", "", float, double) {
+    for (const double alpha : {1.5, 2.0, 4.0})
+        check_loss<TestType>(heed::entmax_loss(alpha), [&](const row& x, std::size_t t) {
+            return reference::entmax_loss(x, t, alpha);
+        });
+    check_loss<TestType>(heed::entmax_loss(1), [](const row& x, std::size_t t) {
+        return reference::cross_entropy(x, t);
+    });
+}
+
+TEMPLATE_TEST_CASE("sparse_softmax_cross_entropy is the reference's", "", float, double) {
+    check_loss<TestType>(heed::sparse_softmax_cross_entropy(1), [](const row& x, std::size_t t) {
+        return reference::sparse_softmax_cross_entropy(x, t, reference::sparse_softmax(x, 1));
+    });
+    check_loss<TestType>(heed::sparse_softmax_cross_entropy_by_mass(0.8),
+                         [](const row& x, std::size_t t) {
+                             return reference::sparse_softmax_cross_entropy(
+                                 x, t, reference::sparse_softmax_by_mass(x, 0.8));
+                         });
+}
+
+TEST_CASE("gradients of the sparse losses agree with central differences") {
     check_differences(heed::sparsemax_loss);
+    for (const double alpha : {1.0, 1.0001, 1.5, 2.0, 4.0})
+        check_differences(heed::entmax_loss(alpha));
+    for (const int k : {1, 5, 13}) check_differences(heed::sparse_softmax_cross_entropy(k));
+}
+
+TEST_CASE("the sparse losses are others at their ends") {
+    heed_test::generator random;
+    const auto x = random.matrix<double>(5, 40);
+    const std::vector<int> labels{39, 0, 5, 6, 7};
+    const auto check = [&](const auto& loss, const auto& other) {
+        const auto a = loss.with_gradient(x, labels), b = other.with_gradient(x, labels);
+        CHECK(a.value == Approx(b.value).epsilon(1e-12));
+        CHECK((a.gradient - b.gradient).norm() < 1e-12);
+    };
+    check(heed::entmax_loss(1), heed::cross_entropy);
+    check(heed::entmax_loss(2), heed::sparsemax_loss);
+    check(heed::sparse_softmax_cross_entropy(40), heed::cross_entropy);
+    const double near = heed::entmax_loss(1 + 1e-9)(x, labels);
+    CHECK(near == Approx(heed::cross_entropy(x, labels)).epsilon(1e-7));
+    // In the caller's memory, the gradient over the logits.
+    auto over = x;
+    double value = 0;
+    heed::entmax_loss(1.5).gradient_into(value, over, over, labels);
+    CHECK(over == heed::entmax_loss(1.5).with_gradient(x, labels).gradient);
+}
+
+TEST_CASE("the sparse losses refuse parameters out of range") {
+    using Catch::Matchers::Contains;
+    const Eigen::MatrixXf x = Eigen::MatrixXf::Zero(2, 3);
+    const std::vector<int> labels{0, 1};
+    CHECK_THROWS_WITH(heed::sparse_softmax_cross_entropy(4)(x, labels), Contains("4"));
+    CHECK_THROWS_AS(heed::sparse_softmax_cross_entropy(0), heed::argument_error);
+    CHECK_THROWS_AS(heed::sparse_softmax_cross_entropy_by_mass(1.1), heed::argument_error);
+    CHECK_THROWS_WITH(heed::entmax_loss(0.5), Contains("0.5") && Contains("at least 1"));
+    CHECK_THROWS_AS(heed::entmax_loss(1.5)(x, std::vector<int>{0, 3}), heed::argument_error);
 }
 
 TEST_CASE("sparsemax_loss vanishes beyond a margin of one") {

@@ -29,6 +29,9 @@ struct solved_row {
     /// x_t − max x
     T gap(T logit) const { return logit - maximum; }
 
+    /// max p
+    T greatest_p() const { return reduce_max(maximum_over(p)); }
+
     /// Σ f(p, x − max x) over p ≠ 0.
     template <class F>
     T sum(F&& f) const {

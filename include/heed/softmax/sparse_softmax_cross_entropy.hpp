@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cmath>
+#include <concepts>
+
+#include <heed/core/architecture.hpp>
+#include <heed/softmax/loss_function.hpp>
+#include <heed/softmax/sparse_softmax.hpp>
+#include <heed/softmax/whole_row_loss.hpp>
+
+/// \file
+/// Cross-entropy of a softmax over the largest logits.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+/// log Σ_Ω e^x − x_t, Ω the largest logits.
+class sparse_softmax_row_loss {
+  public:
+    explicit constexpr sparse_softmax_row_loss(sparse_softmax_normaliser normaliser)
+        : normaliser_(normaliser) {}
+
+    /// For the kernel.
+    template <class T>
+    auto whole_row() const {
+        return normaliser_.whole_row<T>(0);
+    }
+    template <class T>
+    T operator()(const detail::solved_row<T>& row, T logit) const {
+        // log Σ_Ω e^{x − max x} is −log of the greatest p.
+        return -row.gap(logit) - std::log(row.greatest_p());
+    }
+    template <class T>
+    auto rows(double scale) const {
+        return detail::whole_row_loss_rows<T, sparse_softmax_row_loss>(*this, scale);
+    }
+    void check(index length) const { normaliser_.check_length(length); }
+
+  private:
+    sparse_softmax_normaliser normaliser_;
+};
+
+/// Sparse-softmax cross-entropy log Σ_Ω e^x − x_t (kexue 10145), Ω the k largest logits: finite
+/// even where the label is none of them; the gradient is p − onehot(t), p =
+/// heed::sparse_softmax(k)(x).
+///
+///     auto [loss, dx] = heed::sparse_softmax_cross_entropy(32).with_gradient(logits, labels);
+///
+/// Throws argument_error unless 1 ≤ k ≤ n, n the length of the rows. See loss_function for labels,
+/// reductions, errors and cost.
+auto sparse_softmax_cross_entropy(std::integral auto k) {
+    return loss_function<sparse_softmax_row_loss>(sparse_softmax_row_loss(sparse_softmax(k)));
+}
+
+/// The same with Ω the fewest logits that have a given mass of the softmax of all. Throws
+/// argument_error unless 0 < mass ≤ 1.
+inline auto sparse_softmax_cross_entropy_by_mass(double mass) {
+    return loss_function<sparse_softmax_row_loss>(
+        sparse_softmax_row_loss(sparse_softmax_by_mass(mass)));
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE
