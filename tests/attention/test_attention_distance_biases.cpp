@@ -1,6 +1,8 @@
 #include <cmath>
 #include <vector>
 
+#include <unsupported/Eigen/CXX11/ThreadPool>
+
 #include <heed/attention/attention.hpp>
 #include <heed/attention/causal.hpp>
 #include <heed/attention/kerple.hpp>
@@ -90,6 +92,22 @@ TEST_CASE("attention with a learned rotary bias") {
             "da and db", random, 12, ab, gradient.template of<0>(),
             [&] { return loss_of(in, part()); }, largest_of(gradient));
     });
+}
+
+TEST_CASE("what biases of distance learn has the same bits for any number of threads") {
+    generator random(104);
+    const inputs<float> in(problem(random, {2, 3, 3, 300, 1100, 8, 8}));
+    const Eigen::VectorXf ones = Eigen::VectorXf::Ones(3);
+    const auto part = heed::learn(heed::kerple_log(ones, ones, 900));
+    const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, part);
+    const auto gradient = heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, part);
+    for (const int workers : {1, 4}) {
+        Eigen::ThreadPool pool(workers);
+        const auto threaded =
+            heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, part, heed::on(pool));
+        CHECK(same_bits(gradient.q, threaded.q));
+        CHECK(same_bits(gradient.of<0>(), threaded.of<0>()));
+    }
 }
 
 }  // namespace

@@ -252,4 +252,21 @@ TEST_CASE("biases of distance refuse what does not fit") {
     CHECK_THROWS_AS(heed::sandwich_factors(0), heed::argument_error);
 }
 
+TEST_CASE("gradients of biases of distance must have their shapes") {
+    const heed::attention_shape shape{2, 4, 4, 6, 8, 16, 16};
+    const Eigen::MatrixXf table = Eigen::MatrixXf::Zero(8, 4);
+    Eigen::MatrixXf wrong(4, 3);
+    const Eigen::VectorXf ones = Eigen::VectorXf::Ones(4);
+    const auto view = heed::detail::view_of(wrong);
+    const auto t5 = heed::t5_bias(table);
+    const auto kerple = heed::kerple_log(ones, ones, 8);
+    CHECK_THROWS_AS(t5.check_gradient(view, shape), heed::shape_error);
+    CHECK_THROWS_WITH(t5.check_gradient(view, shape),
+                      "the gradient of heed::t5_bias has shape [4, 3], but the table has [8, 4]");
+    CHECK_THROWS_WITH(kerple.check_gradient(view, shape),
+                      "the gradient of heed::kerple_log has shape [4, 3], but must have [4, 2]");
+    auto good = kerple.make_gradient<float>(shape);
+    CHECK_NOTHROW(kerple.check_gradient(heed::detail::view_of(good), shape));
+}
+
 }  // namespace

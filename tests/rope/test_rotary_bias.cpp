@@ -129,6 +129,10 @@ TEST_CASE("a rotary bias refuses what does not fit") {
     CHECK_THROWS_WITH(heed::rotary_bias(two, two, rope, 8).check(shape),
                       "heed::rotary_bias: a and b have 2 rows, but must have 1 or 4, one for each "
                       "query head");
+    Eigen::Tensor<float, 3> wrong(2, 2, 5);
+    CHECK_THROWS_WITH(
+        heed::rotary_bias(two, two, rope, 8).check_gradient(heed::detail::view_of(wrong), shape),
+        "the gradient of heed::rotary_bias has shape [2, 2, 5], but must have [2, 2, 6]");
 }
 
 }  // namespace
