@@ -39,6 +39,7 @@ COUNTERS = {
     "share": Counter("share of the limit", percent),
     "of_plain": Counter("over plain", times),
     "plain": Counter("over plain", times),
+    "of_softmax": Counter("over softmax", times),
     "left": Counter("scores left", percent),
     "speedup": Counter("speedup", times),
     "exps": Counter("over exp", times),
@@ -57,6 +58,9 @@ GOALS = [
     (r"^two_threads/heads", "≥ 1.9 ×"),
     (r"^backward<float>.*d:64/threads:1", "≥ 87 %"),
     (r"^backward<float>.*d:128/threads:1", "≥ 90 %"),
+    (r"^forward/taylor_softmax 2", "≤ 1.00 ×"),
+    (r"^(forward|backward)/(perturb|entropy)", ""),
+    (r"^(forward|backward)/", "≤ 1.08 ×"),
     (r"^mask/causal", "≤ 0.54 ×"),
     (r"^mask/user function/", "≤ 1.08 ×"),
     (r"^part/soft_cap", "≤ 1.12 ×"),
@@ -90,6 +94,9 @@ SECTIONS = [
     Section("Scales, modifiers, normalisers, positions", "bench_modifiers",
             "Four heads, n = 2048, d = 64, float, one thread: the time over that of attention "
             "without the part. *User function* is ALiBi written as a lambda."),
+    Section("Normalisers in attention", "bench_normalisers",
+            "Four heads, n = 2048, d = 64, float, one thread: the time over that of softmax "
+            "attention. *User function* is 1 + x² written as a lambda."),
     Section("Rotary positions", "bench_rotary_attention",
             "Heads and n; d = 64, float, one thread: the time over that of attention without "
             "positions. With one head, its table of angles is computed for it alone."),
@@ -100,6 +107,8 @@ SECTIONS = [
             "Rows and columns; float, one thread. *Over exp*: over `heed::exp` of the same numbers. "
             "*Over a copy*: over `memcpy` of the same bytes. *Over row-major*: a column-major matrix "
             "over a row-major one.", timed=False),
+    Section("Dense normalisers on rows", "bench_dense",
+            "512×512 floats, one thread: the time over that of softmax of the same numbers."),
     Section("Rotating", "bench_rotate",
             "`heed::rotate_into` on [1, 32, n, 128] floats: the time over `memcpy` of the same bytes "
             "on one thread."),

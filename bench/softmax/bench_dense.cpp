@@ -30,7 +30,7 @@ auto repeated(F f) {
 }
 
 template <class Normaliser>
-void forward(benchmark::State& state, const Normaliser& normaliser) {
+void rows(benchmark::State& state, const Normaliser& normaliser) {
     const row_major x = 2 * row_major::Random(512, 512);
     row_major y = x;
     state.counters["of_softmax"] =
@@ -39,7 +39,7 @@ void forward(benchmark::State& state, const Normaliser& normaliser) {
 }
 
 template <class Normaliser>
-void backward(benchmark::State& state, const Normaliser& normaliser) {
+void rows_backward(benchmark::State& state, const Normaliser& normaliser) {
     const row_major x = 2 * row_major::Random(512, 512), dp = row_major::Random(512, 512);
     const row_major p = normaliser(x), softmax = heed::softmax(x);
     row_major dx = x;
@@ -55,22 +55,23 @@ auto user_function() {
 
 }  // namespace
 
-BENCHMARK_CAPTURE(forward, taylor_softmax 2, heed::taylor_softmax(2))->UseManualTime();
-BENCHMARK_CAPTURE(forward, taylor_softmax 4, heed::taylor_softmax(4))->UseManualTime();
-BENCHMARK_CAPTURE(forward, user function, user_function())->UseManualTime();
-BENCHMARK_CAPTURE(forward, sigmoid, heed::sigmoid)->UseManualTime();
-BENCHMARK_CAPTURE(forward, relu_squared, heed::relu_squared)->UseManualTime();
-BENCHMARK_CAPTURE(forward, normalised_relu_squared, heed::normalised_relu_squared)->UseManualTime();
-BENCHMARK_CAPTURE(forward, l2_softmax, heed::l2_softmax)->UseManualTime();
-BENCHMARK_CAPTURE(forward, entropy_normalised, heed::entropy_normalised(5))->UseManualTime();
-BENCHMARK_CAPTURE(forward, perturb_max, heed::perturb_max(heed::perturb::normal))->UseManualTime();
-BENCHMARK_CAPTURE(backward, taylor_softmax 2, heed::taylor_softmax(2))->UseManualTime();
-BENCHMARK_CAPTURE(backward, taylor_softmax 4, heed::taylor_softmax(4))->UseManualTime();
-BENCHMARK_CAPTURE(backward, user function, user_function())->UseManualTime();
-BENCHMARK_CAPTURE(backward, sigmoid, heed::sigmoid)->UseManualTime();
-BENCHMARK_CAPTURE(backward, relu_squared, heed::relu_squared)->UseManualTime();
-BENCHMARK_CAPTURE(backward, normalised_relu_squared, heed::normalised_relu_squared)
+BENCHMARK_CAPTURE(rows, taylor_softmax 2, heed::taylor_softmax(2))->UseManualTime();
+BENCHMARK_CAPTURE(rows, taylor_softmax 4, heed::taylor_softmax(4))->UseManualTime();
+BENCHMARK_CAPTURE(rows, user function, user_function())->UseManualTime();
+BENCHMARK_CAPTURE(rows, sigmoid, heed::sigmoid)->UseManualTime();
+BENCHMARK_CAPTURE(rows, relu_squared, heed::relu_squared)->UseManualTime();
+BENCHMARK_CAPTURE(rows, normalised_relu_squared, heed::normalised_relu_squared)->UseManualTime();
+BENCHMARK_CAPTURE(rows, l2_softmax, heed::l2_softmax)->UseManualTime();
+BENCHMARK_CAPTURE(rows, entropy_normalised, heed::entropy_normalised(5))->UseManualTime();
+BENCHMARK_CAPTURE(rows, perturb_max, heed::perturb_max(heed::perturb::normal))->UseManualTime();
+BENCHMARK_CAPTURE(rows_backward, taylor_softmax 2, heed::taylor_softmax(2))->UseManualTime();
+BENCHMARK_CAPTURE(rows_backward, taylor_softmax 4, heed::taylor_softmax(4))->UseManualTime();
+BENCHMARK_CAPTURE(rows_backward, user function, user_function())->UseManualTime();
+BENCHMARK_CAPTURE(rows_backward, sigmoid, heed::sigmoid)->UseManualTime();
+BENCHMARK_CAPTURE(rows_backward, relu_squared, heed::relu_squared)->UseManualTime();
+BENCHMARK_CAPTURE(rows_backward, normalised_relu_squared, heed::normalised_relu_squared)
     ->UseManualTime();
-BENCHMARK_CAPTURE(backward, l2_softmax, heed::l2_softmax)->UseManualTime();
-BENCHMARK_CAPTURE(backward, entropy_normalised, heed::entropy_normalised(5))->UseManualTime();
-BENCHMARK_CAPTURE(backward, perturb_max, heed::perturb_max(heed::perturb::normal))->UseManualTime();
+BENCHMARK_CAPTURE(rows_backward, l2_softmax, heed::l2_softmax)->UseManualTime();
+BENCHMARK_CAPTURE(rows_backward, entropy_normalised, heed::entropy_normalised(5))->UseManualTime();
+BENCHMARK_CAPTURE(rows_backward, perturb_max, heed::perturb_max(heed::perturb::normal))
+    ->UseManualTime();

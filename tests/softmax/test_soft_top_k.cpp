@@ -18,7 +18,7 @@ using heed_test::unit;
 using reference::row;
 using shape = heed::soft_top_k_shape;
 
-constexpr shape shapes[] = {shape::clipped_exponential, shape::sigmoid,
+constexpr shape shapes[] = {shape::clipped_exponential, shape::logistic,
                             shape::two_sided_exponential};
 
 /// The scores that are not left out.

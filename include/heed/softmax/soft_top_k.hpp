@@ -23,7 +23,7 @@ struct normaliser;
 ///
 ///     auto p  = heed::soft_top_k(8)(x);
 ///     auto dx = heed::soft_top_k(8).backward(x, p, dp);
-///     auto q  = heed::soft_top_k(2.5, heed::soft_top_k_shape::sigmoid)(x);
+///     auto q  = heed::soft_top_k(2.5, heed::soft_top_k_shape::logistic)(x);
 ///
 /// k = n gives ones. −∞ is left out: where no more than k scores are left, each gives 1; a row of
 /// −∞ gives zeros. A NaN, or +∞, makes its own row NaN. See row_function for shapes and cost.

@@ -20,7 +20,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// The function that soft_top_k lays over x − λ.
 enum class soft_top_k_shape {
     clipped_exponential,   ///< f(y) = min(1, e^y)
-    sigmoid,               ///< f(y) = 1/(1 + e^{−y})
+    logistic,              ///< f(y) = 1/(1 + e^{−y})
     two_sided_exponential  ///< f(y) = e^y/2 for y ≤ 0, 1 − e^{−y}/2 for y > 0
 };
 
@@ -58,7 +58,7 @@ class soft_top_k_row {
     /// f′(x − λ) by p; 0 where p is.
     [[gnu::always_inline]] vec<T> weight(vec<T> p) const {
         const vec<T> rest = vec<T>(T(1)) - p;
-        if (shape_ == soft_top_k_shape::sigmoid) return p * rest;
+        if (shape_ == soft_top_k_shape::logistic) return p * rest;
         if (shape_ == soft_top_k_shape::two_sided_exponential) return min(rest, p);
         return select(p >= vec<T>(T(1)), vec<T>(T(0)), p);
     }
@@ -136,7 +136,7 @@ class soft_top_k_row {
     /// f(y)
     [[gnu::always_inline]] vec<T> step(vec<T> y) const {
         const vec<T> zero(T(0)), one(T(1));
-        if (shape_ == soft_top_k_shape::sigmoid) return one / (one + exp(-y));
+        if (shape_ == soft_top_k_shape::logistic) return one / (one + exp(-y));
         if (shape_ == soft_top_k_shape::two_sided_exponential) {
             const vec<T> half = exp(-abs(y)) * vec<T>(T(0.5));
             return select(y > zero, one - half, half);
@@ -150,7 +150,7 @@ class soft_top_k_row {
     }
     /// f′(y)
     [[gnu::always_inline]] vec<T> slope_of(vec<T> y, vec<T> p, vec<T> missing) const {
-        if (shape_ == soft_top_k_shape::sigmoid) return p * missing;
+        if (shape_ == soft_top_k_shape::logistic) return p * missing;
         if (shape_ == soft_top_k_shape::two_sided_exponential) return min(p, missing);
         return select(y < vec<T>(T(0)), p, vec<T>(T(0)));
     }
