@@ -3,8 +3,11 @@
 #include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
+#include <heed/softmax/entmax.hpp>
 #include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/soft_top_k.hpp>
 #include <heed/softmax/softmax.hpp>
+#include <heed/softmax/sparse_softmax.hpp>
 #include <heed/softmax/sparsemax.hpp>
 
 #include "support/by_turns.hpp"
@@ -53,8 +56,18 @@ void rows(benchmark::internal::Benchmark* measurement) {
 }  // namespace
 
 BENCHMARK_CAPTURE(forward, sparsemax, heed::sparsemax)->Apply(rows);
-BENCHMARK_CAPTURE(backward, sparsemax, heed::sparsemax)->Apply(rows);
 BENCHMARK_CAPTURE(forward, entmax15, heed::entmax15)->Apply(rows);
+BENCHMARK_CAPTURE(forward, entmax_1 .25, heed::entmax(1.25))->Apply(rows);
+BENCHMARK_CAPTURE(forward, entmax_1 .75, heed::entmax(1.75))->Apply(rows);
+BENCHMARK_CAPTURE(forward, entmax_4, heed::entmax(4))->Apply(rows);
+BENCHMARK_CAPTURE(forward, sparse_softmax_32, heed::sparse_softmax(32))->Apply(rows);
+BENCHMARK_CAPTURE(forward, sparse_softmax_by_mass_0 .9, heed::sparse_softmax_by_mass(0.9))
+    ->Apply(rows);
+BENCHMARK_CAPTURE(forward, soft_top_k_32, heed::soft_top_k(32))->Apply(rows);
+BENCHMARK_CAPTURE(backward, sparsemax, heed::sparsemax)->Apply(rows);
 BENCHMARK_CAPTURE(backward, entmax15, heed::entmax15)->Apply(rows);
+BENCHMARK_CAPTURE(backward, entmax_1 .25, heed::entmax(1.25))->Apply(rows);
+BENCHMARK_CAPTURE(backward, sparse_softmax_32, heed::sparse_softmax(32))->Apply(rows);
+BENCHMARK_CAPTURE(backward, soft_top_k_32, heed::soft_top_k(32))->Apply(rows);
 
 BENCHMARK_MAIN();

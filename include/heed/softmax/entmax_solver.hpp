@@ -74,9 +74,11 @@ class entmax_solver {
         const vec<T> zero(T(0)), distance = row.at.below(x);
         if (form_ == form::softmax) return exp(distance) * vec<T>(row.scale);
         if (form_ == form::exponential) {
+            if (all(distance <= vec<T>(-power_))) return zero;
             const vec<T> logarithm = log1p(max(vec<T>(T(-1)), scaled(distance)));
             return exp(logarithm / vec<T>(slope_)) * vec<T>(row.scale);
         }
+        if (all(distance <= zero)) return zero;      // most vectors of most rows
         return raised(scaled(max(zero, distance)));  // NaN if there is one
     }
 
@@ -87,6 +89,7 @@ class entmax_solver {
         if (form_ == form::square) return sqrt(p);
         if (form_ == form::linear) return select(p > zero, vec<T>(T(1)), p);
         constexpr T largest = std::is_same_v<T, float> ? T(60) : T(600);
+        if (all(p <= zero)) return p;
         const vec<T> logarithm = log(p) * vec<T>(static_cast<T>(2 - alpha_));
         return select(p > zero, exp(min(vec<T>(largest), logarithm)), p);
     }

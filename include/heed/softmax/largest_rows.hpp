@@ -35,6 +35,35 @@ struct selection {
     T above;
 };
 
+/// So few that each is compared with each.
+template <class T>
+inline constexpr index few_scores = 4 * vec<T>::size;
+
+template <class T, class Measure>
+selection<T> select_of_few(T* scores, index count, T needed, T above, Measure&& measure) {
+    constexpr index size = vec<T>::size;
+    alignas(64) T measures[few_scores<T>];
+    selection<T> result{std::numeric_limits<T>::infinity(), above};
+    for (index j = 0; j < count; j += size)
+        measure(vec<T>::load(scores + j)).store_aligned(measures + j);
+    for (index j = 0; j < count; j += size) {
+        const vec<T> x = vec<T>::load(scores + j);
+        vec<T> greater(above);
+        for (index i = 0; i < count; ++i) {
+            const vec<T> other(scores[i]), m(measures[i]);
+            greater += select(other > x, m, vec<T>(T(0)));
+        }
+        alignas(64) T before[size];
+        greater.store_aligned(before);
+        for (index l = 0; l < size && j + l < count; ++l) {
+            // The least score above which something is missing.
+            if (before[l] < needed && scores[j + l] < result.value)
+                result = {scores[j + l], before[l]};
+        }
+    }
+    return result;
+}
+
 /// The largest score v with Σ_{x ≥ v} measure(x) ≥ `needed`, and how much of it the scores above v
 /// are. Each round splits the scores that are left at a pivot: by turns halfway between the least
 /// and the greatest, and one of them, so that neither a few far ones nor many near ones are slow.
@@ -47,6 +76,7 @@ selection<T> select_largest(T* scores, index count, T needed, Measure&& measure)
     T above = T(0);
     for (int round = 0;; ++round) {
         vec<T>(-infinity).store(scores + count);
+        if (count <= few_scores<T>) return select_of_few(scores, count, needed, above, measure);
         const index whole = (count + size - 1) / size * size;
         T pivot = scores[count / 2];
         if (round % 2 == 0) {

@@ -90,10 +90,15 @@ class sparse_row {
     /// dp becomes the gradient of the scores; returns that of the solver's parameter.
     T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena& scratch) const {
         const T parameter = solver_.parameter_gradient(p, dp, count);
+        score_gradient(p, dp, count, scratch);
+        return parameter;
+    }
+
+    /// The gradient of the scores alone.
+    void score_gradient(const T* p, T* dp, index count, arena& scratch) const {
         weighted_gradient(
             p, dp, count, solver_.origin(p, dp, count), [&](vec<T> v) { return solver_.weight(v); },
             scratch);
-        return parameter;
     }
 
     /// The gradient of the solver's parameter alone.

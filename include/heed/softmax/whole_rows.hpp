@@ -169,7 +169,7 @@ struct output_rows_backward {
             p.load(y, T(0));
             d.load(layout.template line<2>(gradient, l), T(0));
             for (index r = 0; r < p.rows; ++r)
-                row.gradient({}, nullptr, p.row(r), d.row(r), p.length, memory);
+                row.score_gradient(p.row(r), d.row(r), p.length, memory);
             d.store(layout.template line<0>(to, l));
         }
     }
