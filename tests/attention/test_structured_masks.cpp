@@ -111,6 +111,14 @@ TEST_CASE("a window with global tokens is its definition") {
         const auto seen = reference::global_window(globals, left, right, shape.queries, shape.keys);
         check_mask(mask, shape, seen, random);
         CHECK(wrong_tiles(mask, shape, seen, random, told) == 0);
+
+        std::vector<index> listed;  // some of them twice, some beyond the keys
+        for (index e = random.integer(0, 5); e > 0; --e) listed.push_back(random.integer(0, 50));
+        const auto of_list = heed::global_window(listed, left, right);
+        const auto seen_of_list =
+            reference::global_window(listed, left, right, shape.queries, shape.keys);
+        check_mask(of_list, shape, seen_of_list, random);
+        CHECK(wrong_tiles(of_list, shape, seen_of_list, random, told) == 0);
     }
     CHECK(told > 0);
 
@@ -125,6 +133,24 @@ TEST_CASE("a window with global tokens is its definition") {
     CHECK(tile(0, 3, {32, 64}) == visibility::all);
     CHECK(tile(40, 43, {36, 42}) == visibility::mixed);
     CHECK(tile(40, 43, {36, 41}) == visibility::all);
+}
+
+TEMPLATE_TEST_CASE("listed global tokens at positions of one's own", "", float, double) {
+    using T = TestType;
+    const auto mask = heed::global_window(std::vector<int>{3, 1000}, 2, 0);
+    const auto sees = [&](index query, index base, T offset) {
+        const heed::query_row row{.position = query};
+        const heed::key_lanes<T> keys{0, 1, {base, heed::vec<T>(offset)}};
+        return (mask.template on_row<T>(row)(keys).bits() & 1) != 0;
+    };
+    CHECK(sees(500, 3, T(0)));
+    CHECK(sees(500, 0, T(3.5)));
+    CHECK(sees(500, 990, T(10)));
+    CHECK(sees(500, 498, T(0.5)));
+    CHECK(sees(1000, 7, T(0)));
+    CHECK_FALSE(sees(500, 4, T(0)));
+    CHECK_FALSE(sees(500, -3, T(0)));
+    CHECK_FALSE(sees(500, 100000, T(0)));
 }
 
 TEST_CASE("cumulative lengths are their definition, and are read at once") {
@@ -261,6 +287,10 @@ TEST_CASE("these masks refuse what does not fit") {
     CHECK_THROWS_AS(heed::dilated_window(1, 0, 1 << 24), heed::argument_error);
     CHECK_THROWS_WITH(heed::global_window(-3, 0, 2),
                       "heed::global_window: globals is -3, but must be at least 0");
+
+    CHECK_THROWS_WITH(heed::global_window(std::vector<int>{3, -1}, 0, 2),
+                      "heed::global_window: position 1 of the global tokens is -1, but must lie "
+                      "between 0 and 2^31 - 1");
 
     using offsets = std::vector<int>;
     CHECK_NOTHROW(check_call(heed::cumulative_lengths(offsets{0, 2, 6}, offsets{0, 8, 8})));

@@ -52,12 +52,22 @@ inline mask dilated_window(index left, index right, index dilation, index querie
     };
 }
 
-/// A window, and the first `globals` positions, which see all and are seen by all.
-inline mask global_window(index globals, index left, index right, index queries, index keys) {
+/// A window, and global positions, which see all and are seen by all.
+inline mask global_window(std::vector<index> globals, index left, index right, index queries,
+                          index keys) {
     const mask near = sliding_window(left, right, queries, keys);
     return [=](index b, index h, index i, index j) {
-        return i + keys - queries < globals || j < globals || near(b, h, i, j);
+        for (const index global : globals)
+            if (i + keys - queries == global || j == global) return true;
+        return near(b, h, i, j);
     };
+}
+
+/// The same of the first positions.
+inline mask global_window(index globals, index left, index right, index queries, index keys) {
+    std::vector<index> first;
+    for (index position = 0; position < globals; ++position) first.push_back(position);
+    return global_window(first, left, right, queries, keys);
 }
 
 /// Sees the keys of its own document; documents begin at these tokens, and end where the next
