@@ -1,4 +1,5 @@
-// The compiler says: heed: backward needs the derivative of a positive function: heed::positive(f, df)
+// The compiler says: heed: backward needs the derivative of a positive function: heed::positive(f,
+// df)
 
 #include <heed/heed.hpp>
 
