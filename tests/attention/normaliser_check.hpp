@@ -73,14 +73,13 @@ auto check_output_differences(generator& random, const problem& from, const Part
 }
 
 /// All of that, under a causal mask, for problems of many extents.
-template <class Normaliser>
+template <class... Scalars, class Normaliser>
 void check_causal_normaliser(const Normaliser& normaliser, const reference::row_normaliser& exact) {
     for_problems(81, [&](generator& random, const problem& from) {
         reference::options how;
         how.normaliser = exact;
         how.visible = reference::causal(from.sizes.queries, from.sizes.keys);
-        check_normaliser<float>(from, how, heed::causal, normaliser);
-        check_normaliser<double>(from, how, heed::causal, normaliser);
+        (check_normaliser<Scalars>(from, how, heed::causal, normaliser), ...);
         check_output_differences(random, from, heed::causal, normaliser);
     });
 }

@@ -23,30 +23,31 @@ using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
 
 TEST_CASE("attention with Taylor softmax") {
-    check_causal_normaliser(heed::taylor_softmax(2), reference::taylor_softmax(2));
+    check_causal_normaliser<float, double>(heed::taylor_softmax(2), reference::taylor_softmax(2));
 }
 
 TEST_CASE("attention with a positive function of the user's") {
-    check_causal_normaliser(
+    check_causal_normaliser<double>(
         heed::positive([](auto x) { return 1 + x * x; }, [](auto x) { return 2 * x; }),
         reference::ratio([](long double x) { return 1 + x * x; },
                          [](long double x) { return 2 * x; }));
 }
 
 TEST_CASE("attention with sigmoid") {
-    check_causal_normaliser(heed::sigmoid, reference::sigmoid());
+    check_causal_normaliser<float, double>(heed::sigmoid, reference::sigmoid());
 }
 
 TEST_CASE("attention with relu squared") {
-    check_causal_normaliser(heed::relu_squared, reference::relu_squared());
+    check_causal_normaliser<double>(heed::relu_squared, reference::relu_squared());
 }
 
 TEST_CASE("attention with normalised relu squared") {
-    check_causal_normaliser(heed::normalised_relu_squared, reference::normalised_relu_squared());
+    check_causal_normaliser<double>(heed::normalised_relu_squared,
+                                    reference::normalised_relu_squared());
 }
 
 TEST_CASE("attention with l2 softmax") {
-    check_causal_normaliser(heed::l2_softmax, reference::l2_softmax());
+    check_causal_normaliser<float, double>(heed::l2_softmax, reference::l2_softmax());
 }
 
 TEST_CASE("a higher order, and constants in the place of n") {
@@ -116,6 +117,25 @@ TEST_CASE("scores of 1e4, and NaN in one query") {
     check(heed::taylor_softmax(6));
     check(heed::sigmoid);
     check(heed::normalised_relu_squared);
+    check(heed::l2_softmax);
+}
+
+TEST_CASE("a row has the same bits in any chunk of queries") {
+    generator random(86);
+    const inputs<float> in(random, {1, 2, 1, 150, 700, 8, 16});
+    const Eigen::array<index, 4> first{0, 0, 143, 0}, size{1, 2, 7, 8};
+    const tensor4<float> last = in.q.slice(first, size);
+    const auto check = [&](const auto& normaliser) {
+        const auto o = heed::attention(in.q, in.k, in.v, heed::causal, normaliser);
+        const auto chunk = heed::attention(last, in.k, in.v, heed::causal, normaliser);
+        bool same = true;
+        for (index h = 0; h < 2; ++h)
+            for (index i = 0; i < 7; ++i)
+                for (index x = 0; x < 16; ++x) same &= chunk(0, h, i, x) == o(0, h, 143 + i, x);
+        CHECK(same);
+    };
+    check(heed::taylor_softmax(2));
+    check(heed::sigmoid);
     check(heed::l2_softmax);
 }
 
