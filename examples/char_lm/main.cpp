@@ -38,9 +38,14 @@ void prepare(const std::filesystem::path& folder) {
                       "cannot write to the folder " + folder.string());
 }
 
-/// Trains, and returns the curve for the picture.
-std::vector<loss_point> learn(const transformer<float>& model, flat_vector<float>& parameters,
-                              const corpus& text, const options& o, team& threads) {
+/// What training left behind.
+struct training_result {
+    std::vector<loss_point> curve;  ///< for the picture
+    training_state end;
+};
+
+training_result learn(const transformer<float>& model, flat_vector<float>& parameters,
+                      const corpus& text, const options& o, team& threads) {
     constexpr double measurements = 20;  // of the validation loss
     std::vector<loss_point> points;
     training_state end;
@@ -72,7 +77,61 @@ std::vector<loss_point> learn(const transformer<float>& model, flat_vector<float
                 end.step, o.batch * o.context, end.seconds, end.tokens_a_second / 1000);
     std::printf("Loss on text held out: %.3f nats (%.3f bits) a character.\n",
                 points.back().validation, points.back().validation / std::log(2.0));
-    return points;
+    return {points, end};
+}
+
+/// How few characters attention chooses, over all heads, by one window of text.
+struct choice {
+    double support = 0;  ///< share of the characters seen that get any weight at all
+    double sparsity = 0;  ///< n^{-1/2}·‖p‖₁/‖p‖₂: 1 where all count the same (kexue 9595)
+};
+
+choice look_at_choice(const transformer<float>& model, const flat_vector<float>& parameters,
+                      const corpus& text, const options& o) {
+    const auto window =
+        text.validation().first(std::min(std::size_t(o.context), text.validation().size()));
+    const auto work = model.make_workspace();
+    choice mean;
+    for (index layer = 0; layer < o.layers; ++layer) {
+        for (index head = 0; head < o.heads; ++head) {
+            const auto p = model.attention_weights(parameters, window, layer, head, *work);
+            for (index i = 0; i < p.rows(); ++i) {
+                const auto row = p.row(i).head(i + 1).array();
+                const double norm = std::sqrt(double(row.square().sum()));
+                mean.support += double((row > 0).count()) / double(i + 1);
+                if (norm > 0) mean.sparsity += double(row.sum()) / norm / std::sqrt(double(i + 1));
+            }
+        }
+    }
+    const double rows = double(o.layers * o.heads) * double(window.size());
+    return {mean.support / rows, mean.sparsity / rows};
+}
+
+/// The same training with softmax, and both in a table.
+void compare_with_softmax(const transformer<float>& model, const flat_vector<float>& parameters,
+                          const training_result& result, const corpus& text, options o,
+                          team& threads) {
+    std::printf("\nThe same %td steps with softmax, to compare:\n\n", result.end.step);
+    std::fflush(stdout);
+    architecture sizes = model.sizes();
+    sizes.normaliser = "softmax";
+    const transformer<float> plain(sizes);
+    flat_vector<float> plain_parameters(std::size_t(plain.parameter_count()));
+    plain.initialise(plain_parameters, o.seed);
+    o.steps = result.end.step;
+    const auto plain_result = learn(plain, plain_parameters, text, o, threads);
+
+    std::printf("\n%-18s%12s%12s%14s%16s\n", "", "loss, nats", "support", "sparsity S*",
+                "ms a step");
+    const auto row = [&](const char* name, const training_result& of, const choice& chosen) {
+        std::printf("%-18s%12.3f%10.1f %%%14.3f%16.1f\n", name, of.curve.back().validation,
+                    100 * chosen.support, chosen.sparsity,
+                    1e3 * of.end.seconds / double(of.end.step));
+    };
+    row(o.normaliser.c_str(), result, look_at_choice(model, parameters, text, o));
+    row("softmax", plain_result, look_at_choice(plain, plain_parameters, text, o));
+    std::printf(
+        "\nSupport: the share of the characters it sees that a character gives any weight to.\n");
 }
 
 void write_sample(const transformer<float>& model, const flat_vector<float>& parameters,
@@ -156,7 +215,8 @@ void run(const options& o) {
 
     team threads(o.threads);
     const transformer<float> model({text.vocabulary_size(), o.layers, o.heads, o.width, o.context,
-                                    o.log_n ? score_scale::log_n : score_scale::standard});
+                                    o.log_n ? score_scale::log_n : score_scale::standard,
+                                    o.normaliser});
     flat_vector<float> parameters(std::size_t(model.parameter_count()));
     model.initialise(parameters, o.seed);
 
@@ -173,11 +233,13 @@ void run(const options& o) {
         o.threads == 1 ? "" : "s");
     std::fflush(stdout);
 
-    const auto curve = learn(model, parameters, text, o, threads);
+    const auto result = learn(model, parameters, text, o, threads);
+    if (o.normaliser != "softmax")
+        compare_with_softmax(model, parameters, result, text, o, threads);
     write_sample(model, parameters, text, o);
     look_further(model, parameters, text, o, threads);
 
-    const bool loss_drawn = plot_loss(o.out, curve, text.entropy(1));
+    const bool loss_drawn = plot_loss(o.out, result.curve, text.entropy(1));
     const bool drawn = draw_attention(model, parameters, text, o) && loss_drawn;
     std::printf("\nIn %s: %ssample.txt, loss.csv, attention.csv.\n", o.out.string().c_str(),
                 drawn ? "loss.png, attention.png, " : "");

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "matrix.hpp"
@@ -25,6 +26,7 @@ struct architecture {
     index width = 128;
     index context = 128;                        ///< length of the training windows
     score_scale scale = score_scale::standard;  ///< in training: standard or log_n
+    std::string normaliser = "softmax";         ///< one of normaliser_names()
 };
 
 /// A causal character transformer: embedding, `layers` blocks, norm, linear. A block is

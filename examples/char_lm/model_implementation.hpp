@@ -34,7 +34,7 @@ struct transformer<Scalar>::parts {
     rms_norm last_norm;
     linear to_logits;
     index decayed = 0;
-    attention attend;
+    std::unique_ptr<attention<Scalar>> attend;
 
     template <class Attend>
     void forward(const Scalar* p, std::span<const token> inputs, workspace& work,
@@ -43,9 +43,7 @@ struct transformer<Scalar>::parts {
                   workspace& work) const;
 
     explicit parts(const architecture& a)
-        : sizes(a),
-          blocks(std::size_t(a.layers)),
-          attend(a.heads, a.width / a.heads, a.context, a.scale) {
+        : sizes(a), blocks(std::size_t(a.layers)), attend(make_attention<Scalar>(a)) {
         embed.table = layout.add(a.vocabulary, a.width);
         for (block& b : blocks) {
             b.qkv.w = layout.add(a.width, 3 * a.width);
@@ -71,7 +69,7 @@ struct transformer<Scalar>::workspace {
         matrix<Scalar> normed;  ///< norm(x), what attention reads
         matrix<Scalar> qkv;
         matrix<Scalar> attended;
-        attention_stats<Scalar> stats;
+        std::unique_ptr<attention_stats> stats;
         matrix<Scalar> x_middle;       ///< the residual stream behind attention
         matrix<Scalar> normed_middle;  ///< norm(x_middle), what the MLP reads
         matrix<Scalar> hidden;         ///< before silu
@@ -112,6 +110,7 @@ template <class Scalar>
 auto transformer<Scalar>::make_workspace() const -> std::shared_ptr<workspace> {
     auto work = std::make_shared<workspace>();
     work->blocks.resize(parts_->blocks.size());
+    for (auto& kept : work->blocks) kept.stats = parts_->attend->make_stats();
     return work;
 }
 
@@ -191,8 +190,8 @@ void transformer<Scalar>::parts::backward(const Scalar* p, Scalar* g, std::span<
         b.before_mlp.backward(p, g, kept.x_middle, work.d_branch, work.d_x);
 
         b.out.backward(p, g, kept.attended, work.d_x, work.d_attended);
-        attend.backward(work.d_attended, kept.attended, kept.stats, kept.qkv, sequences,
-                        work.d_qkv);
+        attend->backward(work.d_attended, kept.attended, *kept.stats, kept.qkv, sequences,
+                         work.d_qkv);
         b.qkv.backward(p, g, kept.normed, work.d_qkv, work.d_branch);
         b.before_attention.backward(p, g, kept.x, work.d_branch, work.d_x);
     }
@@ -206,7 +205,7 @@ double transformer<Scalar>::loss_and_gradient(std::span<const Scalar> parameters
                                               index count, workspace& work,
                                               std::span<Scalar> gradient) const {
     const auto attend = [&](std::size_t, auto& kept) {
-        parts_->attend.forward(kept.qkv, sequences, kept.attended, kept.stats);
+        parts_->attend->forward(kept.qkv, sequences, kept.attended, *kept.stats);
     };
     parts_->forward(parameters.data(), inputs, work, attend);
     const double loss = cross_entropy::forward_backward(work.logits, targets, count);
@@ -219,7 +218,7 @@ const matrix<Scalar>& transformer<Scalar>::infer(std::span<const Scalar> paramet
                                                  std::span<const token> inputs, index sequences,
                                                  score_scale scale, workspace& work) const {
     const auto attend = [&](std::size_t, auto& kept) {
-        parts_->attend.infer(kept.qkv, sequences, scale, kept.attended);
+        parts_->attend->infer(kept.qkv, sequences, scale, kept.attended);
     };
     parts_->forward(parameters.data(), inputs, work, attend);
     return work.logits;
@@ -231,7 +230,7 @@ const matrix<Scalar>& transformer<Scalar>::step(std::span<const Scalar> paramete
     const index position = seen.length++;
     const auto attend = [&](std::size_t i, auto& kept) {
         seen.qkv[i].row(position) = kept.qkv.row(0);
-        parts_->attend.decode(seen.qkv[i], seen.length, parts_->sizes.scale, kept.attended);
+        parts_->attend->decode(seen.qkv[i], seen.length, parts_->sizes.scale, kept.attended);
     };
     parts_->forward(parameters.data(), std::span<const token>(&next, 1), *seen.work, attend);
     return seen.work->logits;
@@ -242,13 +241,7 @@ matrix<Scalar> transformer<Scalar>::attention_weights(std::span<const Scalar> pa
                                                       std::span<const token> inputs, index layer,
                                                       index head, workspace& work) const {
     infer(parameters, inputs, 1, parts_->sizes.scale, work);
-    const auto all =
-        parts_->attend.weights(work.blocks[std::size_t(layer)].qkv, parts_->sizes.scale);
-    const auto length = static_cast<index>(inputs.size());
-    matrix<Scalar> one(length, length);
-    for (index i = 0; i < length; ++i)
-        for (index j = 0; j < length; ++j) one(i, j) = all(0, head, i, j);
-    return one;
+    return parts_->attend->weights(work.blocks[std::size_t(layer)].qkv, head, parts_->sizes.scale);
 }
 
 }  // namespace char_lm

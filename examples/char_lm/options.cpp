@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "error.hpp"
+#include "normalisers.hpp"
 
 namespace char_lm {
 
@@ -90,6 +91,11 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
         ->type_name("N")
         ->group(model);
 
+    app.add_option("--normaliser", o.normaliser,
+                   "What turns scores into weights; other than softmax it is compared with it")
+        ->check(CLI::IsMember(normaliser_names()))
+        ->type_name("NAME")
+        ->group(model);
     app.add_flag("--log-n", o.log_n, "Scale attention scores by the logarithm of what is seen")
         ->group(model);
 

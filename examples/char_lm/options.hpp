@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace char_lm {
@@ -22,6 +23,7 @@ struct options {
     std::ptrdiff_t layers = 4;
     std::ptrdiff_t heads = 4;
     std::ptrdiff_t width = 128;
+    std::string normaliser = "softmax";
     bool log_n = false;  ///< scores scaled by log n in training too
     std::ptrdiff_t batch = 8;
     double learning_rate = 3e-3;

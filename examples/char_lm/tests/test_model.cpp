@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <random>
 #include <vector>
 
+#include "attention_with.hpp"
 #include "model_implementation.hpp"
 #include "support/catch.hpp"
 
@@ -11,18 +13,27 @@
 
 namespace char_lm {
 
+template <>
+std::unique_ptr<attention<double>> make_attention<double>(const architecture& sizes) {
+    if (sizes.normaliser == "entmax15")
+        return std::make_unique<attention_with<double, heed::entmax15_normaliser>>(sizes,
+                                                                                   heed::entmax15);
+    return std::make_unique<attention_with<double, heed::softmax_normaliser>>(sizes, heed::softmax);
+}
+
 template class transformer<double>;
 
 namespace {
 
 using model = transformer<double>;
 
-constexpr architecture tiny{.vocabulary = 7,
-                            .layers = 2,
-                            .heads = 2,
-                            .width = 8,
-                            .context = 6,
-                            .scale = score_scale::standard};
+const architecture tiny{.vocabulary = 7,
+                        .layers = 2,
+                        .heads = 2,
+                        .width = 8,
+                        .context = 6,
+                        .scale = score_scale::standard,
+                        .normaliser = "softmax"};
 
 std::vector<double> some_parameters(const model& m) {
     std::vector<double> parameters(std::size_t(m.parameter_count()));
@@ -46,6 +57,7 @@ std::vector<token> some_text(index length) {
 TEST_CASE("the gradient of the whole model is that of central differences") {
     auto sizes = tiny;
     sizes.scale = GENERATE(score_scale::standard, score_scale::log_n);
+    sizes.normaliser = GENERATE("softmax", "entmax15");
     const model m(sizes);
     auto parameters = some_parameters(m);
     const index sequences = 3;

@@ -1,0 +1,11 @@
+#include "attention_with.hpp"
+#include "normalisers.hpp"
+
+namespace char_lm {
+
+std::unique_ptr<attention<float>> softmax_attention(const architecture& sizes) {
+    return std::make_unique<attention_with<float, std::remove_cvref_t<decltype(heed::softmax)>>>(
+        sizes, heed::softmax);
+}
+
+}  // namespace char_lm

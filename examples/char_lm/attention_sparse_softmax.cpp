@@ -1,0 +1,13 @@
+#include "attention_with.hpp"
+#include "normalisers.hpp"
+
+namespace char_lm {
+
+/// Softmax over the sixteen highest scores of a row.
+std::unique_ptr<attention<float>> sparse_softmax_attention(const architecture& sizes) {
+    return std::make_unique<
+        attention_with<float, std::remove_cvref_t<decltype(heed::sparse_softmax(16))>>>(
+        sizes, heed::sparse_softmax(16));
+}
+
+}  // namespace char_lm

@@ -1,0 +1,11 @@
+#include "attention_with.hpp"
+#include "normalisers.hpp"
+
+namespace char_lm {
+
+std::unique_ptr<attention<float>> sparsemax_attention(const architecture& sizes) {
+    return std::make_unique<attention_with<float, std::remove_cvref_t<decltype(heed::sparsemax)>>>(
+        sizes, heed::sparsemax);
+}
+
+}  // namespace char_lm
