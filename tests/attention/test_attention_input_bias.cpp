@@ -1,3 +1,6 @@
+#include <tuple>
+#include <type_traits>
+
 #include <Eigen/Core>
 
 #include <heed/attention/attention.hpp>
@@ -75,6 +78,83 @@ TEST_CASE("biases come before norms and rotation") {
         check_differences(random, in, heed::query_bias(a64), heed::key_bias(b64),
                           heed::cosine.scale(3), heed::rotary(rope));
     });
+}
+
+/// A bias's rows of the gradient that the reference found for every head.
+reference::tensor gather(const reference::tensor& of_heads, const reference::tensor& like) {
+    auto sum = zeros_like(like);
+    for_each_row(of_heads, [&](index b, index h, index i) {
+        for (index c = 0; c < like.columns(); ++c)
+            sum(0, 0, like.rows() == 1 ? 0 : h, c) += of_heads(b, h, i, c);
+    });
+    return sum;
+}
+
+TEST_CASE("learned biases of q and k") {
+    for_problems(115, [](generator& random, const problem& from) {
+        const extents& e = from.sizes;
+        const auto a = random_numbers(random, 1, 1, random.chance(0.5) ? 1 : e.heads, e.dim);
+        const auto b = random_numbers(random, 1, 1, random.chance(0.5) ? 1 : e.kv_heads, e.dim);
+        reference::options how;
+        how.query_bias = spread(a, e.heads);
+        how.key_bias = spread(b, e.kv_heads);
+        const auto a32 = to_matrix<float, Eigen::RowMajor>(a);
+        const auto b32 = to_matrix<float, Eigen::RowMajor>(b);
+        const auto result = check_against_reference<float>(
+            from, how, heed::learn(heed::query_bias(a32)), heed::learn(heed::key_bias(b32)));
+        check_within<float>("da", to_reference(result.gradient.template of<0>(), a),
+                            gather(result.exact_gradient.query_bias, a),
+                            gather(result.bounds.q, a));
+        check_within<float>("db", to_reference(result.gradient.template of<1>(), b),
+                            gather(result.exact_gradient.key_bias, b), gather(result.bounds.k, b));
+
+        // Norms and rotation stand between, and by differences.
+        if (e.dim % 2 != 0) return;
+        auto a64 = to_matrix<double, Eigen::ColMajor>(a);
+        auto b64 = to_matrix<double, Eigen::RowMajor>(b);
+        const auto rope = heed::rope::plain({.dim = e.dim});
+        const auto learned_a = heed::learn(heed::query_bias(a64));
+        const auto learned_b = heed::learn(heed::key_bias(b64));
+        const auto scale = heed::cosine.scale(3);
+        inputs<double> in(from);
+        const auto gradient =
+            check_differences(random, in, learned_a, learned_b, scale, heed::rotary(rope));
+        const auto loss = [&] {
+            return loss_of(in, learned_a, learned_b, scale, heed::rotary(rope));
+        };
+        check_slopes("da by differences", random, 8, a64, gradient.template of<0>(), loss,
+                     largest_of(gradient));
+        check_slopes("db by differences", random, 8, b64, gradient.template of<1>(), loss,
+                     largest_of(gradient));
+    });
+}
+
+TEST_CASE("the gradient of a bias is of its kind") {
+    generator random(116);
+    const inputs<float> in(problem(random, {2, 4, 2, 9, 12, 8, 5}));
+    Eigen::VectorXf a(8);
+    Eigen::Tensor<float, 1> b(8);
+    random.fill_normal(a);
+    random.fill_normal(b);
+    const auto parts =
+        std::make_tuple(heed::learn(heed::query_bias(a)), heed::learn(heed::key_bias(b)));
+    const auto& [of_a, of_b] = parts;
+    const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, of_a, of_b);
+    const auto gradient = heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, of_a, of_b);
+    STATIC_REQUIRE(
+        std::is_same_v<std::remove_cvref_t<decltype(gradient.of<1>())>, Eigen::Tensor<float, 1>>);
+    REQUIRE((gradient.of<0>().rows() == 8 && gradient.of<0>().cols() == 1));
+    for (index c = 0; c < 8; ++c) {
+        double da = 0, db = 0;
+        for (index batch = 0; batch < 2; ++batch) {
+            for (index head = 0; head < 4; ++head)
+                for (index i = 0; i < 9; ++i) da += double(gradient.q(batch, head, i, c));
+            for (index head = 0; head < 2; ++head)
+                for (index j = 0; j < 12; ++j) db += double(gradient.k(batch, head, j, c));
+        }
+        CHECK(double(gradient.of<0>()(c, 0)) == Approx(da).epsilon(1e-6));
+        CHECK(double(gradient.of<1>()(c)) == Approx(db).epsilon(1e-6));
+    }
 }
 
 TEST_CASE("a vector of any kind serves all heads") {

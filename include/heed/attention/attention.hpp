@@ -280,6 +280,7 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
         const backward_inputs<T, statistics> inputs{d_o, o, kept.data(), d_lse};
         backward<T>(call, inputs, dq, dk, dv, learned);
     }
+    finish_input_biases<T>(call.parts(), learned, dq, dk);
 }
 
 }  // namespace detail

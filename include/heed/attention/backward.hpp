@@ -92,6 +92,8 @@ void finish_queries(const Call& call, const Preparation& preparation,
         if (scale_dots != nullptr) {
             preparation.query(tile.rows[r], buffer);
             scale_dots[r] = static_cast<double>(dot(gradient, buffer, dim));
+            if constexpr (requires { call.scale().derivative(call.shape, index(0)); })
+                scale_dots[r] *= call.scale().derivative(call.shape, tile.visible[r]);
         }
         multiply_row(gradient, dim, tile.scale[r], gradient);
         preparation.query_back(tile.rows[r], gradient, buffer);

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <type_traits>
 #include <utility>
 
@@ -14,8 +17,24 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
+namespace detail {
+
+/// A bias as [heads or 1, dim], whether it is a matrix, a row, a column or a vector.
+template <class T, int Rank>
+tensor_view<T, 2> bias_rows(const tensor_view<T, Rank>& values, index dim) {
+    if constexpr (Rank == 1) {
+        return {values.data, {1, values.extents[0]}, {0, values.strides[0]}};
+    } else {
+        const bool is_column = values.extents[1] == 1 && dim != 1;
+        if (is_column) return {values.data, {1, values.extents[0]}, {0, values.strides[0]}};
+        return values;
+    }
+}
+
+}  // namespace detail
+
 /// The type of heed::query_bias(a) and heed::key_bias(b).
-template <bool OfQueries, class Kept>
+template <bool OfQueries, class Tensor, class Kept>
 class input_bias_part {
   public:
     using role = heed::role::input_bias;
@@ -24,7 +43,6 @@ class input_bias_part {
     explicit input_bias_part(Kept values) : values_(std::move(values)) {}
 
     void check(const attention_shape& shape) const {
-        constexpr const char* name = OfQueries ? "heed::query_bias" : "heed::key_bias";
         const index heads = OfQueries ? shape.heads : shape.kv_heads;
         detail::check_view(name, values_.view());
         const auto all = rows(shape.dim);
@@ -32,6 +50,49 @@ class input_bias_part {
             (all.extents[0] == 1 || all.extents[0] == heads) && all.extents[1] == shape.dim, name,
             " has shape ", values_.view().extents, ", but must have 1 row or ", heads,
             ", one for each ", OfQueries ? "query head" : "head of k", ", of ", shape.dim);
+    }
+
+    /// The bias's own shape.
+    template <class T>
+    auto make_gradient(const attention_shape&) const {
+        auto gradient = detail::make_like<Tensor>(values_.view().extents);
+        gradient.setZero();
+        return gradient;
+    }
+    template <class View>
+    void check_gradient(const View& gradient, const attention_shape&) const {
+        constexpr bool same_rank = rank_of<View> == rank_of<view_type>;
+        static_assert(same_rank, "heed: the gradient of a bias has as many axes as the bias");
+        if constexpr (same_rank) {
+            constexpr const char* what =
+                OfQueries ? "the gradient of heed::query_bias" : "the gradient of heed::key_bias";
+            detail::check_view(what, gradient);
+            detail::check_same_shape(what, gradient, "the bias", values_.view());
+            detail::check_apart(what, gradient, "the bias", values_.view());
+        }
+    }
+
+    /// The gradient of q or of k, summed over the batch, the rows, and the heads that a row serves.
+    template <class T, class View>
+    void sum_rows(const View& gradient, const tensor_view<T, 4>& of_rows) const {
+        constexpr index at_a_time = 64;
+        const auto [batches, heads, count, dim] = of_rows.extents;
+        const auto to = detail::bias_rows(gradient, dim);
+        for (index row = 0; row < to.extents[0]; ++row) {
+            const index last_head = to.extents[0] == 1 ? heads : row + 1;
+            for (index first = 0; first < dim; first += at_a_time) {
+                std::array<double, static_cast<std::size_t>(at_a_time)> sums{};
+                const index some = std::min(at_a_time, dim - first);
+                for (index batch = 0; batch < batches; ++batch)
+                    for (index head = row; head < last_head; ++head)
+                        for (index i = 0; i < count; ++i)
+                            for (index c = 0; c < some; ++c)
+                                sums[static_cast<std::size_t>(c)] +=
+                                    static_cast<double>(of_rows(batch, head, i, first + c));
+                for (index c = 0; c < some; ++c)
+                    to(row, first + c) = static_cast<T>(sums[static_cast<std::size_t>(c)]);
+            }
+        }
     }
 
     /// Adds the bias of a head to a row of q or k.
@@ -56,19 +117,9 @@ class input_bias_part {
   private:
     using view_type = decltype(std::declval<const Kept&>().view());
     using scalar = scalar_of<view_type>;
+    static constexpr const char* name = OfQueries ? "heed::query_bias" : "heed::key_bias";
 
-    /// [heads or 1, dim], whether given as a matrix, a row, a column or a vector.
-    auto rows(index dim) const {
-        const auto all = values_.view();
-        using result = tensor_view<const scalar, 2>;
-        if constexpr (rank_of<view_type> == 1) {
-            return result{all.data, {1, all.extents[0]}, {0, all.strides[0]}};
-        } else {
-            const bool is_column = all.extents[1] == 1 && dim != 1;
-            if (is_column) return result{all.data, {1, all.extents[0]}, {0, all.strides[0]}};
-            return result{all.data, all.extents, all.strides};
-        }
-    }
+    auto rows(index dim) const { return detail::bias_rows(values_.view(), dim); }
 
     Kept values_;
 };
@@ -78,14 +129,15 @@ namespace detail {
 template <bool OfQueries, class Tensor>
 auto make_input_bias(Tensor&& values) {
     auto kept = keep(std::forward<Tensor>(values));
-    return input_bias_part<OfQueries, decltype(kept)>(std::move(kept));
+    using part = input_bias_part<OfQueries, std::remove_cvref_t<Tensor>, decltype(kept)>;
+    return part(std::move(kept));
 }
 
 }  // namespace detail
 
 /// q_i + a, before norm and rotation (kexue 9577): under rotary positions a bias of q and k lets a
 /// model read more than it was trained on. a is [heads, dim], a row for each query head, or [dim],
-/// which serves all; of the scalar of q.
+/// which serves all; of the scalar of q. It can be learned: the gradient has its shape and kind.
 ///
 ///     auto o = heed::attention(q, k, v, heed::query_bias(a), heed::key_bias(b),
 ///                              heed::rotary(rope));

@@ -44,6 +44,14 @@ class plain_log_n_scale {
     double factor_;
 };
 
+/// The same where the factor, κ, can be learned.
+class plain_kappa_scale : public plain_log_n_scale, public learnable_kappa {
+  public:
+    using plain_log_n_scale::plain_log_n_scale;
+
+    double derivative(const attention_shape&, index visible) const { return log_of_count(visible); }
+};
+
 }  // namespace detail
 
 /// The types of heed::key_norm, heed::query_norm and heed::cosine: c = 1, and other choices of c.
@@ -68,10 +76,10 @@ class unit_norm : public normalised_scale<constant_scale, Query, Key> {
         return normalised<detail::plain_log_n_scale>(detail::plain_log_n_scale(1 / log_base));
     }
 
-    /// c_i = κ·log n_i.
+    /// c_i = κ·log n_i; κ can be learned.
     auto log_n_kappa(double kappa) const {
-        return normalised<detail::plain_log_n_scale>(
-            detail::plain_log_n_scale(detail::finite_factor("log_n_kappa: kappa", kappa)));
+        return normalised<detail::plain_kappa_scale>(
+            detail::plain_kappa_scale(detail::finite_factor("log_n_kappa: kappa", kappa)));
     }
 };
 

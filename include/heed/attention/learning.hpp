@@ -12,6 +12,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/view.hpp>
 
 /// \file
 /// The gradients of learned parts while backward runs.
@@ -130,6 +131,15 @@ struct learning_at {
         }
     }
 };
+
+/// The gradients of learned biases of q and k, once those of q and k are done: their sums.
+template <class T, class... Parts, class Gradients>
+void finish_input_biases(const std::tuple<const Parts&...>& parts, const Gradients& gradients,
+                         const tensor_view<T, 4>& dq, const tensor_view<T, 4>& dk) {
+    for_learned<role::input_bias>(parts, gradients, [&](const auto& part, const auto& gradient) {
+        part.sum_rows(gradient, part.of_queries ? dq : dk);
+    });
+}
 
 /// g·∂f/∂s of a modifier bound to a row.
 template <class T, class Modifier, class Bound>

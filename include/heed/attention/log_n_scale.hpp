@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include <heed/attention/parameter_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/scale.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/vector_input.hpp>
 
 /// \file
 /// Scales that grow with log n_i, n_i the number of keys that query i sees: the entropy of
@@ -51,8 +53,29 @@ class log_n_scale_part {
     double log_base_;
 };
 
+namespace detail {
+
+/// The gradient of a scale's κ.
+struct learnable_kappa {
+    template <class T>
+    auto make_gradient(const attention_shape&) const {
+        return make_scalar_gradient<T>();
+    }
+    template <class View>
+    void check_gradient(const View& gradient, const attention_shape&) const {
+        check_vector_gradient("the gradient of kappa", gradient, 1);
+    }
+    template <class T, class View>
+    void add_row_gradient(View gradient, const query_row&, double dot) const {
+        T& sum = gradient_element(gradient, 0);
+        sum = static_cast<T>(static_cast<double>(sum) + dot);
+    }
+};
+
+}  // namespace detail
+
 /// The type of heed::log_n_scale_kappa(κ).
-class log_n_kappa_scale_part {
+class log_n_kappa_scale_part : public detail::learnable_kappa {
   public:
     using role = heed::role::scale;
     static constexpr bool needs_visible_count = true;
@@ -61,6 +84,9 @@ class log_n_kappa_scale_part {
 
     double on_row(const query_row&, const attention_shape& shape, index visible) const {
         return kappa_ * detail::log_of_count(visible) / static_cast<double>(shape.dim);
+    }
+    double derivative(const attention_shape& shape, index visible) const {
+        return detail::log_of_count(visible) / static_cast<double>(shape.dim);
     }
 
   private:
@@ -94,7 +120,7 @@ inline log_n_scale_part log_n_scale(double base = 512) {
     return log_n_scale_part(detail::log_of_base("heed::log_n_scale: the base", base));
 }
 
-/// The κ form of the same: c_i = κ·log n_i / d (kexue 8823).
+/// The κ form of the same: c_i = κ·log n_i / d (kexue 8823). κ can be learned.
 ///
 /// argument_error if κ is not finite.
 inline log_n_kappa_scale_part log_n_scale_kappa(double kappa) {

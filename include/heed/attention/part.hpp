@@ -149,6 +149,8 @@ concept modifier_part = part_of<P, role::modifier>;
 ///
 ///     template <class T, class View> void add_row_gradient(View gradient, const query_row& i,
 ///         double dot) const;   // dot = Σ_j (∂L/∂s_ij)·(q_i·k_j); rows come in order
+///     double derivative(const attention_shape& shape, index visible) const;
+///         // optional: ∂c_i/∂parameter, by which `dot` is multiplied before
 template <class P>
 concept scale_part = part_of<P, role::scale>;
 
