@@ -68,7 +68,7 @@ struct entropy_backward_rows {
     entropy_row<T> row;
 
     template <class Layout>
-    void operator()(const Layout& layout, T* to, const T*, const T* gradient, const T* from,
+    void operator()(const Layout& layout, T* to, const T* value, const T* gradient, const T* from,
                     T* entropy_gradient) const {
         arena& memory = *layout.memory;
         const arena::scope mark(memory);
@@ -80,10 +80,10 @@ struct entropy_backward_rows {
                 const auto scores = take_rows<T>(x, memory), q = take_rows<T>(x, memory),
                            d = take_rows<T>(x, memory);
                 scores.load(x, -std::numeric_limits<T>::infinity());
-                q.load(x, -std::numeric_limits<T>::infinity());
+                q.load(layout.template line<1>(value, l), T(0));
                 d.load(layout.template line<2>(gradient, l), T(0));
                 for (index r = 0; r < q.rows; ++r) {
-                    const auto solved = row.normalise(q.row(r), q.length, memory);
+                    const auto solved = row.find(scores.row(r), q.row(r), q.length);
                     entropy[r] =
                         row.gradient(solved, scores.row(r), q.row(r), d.row(r), q.length, memory);
                 }
@@ -107,8 +107,8 @@ struct entropy_backward_rows {
 ///     auto o = heed::attention(q, k, v, even);        // and heed::learn(even)
 ///
 /// A row can attain log t ≤ H* ≤ log s, t the number of its largest elements (γ → ∞), s that of its
-/// elements above −∞ (γ = 0). Alone, an H* outside is an argument_error that names the row; in
-/// attention it is the nearest bound, and has no gradient there.
+/// elements above −∞ (γ = 0). Alone, forward, an H* outside is an argument_error that names the
+/// row; in attention it is the nearest bound, and has no gradient there.
 ///
 /// A row of −∞ gives zeros; a NaN, or +∞, makes its own row NaN. Rows, outputs, other errors,
 /// heed::on and heed::in are as in row_function. O(size of x), some ten passes over each row.
@@ -239,7 +239,6 @@ class entropy_normaliser {
         detail::check_row_input("dx", dx, "x", x);
         detail::check_row_input("dx", dx, "q", q_rows);
         detail::check_row_input("dx", dx, "dq", dq_rows);
-        check_entropy(x, resources);
 
         arena& memory = resources.memory->slot(0);
         const arena::scope scope(memory);

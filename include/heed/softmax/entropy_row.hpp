@@ -124,54 +124,49 @@ class entropy_row {
 
     /// The row's statistics; `steps` is how often its entropy was computed.
     statistics solve(const T* row, index count, int& steps) const {
-        statistics result;
-        const vec<T> left_out(-infinity), zero(T(0)), one(T(1));
-        vec<T> greatest = left_out;
-        for (index j = 0; j < count; j += vec<T>::size)
-            greatest = max(vec<T>::load(row + j), greatest);  // of a NaN and a number, the second
-        const T maximum = reduce_max(greatest);
-        const vec<T> top(maximum);
-        const auto [number, tied, sum, squares] =
-            sums_over<4>(row, count, [&](vec<T> x, auto& sums) {
-                const auto out = x == left_out;
-                const vec<T> u = select(out, zero, x - top);
-                sums[0] += select(out, zero, one);
-                sums[1] += select(x == top, one, zero);
-                sums[2] += u;
-                sums[3] = fma(u, u, sums[3]);
-            });
-        if (std::isnan(sum) || maximum == infinity) {
-            result.inverse_sum = std::numeric_limits<T>::quiet_NaN();
-            return result;
-        }
-        if (number == T(0)) return result;  // nothing is seen
-        result.maximum = maximum;
-        const double highest = std::log(static_cast<double>(number));
-        const double lowest = std::log(static_cast<double>(tied));
-        if (target_ >= highest) {
-            result.inverse_sum = T(1) / number;
-            return result;
-        }
-        if (target_ <= lowest) {
-            result.gamma = infinity;
-            result.inverse_sum = T(1) / tied;
-            return result;
-        }
-        const double mean = static_cast<double>(sum) / static_cast<double>(number);
-        const double variance =
-            static_cast<double>(squares) / static_cast<double>(number) - mean * mean;
+        const row_summary all = summarise(row, count);
+        statistics result = all.statistics_at_bounds(target_);
+        if (!all.is_inside(target_)) return result;
         const double tolerance =
-            8 * static_cast<double>(std::numeric_limits<T>::epsilon()) * (1 + highest);
+            8 * static_cast<double>(std::numeric_limits<T>::epsilon()) * (1 + all.highest());
         double z = 1;
-        const entropy_solution solved =
-            solve_entropy(target_, lowest, highest, variance, tolerance, [&](double gamma) {
+        const entropy_solution solved = solve_entropy(
+            target_, all.lowest(), all.highest(), all.variance(), tolerance, [&](double gamma) {
                 result.gamma = static_cast<T>(gamma);
-                const auto all = moments(row, count, maximum, result.gamma);
-                z = all.z;
-                return std::pair(all.entropy, all.spread);
+                const auto now = moments(row, count, all.maximum, result.gamma);
+                z = now.z;
+                return std::pair(now.entropy, now.spread);
             });
         steps = solved.steps;
         result.inverse_sum = static_cast<T>(1 / z);
+        return result;
+    }
+
+    /// The same, for gradient alone, from q as it was computed: log q = γu − log Z, so that
+    /// γ = Cov(log q, u)/Var u under q.
+    statistics find(const T* row, const T* q, index count) const {
+        constexpr index size = vec<T>::size;
+        const row_summary all = summarise(row, count);
+        statistics result = all.statistics_at_bounds(target_);
+        if (!all.is_inside(target_)) return result;
+        const powers e(all.maximum, T(0));
+        const vec<T> zero(T(0));
+        const auto logarithm = [&](vec<T> p) { return select(p > zero, log(p), zero); };
+        index at = 0;
+        const auto [mean_u, mean_log] = sums_over<2>(q, count, [&](vec<T> p, auto& sums) {
+            sums[0] = fma(p, e.exponent(vec<T>::load(row + at)), sums[0]);
+            sums[1] = fma(p, logarithm(p), sums[1]);
+            at += size;
+        });
+        const vec<T> u_0(mean_u), log_0(mean_log);
+        at = 0;
+        const auto [variance, covariance] = sums_over<2>(q, count, [&](vec<T> p, auto& sums) {
+            const vec<T> u = e.exponent(vec<T>::load(row + at)) - u_0;
+            sums[0] = fma(p * u, u, sums[0]);
+            sums[1] = fma(p * u, logarithm(p) - log_0, sums[1]);
+            at += size;
+        });
+        result.gamma = variance == T(0) ? T(0) : covariance / variance;
         return result;
     }
 
@@ -207,6 +202,48 @@ class entropy_row {
         bool only_largest_;
         vec<T> coefficient_;
     };
+
+    /// What of a row does not depend on γ.
+    struct row_summary {
+        T maximum, number, tied, sum, squares;
+
+        double highest() const { return std::log(static_cast<double>(number)); }
+        double lowest() const { return std::log(static_cast<double>(tied)); }
+        double variance() const {
+            const double n = static_cast<double>(number), mean = static_cast<double>(sum) / n;
+            return static_cast<double>(squares) / n - mean * mean;
+        }
+        bool is_valid() const { return !std::isnan(sum) && maximum < infinity; }
+        bool is_inside(double entropy) const {
+            return is_valid() && number > T(0) && entropy < highest() && entropy > lowest();
+        }
+        /// Right unless the entropy is inside the range.
+        statistics statistics_at_bounds(double entropy) const {
+            if (!is_valid()) return {T(0), T(0), std::numeric_limits<T>::quiet_NaN()};
+            if (number == T(0)) return {};  // nothing is seen
+            if (entropy >= highest()) return {maximum, T(0), T(1) / number};
+            return {maximum, infinity, T(1) / tied};
+        }
+    };
+
+    static row_summary summarise(const T* row, index count) {
+        const vec<T> left_out(-infinity), zero(T(0)), one(T(1));
+        vec<T> greatest = left_out;
+        for (index j = 0; j < count; j += vec<T>::size)
+            greatest = max(vec<T>::load(row + j), greatest);  // of a NaN and a number, the second
+        const T maximum = reduce_max(greatest);
+        const vec<T> top(maximum);
+        const auto [number, tied, sum, squares] =
+            sums_over<4>(row, count, [&](vec<T> x, auto& sums) {
+                const auto out = x == left_out;
+                const vec<T> u = select(out, zero, x - top);
+                sums[0] += select(out, zero, one);
+                sums[1] += select(x == top, one, zero);
+                sums[2] += u;
+                sums[3] = fma(u, u, sums[3]);
+            });
+        return {maximum, number, tied, sum, squares};
+    }
 
     struct moments_of_row {
         double z, entropy, spread;
