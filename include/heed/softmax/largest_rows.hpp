@@ -157,7 +157,10 @@ class largest_row {
         return found;
     }
 
-    [[gnu::always_inline]] vec<T> weight(vec<T> p) const { return p * vec<T>(inverse_); }
+    /// The sum with 0 keeps compilers from fusing the product with what comes next.
+    [[gnu::always_inline]] vec<T> weight(vec<T> p) const {
+        return fma(p, vec<T>(inverse_), vec<T>(T(0)));
+    }
 
     T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena& scratch) const {
         weighted_gradient(

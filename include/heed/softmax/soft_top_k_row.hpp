@@ -58,7 +58,7 @@ class soft_top_k_row {
     /// f′(x − λ) by p; 0 where p is.
     [[gnu::always_inline]] vec<T> weight(vec<T> p) const {
         const vec<T> rest = vec<T>(T(1)) - p;
-        if (shape_ == soft_top_k_shape::logistic) return p * rest;
+        if (shape_ == soft_top_k_shape::logistic) return product(p, rest);
         if (shape_ == soft_top_k_shape::two_sided_exponential) return min(rest, p);
         return select(p >= vec<T>(T(1)), vec<T>(T(0)), p);
     }
@@ -133,6 +133,11 @@ class soft_top_k_row {
         return {reduce_min(least), reduce_max(greatest), static_cast<T>(scores)};
     }
 
+    /// a·b, kept from becoming one with the addition that comes next.
+    [[gnu::always_inline]] static vec<T> product(vec<T> a, vec<T> b) {
+        return fma(a, b, vec<T>(T(0)));
+    }
+
     /// f(y)
     [[gnu::always_inline]] vec<T> step(vec<T> y) const {
         const vec<T> zero(T(0)), one(T(1));
@@ -150,7 +155,7 @@ class soft_top_k_row {
     }
     /// f′(y)
     [[gnu::always_inline]] vec<T> slope_of(vec<T> y, vec<T> p, vec<T> missing) const {
-        if (shape_ == soft_top_k_shape::logistic) return p * missing;
+        if (shape_ == soft_top_k_shape::logistic) return product(p, missing);
         if (shape_ == soft_top_k_shape::two_sided_exponential) return min(p, missing);
         return select(y < vec<T>(T(0)), p, vec<T>(T(0)));
     }
