@@ -71,6 +71,8 @@ GOALS = [
     (r"^softmax_over_exp/512/512", "≤ 2 ×, ≤ 0.25 ns"),
     (r"^softmax_of_columns", "≤ 1.3 ×"),
     (r"^softmax_over_copy/1024/32768", "≤ 1.18 × (85 % of a copy)"),
+    (r"^sparse_rows/sparsemax/rows:4096/columns:1024/spread:100", "≤ 2.5 ×"),
+    (r"^sparse_rows/entmax15/rows:4096/columns:1024/spread:100", "≤ 3 ×"),
     (r"^apart/.*/4096", "≤ 1.1 ×"),
 ]
 
@@ -109,6 +111,10 @@ SECTIONS = [
             "over a row-major one.", timed=False),
     Section("Dense normalisers on rows", "bench_dense",
             "512×512 floats, one thread: the time over that of softmax of the same numbers."),
+    Section("Sparse normalisers on rows", "bench_sparse",
+            "Normal numbers of a standard deviation of so many hundredths; float, one thread: the "
+            "time over that of softmax of the same numbers. Without spread all of a row is in the "
+            "support."),
     Section("Rotating", "bench_rotate",
             "`heed::rotate_into` on [1, 32, n, 128] floats: the time over `memcpy` of the same bytes "
             "on one thread."),
