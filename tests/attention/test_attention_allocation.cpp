@@ -11,6 +11,7 @@
 #include <heed/attention/positions.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/rope/rotary.hpp>
+#include <heed/softmax/entmax15.hpp>
 
 #include "attention/problem.hpp"
 #include "support/allocations.hpp"
@@ -34,7 +35,7 @@ std::size_t allocations_of(int warm, const F& f) {
 template <class T, class... Parts>
 void check_nothing_allocated(int warm, const inputs<T>& in, const Parts&... parts) {
     tensor4<T> o(in.d_o.dimensions());
-    heed::stats_for<T> stats;
+    heed::stats_for<T, Parts...> stats;
     CHECK(allocations_of(warm, [&] { heed::attention_into(o, in.q, in.k, in.v, parts...); }) == 0);
     CHECK(allocations_of(warm, [&] {
               heed::attention_forward_into(o, stats, in.q, in.k, in.v, parts...);
@@ -56,6 +57,16 @@ TEST_CASE("the second call of a shape allocates nothing, in a workspace or the t
         heed::workspace memory;
         check_nothing_allocated(1, in, heed::causal, heed::in(memory));
         check_nothing_allocated(1, in, heed::causal);
+    }
+}
+
+TEST_CASE("nor do supports that are kept again") {
+    generator random(123);
+    for (const extents& e : sizes) {
+        INFO(to_string(e));
+        const inputs<float> in(random, e);
+        heed::workspace memory;
+        check_nothing_allocated(1, in, heed::entmax15, heed::in(memory));
     }
 }
 
