@@ -6,6 +6,9 @@
 #include <benchmark/benchmark.h>
 
 #include <heed/softmax/cross_entropy.hpp>
+#include <heed/softmax/entmax_loss.hpp>
+#include <heed/softmax/sparse_softmax_cross_entropy.hpp>
+#include <heed/softmax/sparsemax_loss.hpp>
 
 #include "../support/by_turns.hpp"
 
@@ -45,6 +48,15 @@ void cross_entropy_smoothed(benchmark::State& state) {
 void cross_entropy_of_columns(benchmark::State& state) {
     against_copy<Eigen::MatrixXf>(state, heed::cross_entropy);
 }
+void sparsemax_loss(benchmark::State& state) {
+    against_copy<row_major>(state, heed::sparsemax_loss);
+}
+void entmax_loss(benchmark::State& state) {
+    against_copy<row_major>(state, heed::entmax_loss(1.5));
+}
+void sparse_softmax_cross_entropy(benchmark::State& state) {
+    against_copy<row_major>(state, heed::sparse_softmax_cross_entropy(32));
+}
 
 }  // namespace
 
@@ -55,5 +67,8 @@ BENCHMARK(cross_entropy)
     ->UseManualTime();
 BENCHMARK(cross_entropy_smoothed)->Args({256, 131072})->UseManualTime();
 BENCHMARK(cross_entropy_of_columns)->Args({4096, 1000})->UseManualTime();
+BENCHMARK(sparsemax_loss)->Args({64, 131072})->UseManualTime();
+BENCHMARK(entmax_loss)->Args({64, 131072})->UseManualTime();
+BENCHMARK(sparse_softmax_cross_entropy)->Args({64, 131072})->UseManualTime();
 
 BENCHMARK_MAIN();

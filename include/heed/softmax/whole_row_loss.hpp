@@ -1,13 +1,17 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/math.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/softmax/candidates.hpp>
 #include <heed/softmax/layouts.hpp>
 #include <heed/softmax/line_parts.hpp>
 #include <heed/softmax/lines.hpp>
@@ -20,7 +24,7 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-/// A row of scores and its probabilities, both in scratch; filled up with −∞ and 0.
+/// The probabilities of a row that are not 0, and their scores; filled up with −∞ and 0.
 template <class T>
 struct solved_row {
     contiguous_line<const T> scores, p;
@@ -32,94 +36,154 @@ struct solved_row {
     /// max p
     T greatest_p() const { return reduce_max(maximum_over(p)); }
 
-    /// Σ f(p, x − max x) over p ≠ 0.
+    /// Σ f(p, x − max x).
     template <class F>
     T sum(F&& f) const {
         const vec<T> zero(T(0)), top(maximum);
         const vec<T> total = sum_over(
             p, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
                 const vec<T> v = p.load(at);
-                if (all(v == zero)) return so_far;
                 return so_far + select(v == zero, zero, f(v, scores.load(at) - top));
             });
         return reduce_max(total);  // every lane has the sum
     }
 };
 
+/// v in the whole line, past the caches if it is to be so.
+template <bool Streams, class Line, class T>
+void fill_line(const Line& line, T number) {
+    const vec<T> v(number);
+    if constexpr (Streams) {
+        constexpr index size = vec<T>::size;
+        const auto behind = static_cast<index>(reinterpret_cast<std::uintptr_t>(line.data) /
+                                               sizeof(T) % static_cast<std::size_t>(size));
+        const index head = std::min(line.length, (size - behind) % size);
+        fill_line<false>(part_of(line, 0, head), number);
+        const auto rest = part_of(line, head, line.length - head);
+        for (index k = 0; k < rest.whole(); ++k) v.stream(rest.data + k * size);
+        if (rest.rest() > 0) rest.store(part_vector{rest.whole(), rest.rest()}, v);
+    } else {
+        for_each_vector(line, [&](auto at) { line.store(at, v); });
+    }
+}
+
 /// The losses of rows and, if dx is among the operands, `scale` times their gradients.
 /// Operands: dx (may be x, or be left out), x, one label a row, one loss a row.
 template <class T, class Loss>
 class whole_row_loss_rows {
   public:
-    whole_row_loss_rows(const Loss& loss, double scale) : loss_(loss), scale_(scale) {}
+    static constexpr bool can_stream = true;
+
+    whole_row_loss_rows(const Loss& loss, double scale)
+        : loss_(loss), scale_(static_cast<T>(scale)) {}
 
     template <class Layout, class Value>
     void operator()(const Layout& layout, T* dx, const T* x, const index* label,
                     Value* value) const {
-        for (index l = 0; l < layout.lines; ++l) {
-            const arena::scope mark(*layout.memory);
-            const auto from = layout.template line<1>(x, l);
-            const auto rows = take_rows<T>(from, *layout.memory);
-            evaluate<1>(layout, l, from, rows, label, value);
-            rows.store(layout.template line<0>(dx, l));
-        }
+        for (index l = 0; l < layout.lines; ++l)
+            take_line<1, Layout::streams>(layout, l, layout.template line<1>(x, l),
+                                          layout.template line<0>(dx, l), label, value);
+        if constexpr (Layout::streams) stream_fence();
     }
     template <class Layout, class Value>
     void operator()(const Layout& layout, const T* x, const index* label, Value* value) const {
-        for (index l = 0; l < layout.lines; ++l) {
-            const arena::scope mark(*layout.memory);
-            const auto from = layout.template line<0>(x, l);
-            evaluate<0>(layout, l, from, take_rows<T>(from, *layout.memory), label, value);
-        }
+        for (index l = 0; l < layout.lines; ++l)
+            take_line<0, false>(layout, l, layout.template line<0>(x, l), nullptr, label, value);
     }
 
   private:
     static constexpr T lowest = -std::numeric_limits<T>::infinity();
 
-    /// The losses of line l, and `rows` becomes the gradients; operand X of the layout is x.
-    template <std::size_t X, class Layout, class Line, class Rows, class Value>
-    void evaluate(const Layout& layout, index l, const Line& x, const Rows& rows,
-                  const index* label, Value* value) const {
-        rows.load(x, lowest);
-        for (index r = 0; r < rows.rows; ++r) {
+    /// Line l, with its gradient if `dx` is a line; operand X of the layout is x.
+    template <std::size_t X, bool Streams, class Layout, class Line, class DX, class Value>
+    void take_line(const Layout& layout, index l, const Line& x, const DX& dx, const index* label,
+                   Value* value) const {
+        arena& memory = *layout.memory;
+        const arena::scope mark(memory);
+        const bool is_ready = can_be_read(x);
+        const auto rows = is_ready ? rows_in_scratch<T, Line>(part_of(x, 0, 0), memory)
+                                   : rows_in_scratch<T, Line>(x, memory);
+        if (!is_ready) rows.load(x, lowest);
+        for (index r = 0; r < rows_of_line(layout, l); ++r) {
             const index target = number_of_row<X + 1>(layout, label, l, r);
             Value& result = number_of_row<X + 2>(layout, value, l, r);
-            if (target == ignored_row) {
-                result = Value(0);
-                clear(rows.row(r), rows.length);
-            } else {
-                result = static_cast<Value>(
-                    evaluate_row(rows.row(r), rows.length, target, *layout.memory));
-            }
+            const arena::scope row_mark(memory);
+            support_of found;
+            if (target != ignored_row)
+                found = is_ready ? solve(&element_of(x, 0, 0), x.length, target, memory)
+                                 : solve(rows.row(r), rows.length, target, memory);
+            result = static_cast<Value>(found.loss);
+            if constexpr (X == 1) write<Streams>(found, target, row_of(dx, r));
         }
     }
 
-    static void clear(T* row, index length) {
-        for (index j = 0; j < length; j += vec<T>::size) vec<T>(T(0)).store_aligned(row + j);
+    /// What is not 0 of a row's p, in scratch.
+    struct support_of {
+        T loss = 0;
+        index count = 0;
+        const T* p = nullptr;
+        const std::int32_t* positions = nullptr;
+    };
+
+    support_of solve(const T* scores, index length, index target, arena& memory) const {
+        constexpr index size = vec<T>::size;
+        const auto row = loss_.template whole_row<T>();
+        T* p = memory.take<T>(length + size);
+        auto* positions = memory.take<std::int32_t>(length + size);
+        typename decltype(row)::statistics unused;
+        const T maximum = largest_score(scores, length);
+        support_of found{0, row.support(scores, length, maximum, p, positions, unused, memory), p,
+                         positions};
+        const T logit = scores[target];
+        if (found.count > 0 && std::isnan(p[0])) {
+            found.loss = p[0];
+        } else if (logit == lowest) {
+            found.loss = -lowest;
+        } else {
+            T* chosen = memory.take<T>(found.count);
+            for (index i = 0; i < found.count; ++i) chosen[i] = scores[positions[i]];
+            found.loss =
+                loss_(solved_row<T>{{chosen, found.count}, {p, found.count}, maximum}, logit);
+        }
+        return found;
     }
 
-    /// The loss; scores become the gradient.
-    T evaluate_row(T* row, index length, index target, arena& memory) const {
-        const arena::scope mark(memory);
-        T* scores = memory.take<T>(length);
-        for (index j = 0; j < length; j += vec<T>::size)
-            vec<T>::load_aligned(row + j).store_aligned(scores + j);
-        const contiguous_line<const T> from{scores, length}, p{row, length};
-        loss_.template whole_row<T>().normalise(row, length, memory);
-        const T logit = scores[target];
-        const bool is_impossible = logit == lowest && !std::isnan(row[target]);
-        const T value = is_impossible
-                            ? -lowest
-                            : loss_(solved_row<T>{from, p, reduce_max(maximum_over(from))}, logit);
-        row[target] -= T(1);
-        if (scale_ != 1)
-            for (index j = 0; j < length; j += vec<T>::size)
-                (vec<T>::load_aligned(row + j) * vec<T>(scale_)).store_aligned(row + j);
-        return value;
+    /// scale·(p − onehot(t)), or zeros where there is no target.
+    template <bool Streams, class Line>
+    void write(const support_of& found, index target, const Line& dx) const {
+        if (target != ignored_row && std::isnan(found.loss)) {
+            fill_line<false>(dx, found.loss);
+            return;
+        }
+        fill_line<Streams>(dx, T(0));
+        if (target == ignored_row) return;
+        for (index i = 0; i < found.count; ++i)
+            element_of(dx, found.positions[i], 0) = found.p[i] * scale_;
+        T& at_target = element_of(dx, target, 0);
+        at_target = at_target - scale_;
+    }
+
+    /// Whether a row can be read where it lies: aligned, in pairs of vectors.
+    template <class Line>
+    static bool can_be_read(const Line& x) {
+        if constexpr (std::is_same_v<Line, contiguous_line<const T>>)
+            return x.length > 0 && x.length == whole_length<T>(x.length) &&
+                   reinterpret_cast<std::uintptr_t>(x.data) % arena::alignment == 0;
+        else
+            return false;
+    }
+
+    /// Row r of a line, as a line.
+    template <class Line>
+    static auto row_of(const Line& line, index r) {
+        if constexpr (is_lane_line<Line>)
+            return strided_line<T>{line.data + r, line.length, line.step};
+        else
+            return line;
     }
 
     Loss loss_;
-    double scale_;
+    T scale_;
 };
 
 }  // namespace detail
