@@ -10,6 +10,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/math.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/unroll.hpp>
 #include <heed/softmax/candidates.hpp>
 #include <heed/softmax/exponential_sums.hpp>
 #include <heed/softmax/sparse_row.hpp>
@@ -36,32 +37,61 @@ struct selection {
 };
 
 /// So few that each is compared with each.
-template <class T>
-inline constexpr index few_scores = 4 * vec<T>::size;
+inline constexpr index few_scores = 64;
 
 template <class T, class Measure>
-selection<T> select_of_few(T* scores, index count, T needed, T above, Measure&& measure) {
+selection<T> select_of_few(const T* scores, index count, T needed, T above, Measure&& measure) {
     constexpr index size = vec<T>::size;
-    alignas(64) T measures[few_scores<T>];
+    constexpr int vectors = static_cast<int>(few_scores / size);
+    alignas(64) T own[few_scores], measures[few_scores], before[few_scores];
+    vec<T> x[vectors], greater[vectors];
+    unroll<vectors>([&](auto v) {
+        x[v] = vec<T>::load_partial(scores + v * size, count - v * size,
+                                    -std::numeric_limits<T>::infinity());
+        greater[v] = vec<T>(above);
+        x[v].store_aligned(own + v * size);
+        measure(x[v]).store_aligned(measures + v * size);
+    });
+    for (index i = 0; i < count; ++i) {
+        const vec<T> other(own[i]), m(measures[i]);
+        unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+            greater[v] += select(other > x[v], m, vec<T>(T(0)));
+        });
+    }
+    unroll<vectors>([&](auto v) { greater[v].store_aligned(before + v * size); });
+    // The least score above which something is missing.
     selection<T> result{std::numeric_limits<T>::infinity(), above};
-    for (index j = 0; j < count; j += size)
-        measure(vec<T>::load(scores + j)).store_aligned(measures + j);
+    for (index i = 0; i < count; ++i)
+        if (before[i] < needed && own[i] < result.value) result = {own[i], before[i]};
+    return result;
+}
+
+/// Drops scores that are not among the k largest, as many as one look at each can tell; returns how
+/// many are left. At least k reach the k-th largest of the maxima of groups.
+template <class T>
+index drop_low_scores(T* scores, index count, index k) {
+    constexpr index size = vec<T>::size;
+    constexpr int vectors = static_cast<int>(few_scores / size);
+    if (count < 4 * few_scores || k > few_scores / 2) return count;
+    vec<T> greatest[vectors];
+    unroll<vectors>([&](auto i) { greatest[i] = vec<T>::load(scores + i * size); });
+    for (index j = few_scores; j + few_scores <= count; j += few_scores)
+        unroll<vectors>(
+            [&](auto i) { greatest[i] = max(greatest[i], vec<T>::load(scores + j + i * size)); });
+    alignas(64) T maxima[few_scores];
+    unroll<vectors>([&](auto i) { greatest[i].store_aligned(maxima + i * size); });
+    const vec<T> border(select_of_few(maxima, few_scores, static_cast<T>(k), T(0), [](vec<T>) {
+                            return vec<T>(T(1));
+                        }).value);
+    vec<T>(-std::numeric_limits<T>::infinity()).store(scores + count);
+    index kept = 0;
     for (index j = 0; j < count; j += size) {
         const vec<T> x = vec<T>::load(scores + j);
-        vec<T> greater(above);
-        for (index i = 0; i < count; ++i) {
-            const vec<T> other(scores[i]), m(measures[i]);
-            greater += select(other > x, m, vec<T>(T(0)));
-        }
-        alignas(64) T before[size];
-        greater.store_aligned(before);
-        for (index l = 0; l < size && j + l < count; ++l) {
-            // The least score above which something is missing.
-            if (before[l] < needed && scores[j + l] < result.value)
-                result = {scores[j + l], before[l]};
-        }
+        const vec_mask<T> reach = x >= border;
+        x.compress(reach, scores + kept);
+        kept += reach.count();
     }
-    return result;
+    return kept;
 }
 
 /// The largest score v with Σ_{x ≥ v} measure(x) ≥ `needed`, and how much of it the scores above v
@@ -76,7 +106,7 @@ selection<T> select_largest(T* scores, index count, T needed, Measure&& measure)
     T above = T(0);
     for (int round = 0;; ++round) {
         vec<T>(-infinity).store(scores + count);
-        if (count <= few_scores<T>) return select_of_few(scores, count, needed, above, measure);
+        if (count <= few_scores) return select_of_few(scores, count, needed, above, measure);
         const index whole = (count + size - 1) / size * size;
         T pivot = scores[count / 2];
         if (round % 2 == 0) {
@@ -188,6 +218,7 @@ class largest_row {
         solved.cut = -infinity;  // all of them, unless fewer are enough
         if (mass_ == T(0) && k_ < found) {
             const auto needed = static_cast<T>(k_);
+            found = drop_low_scores(scores, found, k_);
             const auto end =
                 select_largest(scores, found, needed, [](vec<T>) { return vec<T>(T(1)); });
             solved.cut = end.value;
