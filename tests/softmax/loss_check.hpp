@@ -63,7 +63,7 @@ void check_loss(const Loss& loss, const One& one, double deviation = 2, double t
         CHECK(agree<T>(rows, labels, numbers_of(losses), rows_of(gradient), one, tau));
         CHECK(numbers_of(loss.ignored_label(-1).per_row()(x, labels)) == numbers_of(losses));
     };
-    for (const Eigen::Index columns : {1, 2, 37, 2051}) {
+    for (const Eigen::Index columns : {1, 2, 37, 64, 2051}) {
         Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> x(19, columns);
         random.fill_normal(x, deviation);
         check(x);
