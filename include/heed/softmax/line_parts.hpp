@@ -15,15 +15,15 @@ namespace detail {
 
 /// Elements first … first + length − 1.
 template <class T>
-contiguous_line<T> part_of(const contiguous_line<T>& line, index first, index length) {
+contiguous_line<T> stretch_of(const contiguous_line<T>& line, index first, index length) {
     return {line.data + first, length};
 }
 template <class T>
-strided_line<T> part_of(const strided_line<T>& line, index first, index length) {
+strided_line<T> stretch_of(const strided_line<T>& line, index first, index length) {
     return {line.data + first * line.step, length, line.step};
 }
 template <class T>
-lane_line<T> part_of(const lane_line<T>& line, index first, index length) {
+lane_line<T> stretch_of(const lane_line<T>& line, index first, index length) {
     return {line.data + first * line.step, length, line.step, line.rows};
 }
 

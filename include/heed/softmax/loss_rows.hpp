@@ -141,9 +141,9 @@ struct gradient_writer {
         const auto behind = static_cast<index>(reinterpret_cast<std::uintptr_t>(dx.data) /
                                                sizeof(T) % static_cast<std::size_t>(size));
         const index head = std::min(dx.length, (size - behind) % size);
-        store(part_of(dx, 0, head), part_of(x, 0, head));
-        const auto to = part_of(dx, head, dx.length - head);
-        const auto from = part_of(x, head, dx.length - head);
+        store(stretch_of(dx, 0, head), stretch_of(x, 0, head));
+        const auto to = stretch_of(dx, head, dx.length - head);
+        const auto from = stretch_of(x, head, dx.length - head);
         sweep(
             0, to.whole(), [&](auto, auto at) __attribute__((always_inline)) {
                 (*this)(from.load(at)).stream(to.data + at.number * size);
@@ -255,10 +255,10 @@ struct loss_rows {
                     const index target = found.target[row] - first;
                     local[lane] = static_cast<T>(target >= 0 && target < length ? target : -1);
                 }
-                return line_with_margin<Line>{part_of(x, first, length), vec<T>::load(local.data()),
-                                              vec<T>(loss.margin)};
+                return line_with_margin<Line>{stretch_of(x, first, length),
+                                              vec<T>::load(local.data()), vec<T>(loss.margin)};
             } else {
-                return part_of(x, first, length);
+                return stretch_of(x, first, length);
             }
         });
     }

@@ -58,8 +58,8 @@ void fill_line(const Line& line, T number) {
         const auto behind = static_cast<index>(reinterpret_cast<std::uintptr_t>(line.data) /
                                                sizeof(T) % static_cast<std::size_t>(size));
         const index head = std::min(line.length, (size - behind) % size);
-        fill_line<false>(part_of(line, 0, head), number);
-        const auto rest = part_of(line, head, line.length - head);
+        fill_line<false>(stretch_of(line, 0, head), number);
+        const auto rest = stretch_of(line, head, line.length - head);
         for (index k = 0; k < rest.whole(); ++k) v.stream(rest.data + k * size);
         if (rest.rest() > 0) rest.store(part_vector{rest.whole(), rest.rest()}, v);
     } else {
@@ -101,7 +101,7 @@ class whole_row_loss_rows {
         arena& memory = *layout.memory;
         const arena::scope mark(memory);
         const bool is_ready = can_be_read(x);
-        const auto rows = is_ready ? rows_in_scratch<T, Line>(part_of(x, 0, 0), memory)
+        const auto rows = is_ready ? rows_in_scratch<T, Line>(stretch_of(x, 0, 0), memory)
                                    : rows_in_scratch<T, Line>(x, memory);
         if (!is_ready) rows.load(x, lowest);
         for (index r = 0; r < rows_of_line(layout, l); ++r) {
