@@ -7,7 +7,9 @@
 #include <heed/attention/attention_weights.hpp>
 #include <heed/attention/key_lengths.hpp>
 #include <heed/attention/soft_cap.hpp>
+#include <heed/softmax/entmax.hpp>
 #include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/sparse_softmax.hpp>
 #include <heed/softmax/sparsemax.hpp>
 
 #include "attention/normaliser_check.hpp"
@@ -62,6 +64,56 @@ TEST_CASE("entmax-1.5 attention is the reference's, and its gradients are slopes
         check_normaliser<float>(from, how, heed::soft_cap(3), heed::entmax15);
         check_normaliser<double>(from, how, heed::soft_cap(3), heed::entmax15);
         check_output_differences(random, from, heed::soft_cap(3), heed::entmax15);
+    });
+}
+
+reference::row_normaliser entmax_rows(double alpha) {
+    return {[=](const reference::row& x) { return reference::entmax(x, alpha); },
+            [=](const reference::row& x, const reference::row& dp) {
+                return reference::entmax_backward(reference::entmax(x, alpha), alpha, dp);
+            }};
+}
+
+TEST_CASE("entmax attention of any alpha is the reference's") {
+    for_spreads(184, [](generator&, problem from) {
+        from.slack = 256;
+        reference::options how;
+        for (const double alpha : {1.25, 3.0}) {
+            INFO("alpha " << alpha);
+            how.normaliser = entmax_rows(alpha);
+            check_normaliser<double>(from, how, heed::entmax(alpha));
+        }
+    });
+}
+
+TEST_CASE("the gradient of a learned alpha") {
+    generator random(185);
+    const problem from(random, {2, 2, 1, 19, 137, 5, 6});
+    const inputs<double> in(from);
+    const double alpha = 1.4, h = 1e-5;
+    const auto gradient =
+        check_output_differences(random, from, heed::causal, heed::learn(heed::entmax(alpha)));
+    const auto loss = [&](double at) { return output_loss(in, heed::causal, heed::entmax(at)); };
+    CHECK(gradient.of<0>()(0) ==
+          Approx((loss(alpha + h) - loss(alpha - h)) / (2 * h)).epsilon(1e-6));
+}
+
+TEST_CASE("attention to the k highest scores, and to the fewest of a given mass") {
+    for_spreads(186, [](generator& random, const problem& from) {
+        reference::options how;
+        how.normaliser = reference::row_normaliser{
+            [](const reference::row& x) { return reference::sparse_softmax(x, 5); },
+            [](const reference::row& x, const reference::row& dp) {
+                const auto p = reference::sparse_softmax(x, 5);
+                double mean = 0;
+                for (std::size_t j = 0; j < p.size(); ++j) mean += p[j] * dp[j];
+                reference::row dx(p.size());
+                for (std::size_t j = 0; j < p.size(); ++j) dx[j] = p[j] * (dp[j] - mean);
+                return dx;
+            }};
+        how.visible = reference::causal(from.sizes.queries, from.sizes.keys);
+        check_normaliser<double>(from, how, heed::causal, heed::sparse_softmax(5));
+        check_output_differences(random, from, heed::sparse_softmax_by_mass(0.8));
     });
 }
 

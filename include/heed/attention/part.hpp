@@ -184,6 +184,8 @@ concept scale_part = part_of<P, role::scale>;
 ///         //     normalise, compressed: how many p are not zero
 ///         // vec<T> weight(vec<T> p) const;
 ///         //     g of ds = g·(dp − Σg·dp/Σg)
+///         // T origin(const T* p, const T* dp, index count) const;
+///         //     if some g may be very large: what is taken from every dp first
 template <class P>
 concept normaliser_part = part_of<P, role::normaliser>;
 template <class P>

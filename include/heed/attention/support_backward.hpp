@@ -54,21 +54,25 @@ template <class T, class Kernel>
 void normalise_support_back(const Kernel& normaliser, const row_support<T>& support, T* dp) {
     constexpr index size = vec<T>::size;
     const vec<T> zero(T(0));
+    vec<T> origin(zero);
+    if constexpr (requires { normaliser.origin(dp, dp, index(0)); })
+        origin = vec<T>(normaliser.origin(support.probabilities, dp, support.count));
     const auto weight = [&](index s) {
         const vec<T> p = vec<T>::load_partial(support.probabilities + s, support.count - s);
         return select(p > zero, normaliser.weight(p), zero);
+    };
+    const auto gradient = [&](index s) {
+        return vec<T>::load_partial(dp + s, support.count - s) - origin;
     };
     vec<T> weights = zero, weighted = zero;
     for (index s = 0; s < support.count; s += size) {
         const vec<T> g = weight(s);
         weights += g;
-        weighted = fma(g, vec<T>::load_partial(dp + s, support.count - s), weighted);
+        weighted = fma(g, gradient(s), weighted);
     }
     const vec<T> mean(reduce_add(weighted) / reduce_add(weights));
-    for (index s = 0; s < support.count; s += size) {
-        const index rest = support.count - s;
-        (weight(s) * (vec<T>::load_partial(dp + s, rest) - mean)).store_partial(dp + s, rest);
-    }
+    for (index s = 0; s < support.count; s += size)
+        (weight(s) * (gradient(s) - mean)).store_partial(dp + s, support.count - s);
 }
 
 /// The gradient of one score, a key of a row, on its way back through the modifiers; `product` is

@@ -4,9 +4,12 @@
 #include <cstddef>
 #include <type_traits>
 
+#include <Eigen/Core>
+
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/softmax/entmax_solver.hpp>
 #include <heed/softmax/row_arguments.hpp>
@@ -31,7 +34,7 @@ struct normaliser;
 ///     auto p  = heed::entmax(1.3)(x);
 ///     auto dx = heed::entmax(1.3).backward(x, p, dp);
 ///     auto da = heed::entmax(1.3).alpha_gradient(p, dp);   // Σ dp·∂p/∂α over all rows
-///     auto o  = heed::attention(q, k, v, heed::entmax(1.3));
+///     auto o  = heed::attention(q, k, v, heed::entmax(1.3));   // α by heed::learn, too
 ///
 /// A row of −∞ gives zeros; a NaN, or +∞, makes its own row NaN. See row_function for shapes,
 /// errors and cost. Throws argument_error unless α is at least 1 and finite.
@@ -60,6 +63,20 @@ class entmax_normaliser : public row_function<entmax_normaliser> {
     template <class T>
     auto whole_row(index) const {
         return detail::sparse_row<T, detail::entmax_solver<T>>(detail::entmax_solver<T>(alpha_));
+    }
+
+    /// For attention: the gradient of α, if it is learned.
+    template <class T, class Shape>
+    auto make_gradient(const Shape&) const {
+        return Eigen::Matrix<T, 1, 1>(T(0));
+    }
+    template <class View, class Shape>
+    void check_gradient(const View& gradient, const Shape&) const {
+        detail::check_vector_gradient("the gradient of heed::entmax", gradient, 1);
+    }
+    template <class T, class View, class Statistics>
+    void add_row_gradient(const View& gradient, index, const Statistics&, T of_row) const {
+        *gradient.data += of_row;
     }
 
     /// For row_function.

@@ -87,6 +87,9 @@ class sparse_row {
     /// g of dx = g ⊙ (dp − Σg·dp/Σg); 0 where p is.
     [[gnu::always_inline]] vec<T> weight(vec<T> p) const { return solver_.weight(p); }
 
+    /// What is better taken from every dp before Σg·dp/Σg, which it does not change.
+    T origin(const T* p, const T* dp, index count) const { return solver_.origin(p, dp, count); }
+
     /// dp becomes the gradient of the scores; returns that of the solver's parameter.
     T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena& scratch) const {
         const T parameter = solver_.parameter_gradient(p, dp, count);
