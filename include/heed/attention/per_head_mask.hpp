@@ -102,6 +102,12 @@ class per_head_mask_part {
         return row<T>(i, *this);
     }
 
+    /// Only so that the sentence above is not followed by a page of what could not work.
+    template <class T>
+    auto on_row(const query_row&) const requires(!has_rows && some_by_position) {
+        return [](const key_lanes<T>&) { return vec_mask<T>(true); };
+    }
+
     visibility tile(const query_row& first, const query_row& last, key_interval keys) const {
         visibility answer = visibility::mixed;
         with_mask(first.head, [&](const auto& mask) {

@@ -1,0 +1,55 @@
+#include "normalisers.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <heed/softmax/entmax.hpp>
+#include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/entropy_normalised.hpp>
+#include <heed/softmax/l2_softmax.hpp>
+#include <heed/softmax/perturb_max.hpp>
+#include <heed/softmax/relu_squared.hpp>
+#include <heed/softmax/sigmoid.hpp>
+#include <heed/softmax/soft_top_k.hpp>
+#include <heed/softmax/softmax.hpp>
+#include <heed/softmax/softmax_plus_one.hpp>
+#include <heed/softmax/sparse_softmax.hpp>
+#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/taylor_softmax.hpp>
+
+namespace gallery {
+
+const std::vector<normaliser>& all_normalisers() {
+    const auto at_most = [](int k, const row& x) {
+        return std::min(k, static_cast<int>(x.size()));
+    };
+    static const std::vector<normaliser> all{
+        {"softmax", [](const row& x) { return row(heed::softmax(x)); }},
+        {"softmax_plus_one", [](const row& x) { return row(heed::softmax_plus_one(x)); }},
+        {"taylor_softmax", [](const row& x) { return row(heed::taylor_softmax(2)(x)); }},
+        {"l2_softmax", [](const row& x) { return row(heed::l2_softmax(x)); }},
+        {"perturb_max",
+         [](const row& x) { return row(heed::perturb_max(heed::perturb::normal)(x)); }},
+        // A short row cannot have that entropy.
+        {"entropy_normalised",
+         [](const row& x) {
+             const double highest = std::log(static_cast<double>(x.size()));
+             return row(heed::entropy_normalised(std::min(1.5, 0.9 * highest))(x));
+         }},
+        {"sparse_softmax",
+         [=](const row& x) { return row(heed::sparse_softmax(at_most(4, x))(x)); }},
+        {"sparse_softmax_by_mass",
+         [](const row& x) { return row(heed::sparse_softmax_by_mass(0.8)(x)); }},
+        {"entmax", [](const row& x) { return row(heed::entmax(1.25)(x)); }},
+        {"entmax15", [](const row& x) { return row(heed::entmax15(x)); }},
+        {"sparsemax", [](const row& x) { return row(heed::sparsemax(x)); }},
+        {"sigmoid", [](const row& x) { return row(heed::sigmoid(x)); }},
+        {"relu_squared", [](const row& x) { return row(heed::relu_squared(x)); }},
+        {"normalised_relu_squared",
+         [](const row& x) { return row(heed::normalised_relu_squared(x)); }},
+        {"soft_top_k", [=](const row& x) { return row(heed::soft_top_k(at_most(4, x))(x)); }},
+    };
+    return all;
+}
+
+}  // namespace gallery
