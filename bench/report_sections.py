@@ -30,6 +30,10 @@ def number(value, _):
     return f"{value:.2f}"
 
 
+def share(value, _):
+    return f"{100 * value:.3g} %"
+
+
 def rate(value, name):
     return f"{value / 1e9:.4g} {'GFLOP/s' if name.startswith('multiply') else 'GB/s'}"
 
@@ -40,6 +44,7 @@ COUNTERS = {
     "of_plain": Counter("over plain", times),
     "plain": Counter("over plain", times),
     "of_softmax": Counter("over softmax", times),
+    "support": Counter("support", share),
     "left": Counter("scores left", percent),
     "speedup": Counter("speedup", times),
     "exps": Counter("over exp", times),
@@ -58,6 +63,15 @@ GOALS = [
     (r"^two_threads/heads", "≥ 1.9 ×"),
     (r"^backward<float>.*d:64/threads:1", "≥ 87 %"),
     (r"^backward<float>.*d:128/threads:1", "≥ 90 %"),
+    (r"^forward/sparsemax/d:64/spread:100/", "≤ 0.70 ×"),
+    (r"^forward/sparsemax/d:128/", "≤ 0.60 ×"),
+    (r"^forward/sparsemax/d:64/spread:0/", "≤ 1.6 ×"),
+    (r"^forward/entmax15/d:64/spread:100/", "≤ 0.85 ×"),
+    (r"^forward/entmax15/d:128/", "≤ 0.70 ×"),
+    (r"^forward/entmax15/d:64/spread:0/", "≤ 1.8 ×"),
+    (r"^backward/(sparsemax|entmax15)/d:.*/spread:100/", "≤ 0.10 ×"),
+    (r"^(forward|backward)/(sparsemax|entmax15)/", ""),
+    (r"^row_entropy/", "≤ 1.15 ×"),
     (r"^forward/taylor_softmax 2", "≤ 1.00 ×"),
     (r"^(forward|backward)/(perturb|entropy)", ""),
     (r"^(forward|backward)/", "≤ 1.08 ×"),
@@ -100,6 +114,10 @@ SECTIONS = [
     Section("Normalisers in attention", "bench_normalisers",
             "Four heads, n = 2048, d = 64, float, one thread: the time over that of softmax "
             "attention. *User function* is 1 + x² written as a lambda."),
+    Section("Sparse normalisers in attention", "bench_sparse_attention",
+            "Two heads, n = 2048, float, one thread: the time over that of softmax attention, by turns. "
+            "*Spread* is the scores' standard deviation in hundredths, *support* the share of the keys "
+            "that a row chooses; and what an observer costs."),
     Section("Rotary positions", "bench_rotary_attention",
             "Heads and n; d = 64, float, one thread: the time over that of attention without "
             "positions. With one head, its table of angles is computed for it alone."),
