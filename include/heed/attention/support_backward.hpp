@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <heed/attention/backward_rows.hpp>
+#include <heed/attention/backward_tile.hpp>
 #include <heed/attention/call.hpp>
 #include <heed/attention/learning.hpp>
 #include <heed/attention/query_tile.hpp>
@@ -40,13 +41,6 @@ T dot_padded(const T* a, const T* b, index width) {
     }
     if (c < width) even = fma(vec<T>::load(a + c), vec<T>::load(b + c), even);
     return reduce_add(even + odd);
-}
-
-/// to += weight·row, of padded rows.
-template <class T>
-void add_padded(T weight, const T* row, index width, T* to) {
-    for (index c = 0; c < width; c += vec<T>::size)
-        fma(vec<T>(weight), vec<T>::load(row + c), vec<T>::load(to + c)).store(to + c);
 }
 
 /// dp of a support, in place, becomes the gradient of its scores.
@@ -120,7 +114,7 @@ void differentiate_support(const Call& call, const call_positions& where, const 
         if constexpr (!Call::only_adds)
             ds[s] = modify_back(call, where, queries.tile.rows[r], support.positions[s],
                                 dot_padded(query, key, width), ds[s]);
-        add_padded(ds[s], key, width, dq);
+        add_row(ds[s], key, width, dq);
     }
 }
 
@@ -133,8 +127,8 @@ void add_support(const row_support<T>& support, const T* ds, key_interval range,
     const auto from = std::lower_bound(begin, end, range.first) - begin;
     for (index s = from; s < support.count && support.positions[s] < range.last; ++s) {
         const index key = support.positions[s];
-        add_padded(ds[s], query, width, dk + key * width);
-        add_padded(support.probabilities[s], d_o, value_width, dv + key * value_width);
+        add_row(ds[s], query, width, dk + key * width);
+        add_row(support.probabilities[s], d_o, value_width, dv + key * value_width);
     }
 }
 
