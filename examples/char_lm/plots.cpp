@@ -1,16 +1,16 @@
 #include "plots.hpp"
 
 #include <cmath>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <fstream>
 
 #include "error.hpp"
+#include "support/gnuplot.hpp"
 
 namespace char_lm {
 
 namespace fs = std::filesystem;
+using examples::gnuplot;
+using examples::quoted;
 
 namespace {
 
@@ -18,28 +18,6 @@ std::ofstream create(const fs::path& file) {
     std::ofstream stream(file);
     if (!stream) throw failure(exit_code::unwritable_folder, "cannot write " + file.string());
     return stream;
-}
-
-/// A string of gnuplot's: what stands in single quotes is taken as it is, quotes are doubled.
-std::string quoted(const std::string& text) {
-    std::string result = "'";
-    for (const char c : text) result += c == '\'' ? "''" : std::string(1, c);
-    return result + "'";
-}
-
-/// Gives a script to gnuplot. False when there is none, or when it fails.
-bool gnuplot(const std::string& script) {
-    if (std::system("command -v gnuplot > /dev/null 2>&1") != 0) return false;
-    // Should gnuplot end before it has read everything, that must not end this program too.
-    const auto before = std::signal(SIGPIPE, SIG_IGN);
-    std::FILE* pipe = popen("gnuplot", "w");
-    bool drawn = pipe != nullptr;
-    if (drawn) {
-        std::fputs(script.c_str(), pipe);
-        drawn = pclose(pipe) == 0;
-    }
-    std::signal(SIGPIPE, before);
-    return drawn;
 }
 
 /// What one cell of an axis shows for a character.

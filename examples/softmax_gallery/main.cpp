@@ -16,6 +16,8 @@
 #include "head.hpp"
 #include "normalisers.hpp"
 #include "pictures.hpp"
+#include "support/checked_file.hpp"
+#include "support/gnuplot.hpp"
 
 namespace gallery {
 
@@ -62,7 +64,7 @@ void run(const options& o) {
         if (o.names.empty() ||
             std::find(o.names.begin(), o.names.end(), each.name) != o.names.end())
             chosen.push_back(each);
-    checked_file(o.out, "row.csv");
+    examples::checked_file(o.out, "row.csv");
 
     row scores = Eigen::Map<const row>(o.scores.data(), Eigen::Index(o.scores.size()));
     if (o.scores.empty()) {
@@ -92,10 +94,7 @@ void run(const options& o) {
     const bool drawn = draw_rows(o.out, rows) && draw_heads(o.out, heads);
     std::printf("\nIn %s: %srow.csv, head.csv.\n", o.out.string().c_str(),
                 drawn ? "row.png, head.png, " : "");
-    if (!drawn)
-        std::printf(
-            "No pictures: gnuplot is missing or cannot draw PNG (Debian's package: "
-            "gnuplot-nox).\n");
+    if (!drawn) std::printf("%s", examples::no_pictures);
 }
 
 }  // namespace

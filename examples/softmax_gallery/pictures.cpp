@@ -1,44 +1,24 @@
 #include "pictures.hpp"
 
 #include <algorithm>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <fstream>
-#include <stdexcept>
+
+#include "support/checked_file.hpp"
+#include "support/gnuplot.hpp"
 
 namespace gallery {
 
 namespace {
 
+using examples::quoted;
+
 constexpr int columns = 4;
-
-bool gnuplot(const std::string& script) {
-    if (std::system("command -v gnuplot > /dev/null 2>&1") != 0) return false;
-    // Should gnuplot end before it has read everything, that must not end this program too.
-    const auto before = std::signal(SIGPIPE, SIG_IGN);
-    std::FILE* pipe = popen("gnuplot", "w");
-    bool drawn = pipe != nullptr;
-    if (drawn) {
-        std::fputs(script.c_str(), pipe);
-        drawn = pclose(pipe) == 0;
-    }
-    std::signal(SIGPIPE, before);
-    return drawn;
-}
-
-/// A string of gnuplot's: quotes are doubled.
-std::string quoted(const std::string& text) {
-    std::string result = "'";
-    for (const char c : text) result += c == '\'' ? "''" : std::string(1, c);
-    return result + "'";
-}
 
 /// Writes the panels one below the other, two empty lines between them, and draws each with
 /// `plot`, a command in which INDEX stands for its number.
 bool draw(const std::filesystem::path& folder, const std::string& name, int height,
           const std::vector<panel>& panels, const std::string& settings, const std::string& style) {
-    const auto data = checked_file(folder, name + ".csv");
+    const auto data = examples::checked_file(folder, name + ".csv");
     {
         std::ofstream csv(data);
         const Eigen::IOFormat comma(6, Eigen::DontAlignCols, ",", "\n", "", "", "", "\n\n\n");
@@ -55,19 +35,10 @@ bool draw(const std::filesystem::path& folder, const std::string& name, int heig
     for (int i = 0; i < count; ++i)
         script += "set title " + quoted(panels[static_cast<std::size_t>(i)].title) + "\nplot " +
                   quoted(data.string()) + " index " + std::to_string(i) + style + "\n";
-    return gnuplot(script + "unset multiplot\n");
+    return examples::gnuplot(script + "unset multiplot\n");
 }
 
 }  // namespace
-
-std::filesystem::path checked_file(const std::filesystem::path& folder, const std::string& name) {
-    std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    const auto file = folder / name;
-    if (error || !std::ofstream(file))
-        throw std::runtime_error("cannot write to the folder " + folder.string());
-    return file;
-}
 
 bool draw_rows(const std::filesystem::path& folder, const std::vector<panel>& panels) {
     return draw(folder, "row", 190, panels,

@@ -14,9 +14,6 @@ struct panel {
     Eigen::MatrixXf values;
 };
 
-/// The file in `folder`; throws std::runtime_error if it cannot be written.
-std::filesystem::path checked_file(const std::filesystem::path& folder, const std::string& name);
-
 /// Bars of the first row of each panel, side by side. False if gnuplot is missing or fails; the
 /// numbers are written as CSV in any case.
 bool draw_rows(const std::filesystem::path& folder, const std::vector<panel>& panels);

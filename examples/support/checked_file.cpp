@@ -1,0 +1,18 @@
+#include "checked_file.hpp"
+
+#include <fstream>
+#include <stdexcept>
+#include <system_error>
+
+namespace examples {
+
+std::filesystem::path checked_file(const std::filesystem::path& folder, const std::string& name) {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    const auto file = folder / name;
+    if (error || !std::ofstream(file))
+        throw std::runtime_error("cannot write to the folder " + folder.string());
+    return file;
+}
+
+}  // namespace examples
