@@ -72,6 +72,18 @@ struct any_real {
     constexpr any_real(Number number) : value(static_cast<double>(number)) {}  // NOLINT
 };
 
+/// b^{−2t/r} for t = 0 … r/2 − 1, after the checks of r and b: what every variant begins with.
+inline std::vector<double> ladder(index dim, double base) {
+    require_argument(dim >= 2 && dim % 2 == 0, "dim is ", dim,
+                     ", but it must be even and at least 2");
+    require_argument(base > 1 && std::isfinite(base), "base is ", base,
+                     ", but it must be finite and greater than 1");
+    std::vector<double> angular(static_cast<std::size_t>(dim / 2));
+    for (std::size_t t = 0; t < angular.size(); ++t)
+        angular[t] = std::pow(base, -2.0 * static_cast<double>(t) / static_cast<double>(dim));
+    return angular;
+}
+
 }  // namespace detail
 
 namespace rope {
@@ -91,16 +103,7 @@ struct plain_options {
 /// A dim smaller than the rows' rotates their first dimensions. Throws argument_error for an odd
 /// dim, one below 2, and a base that is not above 1. Source: kexue 8265; arXiv 2104.09864.
 inline frequencies plain(const plain_options& options) {
-    const index dim = options.dim.value;
-    const double base = options.base.value;
-    heed::detail::require_argument(dim >= 2 && dim % 2 == 0, "dim is ", dim,
-                                   ", but it must be even and at least 2");
-    heed::detail::require_argument(base > 1 && std::isfinite(base), "base is ", base,
-                                   ", but it must be finite and greater than 1");
-    std::vector<double> angular(static_cast<std::size_t>(dim / 2));
-    for (std::size_t t = 0; t < angular.size(); ++t)
-        angular[t] = std::pow(base, -2.0 * static_cast<double>(t) / static_cast<double>(dim));
-    return frequencies(std::move(angular), options.layout);
+    return frequencies(heed::detail::ladder(options.dim.value, options.base.value), options.layout);
 }
 
 }  // namespace rope
