@@ -199,7 +199,8 @@ configure() {
     [[ ! -e $cache ]] && have_command ninja && generator=(-G Ninja)
     options=(-DCMAKE_BUILD_TYPE=Release -DHEED_WARNINGS_AS_ERRORS=OFF -DHEED_BUILD_BENCH=OFF
         -DHEED_BUILD_EXAMPLES=ON)
-    [[ $what == test ]] && options+=(-DHEED_BUILD_TESTS=ON) || options+=(-DHEED_BUILD_TESTS=OFF)
+    [[ $what == test ]] && options+=(-DHEED_BUILD_TESTS=ON -DHEED_TEST_BATCHES=ON) ||
+        options+=(-DHEED_BUILD_TESTS=OFF)
     # shellcheck disable=SC2206  # the user's options are words
     options+=(${HEED_CMAKE_OPTIONS-})
     cmake -S "$repository" -B "$build" "${generator[@]}" "${options[@]}"

@@ -18,7 +18,7 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_attention_allocation {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -125,4 +125,4 @@ TEST_CASE("a smaller call after a larger one allocates nothing") {
     CHECK(allocations() == before);
 }
 
-}  // namespace
+}  // namespace test_attention_allocation

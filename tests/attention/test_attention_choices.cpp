@@ -17,7 +17,7 @@
 #include "attention/problem.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_attention_choices {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -98,4 +98,4 @@ TEST_CASE("what is chosen is checked, and only that") {
     CHECK(same_bits(heed::attention(in.q, in.k, in.v, none), heed::attention(in.q, in.k, in.v)));
 }
 
-}  // namespace
+}  // namespace test_attention_choices

@@ -5,7 +5,7 @@
 
 #include "attention/reference_check.hpp"
 
-namespace {
+namespace test_attention_combinations {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -157,4 +157,4 @@ TEST_CASE("everything that is learned, at once") {
     }
 }
 
-}  // namespace
+}  // namespace test_attention_combinations

@@ -14,7 +14,7 @@
 
 // What the biases are is tested beside; here, that attention has them, and their gradients.
 
-namespace {
+namespace test_attention_distance_biases {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -110,4 +110,4 @@ TEST_CASE("what biases of distance learn has the same bits for any number of thr
     }
 }
 
-}  // namespace
+}  // namespace test_attention_distance_biases

@@ -8,7 +8,7 @@
 
 #include "attention/refusals.hpp"
 
-namespace {
+namespace test_attention_errors {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -271,4 +271,4 @@ TEST_CASE("gradients of what is learned must be of its shape, and of memory of t
     CHECK((d_slopes.array() == 42).all());
 }
 
-}  // namespace
+}  // namespace test_attention_errors

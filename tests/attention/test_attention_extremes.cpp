@@ -12,7 +12,7 @@
 
 #include "attention/reference_check.hpp"
 
-namespace {
+namespace test_attention_extremes {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -154,4 +154,4 @@ TEST_CASE("denormal numbers are numbers") {
     check_against_reference<float>(tiny, how);
 }
 
-}  // namespace
+}  // namespace test_attention_extremes

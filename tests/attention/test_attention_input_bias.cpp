@@ -12,7 +12,7 @@
 #include "attention/reference_check.hpp"
 #include "attention/refusals.hpp"
 
-namespace {
+namespace test_attention_input_bias {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -188,4 +188,4 @@ TEST_CASE("biases of q and k refuse what does not fit") {
     CHECK(out.are_untouched());
 }
 
-}  // namespace
+}  // namespace test_attention_input_bias

@@ -16,7 +16,7 @@
 #include "attention/problem.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_attention_invariance {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -257,4 +257,4 @@ TEST_CASE("attention, attention_forward and their _into forms have the same bits
     }
 }
 
-}  // namespace
+}  // namespace test_attention_invariance

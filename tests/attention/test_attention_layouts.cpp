@@ -10,7 +10,7 @@
 #include "attention/problem.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_attention_layouts {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -242,4 +242,4 @@ TEST_CASE("batch, sequence, 3, heads, dim: inputs and gradients interleaved, wit
     }
 }
 
-}  // namespace
+}  // namespace test_attention_layouts

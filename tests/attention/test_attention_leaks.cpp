@@ -15,7 +15,7 @@
 
 // NaN and infinities: where they are seen they arrive, and where they are not they never show.
 
-namespace {
+namespace test_attention_leaks {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -275,4 +275,4 @@ TEST_CASE("a NaN that is seen arrives") {
     }
 }
 
-}  // namespace
+}  // namespace test_attention_leaks

@@ -15,7 +15,7 @@
 // Parameters whose gradients need what a row's gradient alone does not tell: how many keys it sees,
 // and the sums of dq and dk; in both ways of going backward, block by block and by whole rows.
 
-namespace {
+namespace test_attention_learned_kappa {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -87,4 +87,4 @@ TEST_CASE("kappa and biases of q and k learn through a normaliser of whole rows"
     CHECK(std::abs(sum) > 0.01);
 }
 
-}  // namespace
+}  // namespace test_attention_learned_kappa

@@ -11,7 +11,7 @@
 
 #include "attention/reference_check.hpp"
 
-namespace {
+namespace test_attention_masks {
 
 using namespace heed_test;
 
@@ -148,4 +148,4 @@ TEST_CASE("masks intersect") {
     });
 }
 
-}  // namespace
+}  // namespace test_attention_masks

@@ -11,7 +11,7 @@
 
 #include "attention/reference_check.hpp"
 
-namespace {
+namespace test_attention_modifiers {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -220,4 +220,4 @@ TEST_CASE("the user's modifiers") {
     });
 }
 
-}  // namespace
+}  // namespace test_attention_modifiers

@@ -10,7 +10,7 @@
 
 #include "attention/reference_check.hpp"
 
-namespace {
+namespace test_attention_normalisers {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -109,4 +109,4 @@ TEST_CASE("a row that sees nothing gives zeros, and the sink's log-sum-exp") {
     }
 }
 
-}  // namespace
+}  // namespace test_attention_normalisers

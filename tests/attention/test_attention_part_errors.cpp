@@ -6,7 +6,7 @@
 
 #include "attention/refusals.hpp"
 
-namespace {
+namespace test_attention_part_errors {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -144,4 +144,4 @@ TEST_CASE("parameters out of range are refused where the part is made") {
                                   [&] { heed::attention(q, q, q, heed::scale(nan)); });
 }
 
-}  // namespace
+}  // namespace test_attention_part_errors

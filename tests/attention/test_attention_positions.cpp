@@ -11,7 +11,7 @@
 
 #include "attention/reference_check.hpp"
 
-namespace {
+namespace test_attention_positions {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -110,4 +110,4 @@ TEST_CASE("positions that say what is so without them change no bit") {
     }
 }
 
-}  // namespace
+}  // namespace test_attention_positions

@@ -13,7 +13,7 @@
 
 #include "attention/reference_check.hpp"
 
-namespace {
+namespace test_attention_scales {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -138,4 +138,4 @@ TEST_CASE("a scale is learned, as a constant or a head") {
     });
 }
 
-}  // namespace
+}  // namespace test_attention_scales

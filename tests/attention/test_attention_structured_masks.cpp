@@ -19,7 +19,7 @@
 
 // What the masks say is tested beside; here, that the kernels see what they say.
 
-namespace {
+namespace test_attention_structured_masks {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -127,4 +127,4 @@ TEST_CASE("what these masks hide does not leak") {
     for (int round = 0; round < 5; ++round) check(global, heed::global_window(120, 60, 0));
 }
 
-}  // namespace
+}  // namespace test_attention_structured_masks

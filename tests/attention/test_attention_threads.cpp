@@ -16,7 +16,7 @@
 #include "attention/problem.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_attention_threads {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -198,4 +198,4 @@ TEST_CASE("a user's function may call heed again, on the same pool and workspace
     CHECK(wrong == 0);
 }
 
-}  // namespace
+}  // namespace test_attention_threads

@@ -17,7 +17,7 @@
 /// that takes its rows whole must be heed::softmax, and a sparsemax must be the same whether the
 /// kernels know that it is sparse or not.
 
-namespace {
+namespace test_attention_whole_rows {
 
 using namespace heed_test;
 using heed::arena;
@@ -273,4 +273,4 @@ TEST_CASE("whole rows: what is masked does not leak, and no query means no work"
     }
 }
 
-}  // namespace
+}  // namespace test_attention_whole_rows

@@ -9,7 +9,7 @@
 
 #include "attention/modifier_checks.hpp"
 
-namespace {
+namespace test_distance_biases {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -269,4 +269,4 @@ TEST_CASE("gradients of biases of distance must have their shapes") {
     CHECK_NOTHROW(kerple.check_gradient(heed::detail::view_of(good), shape));
 }
 
-}  // namespace
+}  // namespace test_distance_biases

@@ -7,7 +7,7 @@
 #include "attention/normaliser_check.hpp"
 #include "reference/dense.hpp"
 
-namespace {
+namespace test_entropy_attention {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -58,4 +58,4 @@ TEST_CASE("the gradient of a learned entropy") {
           Approx((loss(entropy + h) - loss(entropy - h)) / (2 * h)).epsilon(1e-7));
 }
 
-}  // namespace
+}  // namespace test_entropy_attention

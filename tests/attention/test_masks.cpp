@@ -15,7 +15,7 @@
 #include "reference/masks.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_masks {
 
 using heed::index;  // inside a namespace: <strings.h> has a global one
 using heed::key_interval;
@@ -311,4 +311,4 @@ TEST_CASE("masks refuse what does not fit") {
                     heed::shape_error);
 }
 
-}  // namespace
+}  // namespace test_masks

@@ -12,7 +12,7 @@
 #include "reference/modifiers.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_modifiers {
 
 using heed::index;  // inside a namespace: <strings.h> has a global one
 using heed_test::as_reference;
@@ -293,4 +293,4 @@ TEST_CASE("modifiers refuse what does not fit") {
                       "be null");
 }
 
-}  // namespace
+}  // namespace test_modifiers

@@ -11,7 +11,7 @@
 #include "attention/modifier_checks.hpp"
 #include "attention/problem.hpp"
 
-namespace {
+namespace test_noise {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -150,4 +150,4 @@ TEST_CASE("noise refuses what does not fit") {
                       "heed::normal_noise has 3 sequence ids, but the batch has 2 sequences");
 }
 
-}  // namespace
+}  // namespace test_noise

@@ -11,7 +11,7 @@
 #include "attention/problem.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_observers {
 
 using namespace heed_test;
 using heed::index;
@@ -116,4 +116,4 @@ TEST_CASE("observers write to the caller's memory, the same for any number of th
                     heed::argument_error);
 }
 
-}  // namespace
+}  // namespace test_observers

@@ -3,7 +3,7 @@
 #include "attention/normaliser_check.hpp"
 #include "reference/perturb.hpp"
 
-namespace {
+namespace test_perturb_attention {
 
 using namespace heed_test;
 
@@ -28,4 +28,4 @@ TEST_CASE("attention to the largest of scores with normal noise") {
     check_output_differences(random, from, heed::causal, normal);
 }
 
-}  // namespace
+}  // namespace test_perturb_attention

@@ -12,7 +12,7 @@
 
 #include "support/catch.hpp"
 
-namespace {
+namespace test_positions {
 
 using heed::index;
 
@@ -111,4 +111,4 @@ TEST_CASE("wrong lengths and numbers are refused by name") {
                       Contains("inf") && Contains("finite"));
 }
 
-}  // namespace
+}  // namespace test_positions

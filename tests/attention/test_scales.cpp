@@ -12,7 +12,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_scales {
 
 using heed::index;  // inside a namespace: <strings.h> has a global one
 
@@ -238,4 +238,4 @@ TEST_CASE("scales refuse what they cannot be") {
                       "dimension 48");
 }
 
-}  // namespace
+}  // namespace test_scales

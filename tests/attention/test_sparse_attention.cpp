@@ -18,7 +18,7 @@
 /// \file
 /// Attention with sparse normalisers: their supports gathered, kept, and gone back through.
 
-namespace {
+namespace test_sparse_attention {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -138,4 +138,4 @@ TEST_CASE("sparse attention at the ends: NaN in one row, no key, a key far above
     for (index c = 0; c < 8; ++c) CHECK(one(0, 0, 5, c) == in.v(0, 0, 123, c));
 }
 
-}  // namespace
+}  // namespace test_sparse_attention

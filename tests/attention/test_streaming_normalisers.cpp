@@ -17,7 +17,7 @@
 /// \file
 /// Normalisers that take a row block by block and are not softmax, inside attention.
 
-namespace {
+namespace test_streaming_normalisers {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -139,4 +139,4 @@ TEST_CASE("a row has the same bits in any chunk of queries") {
     check(heed::l2_softmax);
 }
 
-}  // namespace
+}  // namespace test_streaming_normalisers

@@ -19,7 +19,7 @@
 
 #include "attention/mask_checks.hpp"
 
-namespace {
+namespace test_structured_masks {
 
 using heed::index;  // inside a namespace: <strings.h> has a global one
 using heed::key_interval;
@@ -323,4 +323,4 @@ TEST_CASE("these masks refuse what does not fit") {
                     heed::argument_error);
 }
 
-}  // namespace
+}  // namespace test_structured_masks

@@ -10,7 +10,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_arena {
 
 template <class T>
 bool is_aligned(const T* piece) {
@@ -35,8 +35,6 @@ void use(heed::arena& memory, heed_test::generator& random, int depth = 0) {
         REQUIRE(std::all_of(piece, piece + count, [i](std::uint32_t x) { return x == i; }));
     }
 }
-
-}  // namespace
 
 TEST_CASE("pieces of an arena are aligned and do not overlap") {
     heed_test::generator random;
@@ -123,3 +121,5 @@ TEST_CASE("a workspace grows by slots that stay where they are") {
     REQUIRE(&heed::thread_workspace() == &heed::thread_workspace());
     REQUIRE(heed::in(scratch).memory == &scratch);
 }
+
+}  // namespace test_arena

@@ -13,7 +13,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_math {
 
 template <class T>
 using vec = heed::vec<T>;
@@ -129,8 +129,6 @@ const auto exact_expm1 = [](auto x) { return std::expm1(x); };
 const auto exact_log = [](auto x) { return std::log(x); };
 const auto exact_log1p = [](auto x) { return std::log1p(x); };
 const auto exact_tanh = [](auto x) { return std::tanh(x); };
-
-}  // namespace
 
 constexpr double exp2_bound = heed::detail::has_fma ? 1 : 1.25;
 
@@ -278,3 +276,5 @@ TEMPLATE_TEST_CASE("a lane's result depends on that lane alone", "", float, doub
     check(vector_log1p);
     check(vector_tanh);
 }
+
+}  // namespace test_math

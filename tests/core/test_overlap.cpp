@@ -12,7 +12,7 @@
 using heed::detail::overlap;
 using heed::detail::overlaps_itself;
 
-namespace {
+namespace test_overlap {
 
 using heed::index;  // inside a namespace: <strings.h> has a global one
 
@@ -132,4 +132,4 @@ TEST_CASE("overlap is decided quickly for large views of unlike strides") {
     CHECK(overlap(even, reversed));
 }
 
-}  // namespace
+}  // namespace test_overlap

@@ -13,7 +13,7 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_parallel {
 
 std::unique_ptr<Eigen::ThreadPool> pool_of(int threads) {
     return threads > 0 ? std::make_unique<Eigen::ThreadPool>(threads) : nullptr;
@@ -62,8 +62,6 @@ struct device {
 };
 
 constexpr unsigned flush_to_zero = 0x8000;  // MXCSR's bit
-
-}  // namespace
 
 TEST_CASE("every task runs exactly once") {
     for (const int threads : {0, 1, 2, 3, 8}) {
@@ -283,3 +281,5 @@ TEST_CASE("on() takes pools and devices that have one") {
     REQUIRE(heed::on(interface).pool == &pool);
     REQUIRE(heed::on(has_one).pool == &pool);
 }
+
+}  // namespace test_parallel

@@ -11,7 +11,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_random {
 
 using words = std::array<std::uint32_t, 4>;
 
@@ -30,8 +30,6 @@ std::array<double, 4> moments(Draw draw, int count) {
     const double variance = central[1];
     return {mean, variance, central[2] / std::pow(variance, 1.5), central[3] / variance / variance};
 }
-
-}  // namespace
 
 TEST_CASE("Philox gives the published answers") {
     // kat_vectors of the authors' Random123 library.
@@ -158,3 +156,5 @@ TEST_CASE("the quantile of the normal distribution is the inverse of its integra
     }
     REQUIRE(heed::detail::normal_quantile(0.5) == 0);
 }
+
+}  // namespace test_random

@@ -10,7 +10,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_simd {
 
 /// Every mask, if there are few; some, where a vector has many lanes.
 template <class T, class F>
@@ -20,8 +20,6 @@ void for_each_mask(F&& f) {
     for (std::uint64_t bits = 0; bits < all; bits += step) f(bits);
     f(all - 1);
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("a mask becomes bits, and bits a mask", "", float, double) {
     for_each_mask<TestType>([](std::uint64_t bits) {
@@ -67,3 +65,5 @@ TEMPLATE_TEST_CASE("compress keeps the lanes of a mask, in their order", "", flo
     });
     SUCCEED();
 }
+
+}  // namespace test_simd

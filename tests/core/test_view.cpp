@@ -12,7 +12,7 @@ using heed::scalar_of;
 using heed::tensor_like;
 using namespace heed::detail;
 
-namespace {
+namespace test_view {
 
 using heed::index;  // inside a namespace: <strings.h> has a global one
 
@@ -298,4 +298,4 @@ TEST_CASE("a vector of parameters may be of any kind") {
     CHECK_THROWS_AS(vector_view(x), heed::shape_error);
 }
 
-}  // namespace
+}  // namespace test_view

@@ -14,7 +14,7 @@
 #include "support/catch.hpp"
 
 namespace golden {
-namespace {
+namespace test_golden_entmax {
 
 // p and dx of one example; the files hold 12 digits, and the package bisects to about as many.
 template <class T, class Normaliser>
@@ -35,8 +35,6 @@ void check(const std::string& name, const Normaliser& normaliser) {
     near(p, "y");
     near(dx, "d_x");
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("sparsemax, entmax and sparse softmax are the entmax package's",
                    "[golden][softmax]", float, double) {
@@ -61,4 +59,5 @@ TEST_CASE("the gradient of entmax in alpha is the entmax package's", "[golden][s
     }
 }
 
+}  // namespace test_golden_entmax
 }  // namespace golden

@@ -14,7 +14,7 @@
 #include "support/catch.hpp"
 
 namespace golden {
-namespace {
+namespace test_golden_losses {
 
 // Whether numbers are the file's, whose 12 digits are of a bisection for entmax.
 template <class Actual>
@@ -44,8 +44,6 @@ void check(const std::string& name, const Loss& loss) {
                   error);
 }
 
-}  // namespace
-
 TEMPLATE_TEST_CASE("cross-entropy is PyTorch's", "[golden][losses]", float, double) {
     check<TestType>("cross_entropy", heed::cross_entropy);
     check<TestType>("cross_entropy_hot", heed::cross_entropy);
@@ -61,4 +59,5 @@ TEMPLATE_TEST_CASE("the losses of sparse probabilities are the entmax package's"
     check<TestType>("entmax_loss", heed::entmax_loss(1.3));
 }
 
+}  // namespace test_golden_losses
 }  // namespace golden

@@ -8,7 +8,7 @@
 #include "support/catch.hpp"
 
 namespace golden {
-namespace {
+namespace test_golden_reference {
 
 // The files hold 12 digits.
 void check_near(const example& x, const std::string& label, const reference::tensor& actual) {
@@ -42,8 +42,6 @@ void check_attention(const std::string& name, const example& x) {
     if (x.has("d_scale")) check_near(x, "d_scale", row_of(gradient.scale_of_head));
 }
 
-}  // namespace
-
 TEST_CASE("the reference's attention is PyTorch's", "[golden][reference]") {
     for (const auto& [name, x] : read("attention")) check_attention(name, x);
 }
@@ -62,4 +60,5 @@ TEST_CASE("the reference's rotation is that of transformers", "[golden][referenc
     }
 }
 
+}  // namespace test_golden_reference
 }  // namespace golden

@@ -3,7 +3,7 @@
 #include "golden_attention.hpp"
 
 namespace golden {
-namespace {
+namespace test_golden_rope {
 
 heed::rope::frequencies frequencies_of(const example& x) {
     return heed::rope::plain(
@@ -22,8 +22,6 @@ void check_rotated(const std::string& label, const reference::tensor& actual,
                          1e-11 * reference::largest_magnitude(expected);
     CHECK(reference::largest_difference(actual, expected) <= bound);
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("rotate and its backward are those of transformers", "[golden]", float, double) {
     for (const char* name : {"rotate_halves", "rotate_interleaved", "rotate_halves_in_part",
@@ -57,4 +55,5 @@ TEST_CASE("attention at real positions is PyTorch's", "[golden]") {
                             heed::positions(queries, keys));
 }
 
+}  // namespace test_golden_rope
 }  // namespace golden

@@ -17,7 +17,7 @@
 #include "support/catch.hpp"
 
 namespace golden {
-namespace {
+namespace test_golden_softmax {
 
 using matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
@@ -77,8 +77,6 @@ struct rows {
         check("d_x", d_x_actual, d_x, 2 * error.cwiseProduct(y).cwiseProduct(sum) / tau);
     }
 };
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("softmax over rows is PyTorch's", "[golden][softmax]",
                    (kind<float, Eigen::RowMajor>), (kind<float, Eigen::ColMajor>),
@@ -184,4 +182,5 @@ TEMPLATE_TEST_CASE("log-softmax and log-sum-exp over rows are PyTorch's", "[gold
     }
 }
 
+}  // namespace test_golden_softmax
 }  // namespace golden

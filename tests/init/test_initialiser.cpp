@@ -8,7 +8,7 @@
 
 #include "support/catch.hpp"
 
-namespace {
+namespace test_initialiser {
 
 struct moments {
     double mean = 0, deviation = 0, kurtosis = 0, least = 0, greatest = 0;
@@ -38,8 +38,6 @@ moments moments_of(const heed::init::initialiser& how) {
     how.into(w, 42);
     return moments_of(w);
 }
-
-}  // namespace
 
 TEST_CASE("every rule has its variance") {
     const double m = 400, n = 625;
@@ -146,3 +144,5 @@ TEST_CASE("initialisers refuse what they cannot do") {
     CHECK_THROWS_AS(heed::init::he.into(heed::view(memory, {2, 3}, {1, 1}), 0),
                     heed::argument_error);
 }
+
+}  // namespace test_initialiser

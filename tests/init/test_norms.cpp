@@ -16,7 +16,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_norms {
 
 using heed_test::numbers_of;
 using heed_test::rows_of;
@@ -87,8 +87,6 @@ bool agrees(const Found& found, const Eigen::VectorXd& expected) {
     }
     return worst <= 1e-7 * largest;
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("layer_norm and rms_norm are the reference's", "", float, double) {
     heed_test::generator random;
@@ -192,3 +190,5 @@ TEST_CASE("norms refuse what does not fit") {
     CHECK_THROWS_AS(heed::rms_norm(three).backward_into(x, d_four, x, dy), heed::shape_error);
     CHECK_THROWS_AS(heed::rms_norm(three).backward_into(x, dy.row(0), x, dy), heed::argument_error);
 }
+
+}  // namespace test_norms

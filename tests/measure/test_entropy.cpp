@@ -16,7 +16,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_entropy {
 
 using heed_test::numbers_of;
 using heed_test::rows_of;
@@ -45,8 +45,6 @@ void check_measure(const Measure& measure, const One& one) {
         CHECK(close);
     }
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("entropies are the reference's", "", float, double) {
     check_measure<TestType>(heed::measure::shannon_entropy, reference::shannon_entropy);
@@ -147,3 +145,5 @@ TEST_CASE("entropies refuse orders out of range") {
     CHECK_THROWS_AS(heed::measure::cosine_entropy_floor(0, 1), heed::argument_error);
     CHECK_THROWS_AS(heed::measure::cosine_entropy_floor(1, 0), heed::argument_error);
 }
+
+}  // namespace test_entropy

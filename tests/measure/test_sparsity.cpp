@@ -13,7 +13,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_sparsity {
 
 using heed_test::numbers_of;
 using heed_test::rows_of;
@@ -39,8 +39,6 @@ void check_measure(const Measure& measure, const One& one, double spread = 1) {
         CHECK(close);
     }
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("measures of sparsity are the reference's", "", float, double) {
     // Squares of 1e18 are beyond float once they are summed.
@@ -111,3 +109,5 @@ TEST_CASE("measures of sparsity refuse parameters out of range") {
     CHECK_THROWS_AS(heed::measure::fraction_below(NAN), heed::argument_error);
     CHECK_THROWS_AS(heed::measure::softmax_gradient_size.scale(NAN), heed::argument_error);
 }
+
+}  // namespace test_sparsity

@@ -41,7 +41,7 @@ inline row likeliest(const row& logits, const nbce_options& how) {
     return log_softmax(kept);
 }
 
-inline double entropy(const row& log_p) {
+inline double entropy_of_logs(const row& log_p) {
     double sum = 0;
     for (const double x : log_p)
         if (x > minus_infinity) sum -= std::exp(x) * x;
@@ -62,7 +62,7 @@ inline nbce_result nbce(const std::vector<row>& contexts, const row& without,
     double least = INFINITY;
     for (std::size_t k = 0; k < log_p.size(); ++k) {
         const bool was_before = static_cast<std::ptrdiff_t>(k) == how.before;
-        const double h = entropy(log_p[k]) - (was_before ? how.eta : 0);
+        const double h = entropy_of_logs(log_p[k]) - (was_before ? how.eta : 0);
         if (h < least) {
             least = h;
             surest = k;

@@ -13,7 +13,7 @@
 #include "support/random.hpp"
 
 namespace reference {
-namespace {
+namespace test_reference {
 
 tensor normal(heed_test::generator& random, index b, index h, index n, index d) {
     tensor x(b, h, n, d);
@@ -309,5 +309,5 @@ TEST_CASE("the accuracy bounds hold for a plain float attention and reject a wro
     CHECK(std::isinf(largest_ratio(nan.o, exact.o, bound.o)));
 }
 
-}  // namespace
+}  // namespace test_reference
 }  // namespace reference

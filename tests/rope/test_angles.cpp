@@ -16,7 +16,7 @@
 
 using namespace heed::detail;
 
-namespace {
+namespace test_angles {
 
 using heed::index;
 
@@ -132,4 +132,4 @@ TEMPLATE_TEST_CASE("tables are within 2 ulp for positions to 2^24", "", float, d
     CHECK(worst <= 2);
 }
 
-}  // namespace
+}  // namespace test_angles

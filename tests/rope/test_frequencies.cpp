@@ -8,7 +8,7 @@
 #include "reference/rope.hpp"
 #include "support/catch.hpp"
 
-namespace {
+namespace test_frequencies {
 
 TEST_CASE("plain frequencies are those of the formula") {
     for (const int dim : {2, 6, 64, 96, 128, 256}) {
@@ -63,4 +63,4 @@ TEST_CASE("frequencies refuse what has no meaning, naming it") {
     CHECK_THROWS_AS(heed::rope::frequencies(std::vector<double>{}), heed::shape_error);
 }
 
-}  // namespace
+}  // namespace test_frequencies

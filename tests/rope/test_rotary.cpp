@@ -15,7 +15,7 @@
 
 using namespace rope_test;
 
-namespace {
+namespace test_rotary {
 
 using heed::index;
 
@@ -134,4 +134,4 @@ TEST_CASE("more rotated dimensions than there are is an error") {
     CHECK_THROWS_WITH(part.check(shape_of(1, 2, 2, 64)), Contains("66") && Contains("64"));
 }
 
-}  // namespace
+}  // namespace test_rotary

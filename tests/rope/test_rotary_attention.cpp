@@ -16,7 +16,7 @@
 // Attention with heed::rotary is heed::rotate and then attention, to the bit: the kernel rotates
 // rows before it does anything else with them. What the rotation itself computes is tested beside.
 
-namespace {
+namespace test_rotary_attention {
 
 using heed::index;
 
@@ -122,4 +122,4 @@ TEST_CASE("rotary attention refuses more rotated dimensions than q has") {
                     heed::shape_error);
 }
 
-}  // namespace
+}  // namespace test_rotary_attention

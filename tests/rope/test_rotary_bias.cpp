@@ -7,7 +7,7 @@
 #include "attention/modifier_checks.hpp"
 #include "reference/rope.hpp"
 
-namespace {
+namespace test_rotary_bias {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -135,4 +135,4 @@ TEST_CASE("a rotary bias refuses what does not fit") {
         "the gradient of heed::rotary_bias has shape [2, 2, 5], but must have [2, 2, 6]");
 }
 
-}  // namespace
+}  // namespace test_rotary_bias

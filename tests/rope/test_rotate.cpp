@@ -18,7 +18,7 @@
 
 using namespace rope_test;
 
-namespace {
+namespace test_rotate {
 
 using heed::index;
 
@@ -415,4 +415,4 @@ TEST_CASE("overlap is refused unless it is the very same view") {
     CHECK_NOTHROW(heed::rotate_into(x, x, rope));
 }
 
-}  // namespace
+}  // namespace test_rotate

@@ -10,7 +10,7 @@
 
 #include "attention/reference_check.hpp"
 
-namespace {
+namespace test_xpos {
 
 using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
@@ -135,4 +135,4 @@ TEST_CASE("XPOS refuses what does not fit") {
     CHECK_THROWS_AS(heed::xpos_decays(8, 0.4, -1.0), heed::argument_error);
 }
 
-}  // namespace
+}  // namespace test_xpos

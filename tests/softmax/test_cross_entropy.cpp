@@ -20,7 +20,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_cross_entropy {
 
 using heed_test::numbers_of;
 using heed_test::rows_of;
@@ -45,8 +45,6 @@ auto labels_for(const X& x, const std::vector<int>& labels) {
         return tensor;
     }
 }
-
-}  // namespace
 
 TEST_CASE("cross_entropy of the rows of anything is the reference's") {
     heed_test::generator random;
@@ -244,3 +242,5 @@ TEST_CASE("cross_entropy refuses what it cannot do, and says why") {
         CHECK_THROWS_AS(heed::cross_entropy.label_smoothing(epsilon), heed::argument_error);
     CHECK_THROWS_WITH(heed::cross_entropy.label_smoothing(2), Contains("2") && Contains("[0, 1]"));
 }
+
+}  // namespace test_cross_entropy

@@ -14,7 +14,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_entmax {
 
 using heed_test::unit;
 using reference::row;
@@ -43,8 +43,6 @@ bool is_gradient(const row& dx, const row& p, double alpha, const row& dp, doubl
     }
     return true;
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("entmax of hard rows, for every alpha", "", float, double) {
     using T = TestType;
@@ -168,3 +166,5 @@ TEST_CASE("alpha below 1 is refused, and gradients of other shapes") {
     const Eigen::MatrixXd p = Eigen::MatrixXd::Constant(3, 4, 0.25);
     CHECK_THROWS_AS(heed::entmax(1.5).alpha_gradient(p, Eigen::MatrixXd(4, 3)), heed::shape_error);
 }
+
+}  // namespace test_entmax

@@ -6,15 +6,13 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_entmax15 {
 
 using reference::row;
 
 const heed_test::expectation expected = {
     [](const row& x) { return reference::entmax15(x); },
     [](const row& p, const row& dp) { return reference::entmax_backward(p, 1.5, dp); }};
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("entmax15 of the rows of anything is the reference's", "", float, double) {
     heed_test::generator random, numbers(1);
@@ -50,3 +48,5 @@ TEST_CASE("entmax15: a NaN stays in its row; threads and layouts change no bit")
     heed_test::check_that_nan_stays(heed::entmax15);
     heed_test::check_invariance(heed::entmax15, random);
 }
+
+}  // namespace test_entmax15

@@ -13,7 +13,7 @@
 
 using namespace heed_test;
 
-namespace {
+namespace test_entropy_normalised {
 
 const double infinity = std::numeric_limits<double>::infinity();
 
@@ -37,8 +37,6 @@ template <class Row>
 double entropy_of(const Row& q) {
     return static_cast<double>(reference::entropy(rows_of(q)[0]));
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("rows of a given entropy, in any layout, are the reference's", "", float,
                    double) {
@@ -205,3 +203,5 @@ TEMPLATE_TEST_CASE("rows without a distribution: nothing seen, NaN, infinity", "
     }
     CHECK(f(x.topLeftCorner(3, 0)).rows() == 3);
 }
+
+}  // namespace test_entropy_normalised

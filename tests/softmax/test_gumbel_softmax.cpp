@@ -16,7 +16,7 @@
 using heed_test::generator;
 using heed_test::unit;
 
-namespace {
+namespace test_gumbel_softmax {
 
 using matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
@@ -28,8 +28,6 @@ bool are_frequencies(const Eigen::RowVectorXd& frequency, const Eigen::RowVector
         good &= std::abs(frequency(i) - p(i)) <= 5 * std::sqrt(p(i) * (1 - p(i)) / draws) + 1e-9;
     return good;
 }
-
-}  // namespace
 
 TEST_CASE("samples of the noisy maximum have its probabilities") {
     Eigen::RowVectorXd x(6);
@@ -148,3 +146,5 @@ TEST_CASE("extremes and bad arguments of samples") {
     CHECK_THROWS_AS(heed::gumbel_softmax(1).temperature(0), heed::argument_error);
     CHECK_THROWS_AS(heed::gumbel_softmax(1).into(x, matrix(2, 3)), heed::shape_error);
 }
+
+}  // namespace test_gumbel_softmax

@@ -9,13 +9,11 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_log_softmax {
 
 using heed_test::rows_of;
 using heed_test::unit;
 using reference::row;
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("log_softmax of the rows of anything is the reference's", "", float, double) {
     heed_test::generator random;
@@ -98,3 +96,5 @@ TEST_CASE("log_softmax of extreme rows") {
     heed::log_softmax.into(x, x);
     check(x);
 }
+
+}  // namespace test_log_softmax

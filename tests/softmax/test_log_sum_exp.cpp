@@ -9,14 +9,12 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_log_sum_exp {
 
 using heed_test::numbers_of;
 using heed_test::rows_of;
 using heed_test::unit;
 using reference::row;
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("log_sum_exp of the rows of anything is the reference's", "", float, double) {
     heed_test::generator random;
@@ -136,3 +134,5 @@ TEST_CASE("log_sum_exp of extreme rows") {
     CHECK(heed::log_sum_exp(Eigen::MatrixXf(0, 3)).size() == 0);
     CHECK(heed::log_sum_exp.temperature(1e-300)(x)(1) == -infinity);
 }
+
+}  // namespace test_log_sum_exp

@@ -12,13 +12,11 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_losses {
 
 using heed_test::check_differences;
 using heed_test::check_loss;
 using reference::row;
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("am_softmax is the reference's", "", float, double) {
     check_loss<TestType>(
@@ -150,3 +148,5 @@ TEST_CASE("losses refuse parameters out of range") {
     CHECK_THROWS_AS(heed::am_softmax(INFINITY, 1), heed::argument_error);
     CHECK_THROWS_WITH(heed::am_softmax(0.3, 0), Contains("heed::am_softmax") && Contains("0"));
 }
+
+}  // namespace test_losses

@@ -13,7 +13,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_nbce {
 
 using heed_test::rows_of;
 using heed_test::unit;
@@ -31,8 +31,6 @@ bool close_to(const Actual& actual, const row& expected, double size) {
                 std::abs(found[j] - expected[j]) <= 32 * unit<T> * (1 + size);
     return close;
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("nbce is the reference's for every pooling and refinement", "", float, double) {
     heed_test::generator random;
@@ -150,3 +148,5 @@ TEST_CASE("nbce refuses what it cannot do") {
     CHECK_THROWS_AS(heed::nbce({})(Eigen::MatrixXf(0, 3), row), heed::shape_error);
     CHECK_THROWS_WITH(heed::nbce({}).after(2)(contexts, row), Contains("2") && Contains("[-1, 2)"));
 }
+
+}  // namespace test_nbce

@@ -9,7 +9,7 @@
 
 using namespace heed_test;
 
-namespace {
+namespace test_perturb_max {
 
 /// Rows side by side and across, few elements and more, near one another and apart.
 template <class T, class Normaliser>
@@ -23,8 +23,6 @@ void check_perturbed(const Normaliser& f, const reference::noise& noise, double 
     }
     check_dense<T>(random, f, exact, random.matrix<T, Eigen::ColMajor>(3, 13), slack);
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("the largest of noisy scores is the reference's, whatever the noise", "", float,
                    double) {
@@ -92,3 +90,5 @@ TEST_CASE("two scores: the distribution of the difference of two noises") {
     CHECK(of_two(heed::perturb::logistic) ==
           Approx((e * e - e - difference * e) / ((e - 1) * (e - 1))).epsilon(1e-14));
 }
+
+}  // namespace test_perturb_max

@@ -8,7 +8,7 @@
 
 using namespace heed_test;
 
-namespace {
+namespace test_positive {
 
 const auto squares = heed::positive([](auto x) { return 1 + x * x; }, [](auto x) { return 2 * x; });
 
@@ -16,8 +16,6 @@ reference::dense_normaliser exact_squares() {
     return reference::ratio([](long double x) { return 1 + x * x; },
                             [](long double x) { return 2 * x; });
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("a positive function of the user's, in any layout, is the reference's", "",
                    float, double) {
@@ -73,3 +71,5 @@ TEST_CASE("the function is never called with what is left out") {
     CHECK(p(2) == 0);
     CHECK(p(3) == Approx(1.0 / 12));
 }
+
+}  // namespace test_positive

@@ -12,13 +12,11 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_rows {
 
 using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 const float infinity = std::numeric_limits<float>::infinity();
-
-}  // namespace
 
 TEST_CASE("rows are the same bits for any number of threads, alone or among others") {
     heed_test::generator random;
@@ -162,3 +160,5 @@ TEST_CASE("a second call of a shape allocates nothing") {
     all();
     CHECK(heed_test::allocations() == before);
 }
+
+}  // namespace test_rows

@@ -12,7 +12,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_sink {
 
 using heed_test::rows_of;
 using heed_test::unit;
@@ -25,8 +25,6 @@ template <class T>
 bool is_close(double value, double expected, double absolute) {
     return std::abs(value - expected) <= 16 * unit<T> * absolute;
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("softmax with a sink, of the rows of anything, is the reference's", "", float,
                    double) {
@@ -174,3 +172,5 @@ TEST_CASE("bad sinks are refused") {
     CHECK_THROWS_AS(heed::sink(0).backward_into(dx, dx.col(0).head(1), x, x, x),
                     heed::argument_error);
 }
+
+}  // namespace test_sink

@@ -12,7 +12,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_soft_top_k {
 
 using heed_test::unit;
 using reference::row;
@@ -27,8 +27,6 @@ double visible(const row& x) {
     for (const double v : x) count += v > reference::minus_infinity;
     return count;
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("soft top-k of hard rows is the reference's, and sums to k", "", float, double) {
     using T = TestType;
@@ -117,3 +115,5 @@ TEST_CASE("a k of soft top-k outside [1, n] is refused") {
                       Catch::Matchers::Contains(
                           "k is 6.5, but must lie between 1 and the length of the rows, 6"));
 }
+
+}  // namespace test_soft_top_k

@@ -12,7 +12,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_softmax {
 
 using heed_test::rows_of;
 using heed_test::unit;
@@ -41,8 +41,6 @@ bool all_close(const P& p, const X& x, double tau, double sink = reference::minu
         if (!is_close<T>(results[r], rows[r], tau, sink)) return false;
     return true;
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("softmax of the rows of anything is the reference's", "", float, double) {
     heed_test::generator random;
@@ -171,3 +169,5 @@ TEMPLATE_TEST_CASE("probabilities sum to one and follow shifts and permutations"
               4 * std::numeric_limits<T>::epsilon());
     }
 }
+
+}  // namespace test_softmax

@@ -13,7 +13,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_sparse_losses {
 
 using heed_test::check_differences;
 using heed_test::check_loss;
@@ -46,8 +46,6 @@ void check_extremes(const Loss& mean) {
     CHECK(ignored.gradient.isZero(0));
     CHECK(mean(Eigen::MatrixXf(0, 3), std::vector<int>{}) == 0);
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("sparsemax_loss is the reference's", "", float, double) {
     check_loss<TestType>(heed::sparsemax_loss, reference::sparsemax_loss);
@@ -141,3 +139,5 @@ TEST_CASE("sparsemax_loss vanishes beyond a margin of one") {
 TEST_CASE("losses of sparse probabilities at the extremes") {
     check_extremes(heed::sparsemax_loss);
 }
+
+}  // namespace test_sparse_losses

@@ -11,7 +11,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_sparse_softmax {
 
 using heed_test::unit;
 using reference::row;
@@ -34,8 +34,6 @@ bool is_moderate(const row& x) {
         if (v > reference::minus_infinity) least = std::max(least, largest - v);
     return least < 40;
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("sparse softmax of the rows of anything is the reference's", "", float, double) {
     heed_test::generator random, numbers(1);
@@ -114,3 +112,5 @@ TEST_CASE("bad k, mass and temperature of sparse softmax are refused") {
                       Catch::Matchers::Contains("the mass is 2, but must lie in (0, 1]"));
     CHECK_THROWS_AS(heed::sparse_softmax(2).temperature(0), heed::argument_error);
 }
+
+}  // namespace test_sparse_softmax

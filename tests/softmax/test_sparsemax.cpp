@@ -6,15 +6,13 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_sparsemax {
 
 using reference::row;
 
 const heed_test::expectation expected = {
     [](const row& x) { return reference::sparsemax(x); },
     [](const row& p, const row& dp) { return reference::sparsemax_backward(p, dp); }};
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("sparsemax of the rows of anything is the reference's", "", float, double) {
     heed_test::generator random, numbers(1);
@@ -50,3 +48,5 @@ TEST_CASE("sparsemax: a NaN stays in its row; threads and layouts change no bit"
     heed_test::check_that_nan_stays(heed::sparsemax);
     heed_test::check_invariance(heed::sparsemax, random);
 }
+
+}  // namespace test_sparsemax
