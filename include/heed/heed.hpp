@@ -47,6 +47,7 @@
 #include <heed/measure/rank.hpp>
 #include <heed/measure/softmax_gradient_size.hpp>
 #include <heed/measure/sparsity.hpp>
+#include <heed/rope/base_selection.hpp>
 #include <heed/rope/by_parts.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/interpolation.hpp>

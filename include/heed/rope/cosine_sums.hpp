@@ -1,0 +1,134 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/microkernel.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
+#include <heed/rope/frequencies.hpp>
+#include <heed/rope/turn_table.hpp>
+
+/// \file
+/// The sums Σ_i cos(mθ_i) at all positions m below a length: is one of them negative?
+///
+/// By cos((s + j)θ) = cos sθ·cos jθ − sin sθ·sin jθ the sums are a product of two matrices, cosines
+/// and sines of every stride-th position s by those of the steps j between: 2·dim operations a sum
+/// at the speed of attention's scores, and hardly a cosine. It runs in float, with a bound on its
+/// error; a sum nearer to zero than that is computed again, cosine by cosine in double.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// Σ_i cos(m·θ_i) in double, in the order of i: what a sum is, where rounding matters.
+inline double cosine_sum(const rope::frequencies& rope, index m) {
+    double sum = 0;
+    for (const double theta : rope.angular()) sum += std::cos(static_cast<double>(m) * theta);
+    return sum;
+}
+
+/// The sums of one base.
+class cosine_sums {
+  public:
+    /// Of plain frequencies; takes memory from `scratch`, which must outlive this.
+    cosine_sums(arena& scratch, index dim, double base, index length)
+        : scratch_(scratch),
+          rope_(rope::plain({.dim = dim, .base = base})),
+          table_(scratch, rope_),
+          length_(length),
+          error_(error_bound()) {}
+
+    bool is_negative(index m) {
+        const arena::scope scope(scratch_);
+        float* row = scratch_.take<float>(table_.row_size());
+        table_.fill_row(static_cast<double>(m), row);
+        return is_negative(m, std::accumulate(row, row + table_.pairs, 0.0F));
+    }
+
+    /// A position below the length whose sum is negative, or −1. From the end: sums of distant
+    /// positions are the smaller ones.
+    index find_negative() {
+        const arena::scope scope(scratch_);
+        const index depth = table_.row_size();
+        const float* steps = fill_steps();
+        float* strides = scratch_.take<float>(rows * depth);
+        constexpr index tile = rows * stride;
+        for (index first = (length_ - 1) / tile * tile; first >= 0; first -= tile) {
+            for (index r = 0; r < rows; ++r)
+                table_.fill_row(static_cast<double>(first + r * stride), strides + r * depth);
+            for (index at = 0; at < stride; at += width) {
+                index found = -1;
+                multiply_tile<rows, tiles.score_vectors>(
+                    strides, depth, 1, steps + at * depth, width, depth,
+                    [&](auto r, const vec<float>* sums) {
+                        vec<float> least = sums[0];
+                        for (int v = 1; v < tiles.score_vectors; ++v) least = min(least, sums[v]);
+                        if (any(least < vec<float>(error_))) [[unlikely]]
+                            found = std::max(found, look_at(first + r * stride + at, sums));
+                    });
+                if (found >= 0) return found;
+            }
+        }
+        return -1;
+    }
+
+  private:
+    static constexpr int rows = tiles.score_rows;
+    static constexpr index width = panel_width<float>;
+    static constexpr index stride = 128;
+    static_assert(stride % width == 0);
+
+    /// With p pairs and u = 2⁻²⁴. Cosines and sines are within 2 ulp of the rounded ones, 3u; so a
+    /// pair's cosine is within 9u. No partial sum exceeds p, and each of the 2p additions rounds,
+    /// without fused multiply-adds the products too: 2p·(p + 1)·u. The angles, here and in what
+    /// cosine_sum computes, are rounded to double: 2⁻⁵² of the longest. The rest is reserve.
+    float error_bound() const {
+        const auto p = static_cast<double>(table_.pairs);
+        const double turns = std::accumulate(rope_.angular().begin(), rope_.angular().end(), 0.0);
+        return static_cast<float>(0x1p-24 * 2 * p * (p + 8) +
+                                  0x1p-51 * static_cast<double>(length_) * turns);
+    }
+
+    bool is_negative(index m, float sum) const {
+        return sum < -error_ || (sum <= error_ && cosine_sum(rope_, m) < 0);
+    }
+
+    /// Cosines and sines of −j for the steps j, in panels as the microkernel reads them.
+    const float* fill_steps() {
+        const index depth = table_.row_size();
+        float* steps = scratch_.take<float>(stride * depth);
+        double* positions = scratch_.take<double>(width);
+        for (index at = 0; at < stride; at += width) {
+            float* panel = steps + at * depth;
+            std::fill(panel, panel + width * depth, 0.0F);  // the padding's cosines are no terms
+            for (index j = 0; j < width; ++j) positions[j] = -static_cast<double>(at + j);
+            for (index t = 0; t < table_.pairs; ++t)
+                table_.fill_column(t, positions, width, panel + t * width,
+                                   panel + (table_.padded + t) * width);
+        }
+        return steps;
+    }
+
+    /// One of the positions from `first` on, whose sums are given, that is negative, or −1.
+    [[gnu::noinline]] index look_at(index first, const vec<float>* sums) const {
+        std::array<float, static_cast<std::size_t>(width)> lane;
+        for (int v = 0; v < tiles.score_vectors; ++v)
+            sums[v].store(lane.data() + v * vec<float>::size);
+        const index count = std::min(width, length_ - first);
+        for (index j = 0; j < count; ++j)
+            if (is_negative(first + j, lane[static_cast<std::size_t>(j)])) return first + j;
+        return -1;
+    }
+
+    arena& scratch_;
+    rope::frequencies rope_;
+    padded_frequencies<float> table_;
+    index length_;
+    float error_;
+};
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail
