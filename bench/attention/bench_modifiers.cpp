@@ -116,6 +116,7 @@ BENCHMARK_CAPTURE(part, sandwich, sandwich())->UseManualTime();
 BENCHMARK_CAPTURE(part, rotary_bias, rotary_bias())->UseManualTime();
 BENCHMARK_CAPTURE(part, normal_noise, heed::normal_noise(1, 7))->UseManualTime();
 BENCHMARK_CAPTURE(part, uniform_noise, heed::uniform_noise(-1, 1, 7))->UseManualTime();
+BENCHMARK_CAPTURE(part, gumbel_noise, heed::gumbel_noise(7))->UseManualTime();
 BENCHMARK_CAPTURE(learned, alibi, [] {
     return heed::alibi(heed::alibi_slopes(heads));
 })->UseManualTime();

@@ -7,6 +7,7 @@
 #include <heed/attention/causal.hpp>
 #include <heed/attention/modifier.hpp>
 #include <heed/attention/noise.hpp>
+#include <heed/attention/scale.hpp>
 
 #include "attention/modifier_checks.hpp"
 #include "attention/problem.hpp"
@@ -55,6 +56,36 @@ TEMPLATE_TEST_CASE("noise has its distribution", "", float, double) {
     CHECK(mean_of_power(uniform, 2) == Approx(1 + 16 / 12.0).epsilon(5 * 1.2 / 268));
     CHECK(*std::min_element(uniform.values.begin(), uniform.values.end()) >= -1);
     CHECK(*std::max_element(uniform.values.begin(), uniform.values.end()) <= 3);
+
+    // Mean Euler's constant, variance π²/6, fourth central moment 27/5 of the variance squared.
+    const auto gumbel = noise_of<T>(heed::gumbel_noise(7, ids), large);
+    const double mean = mean_of_power(gumbel, 1), variance = std::pow(3.141592653589793, 2) / 6;
+    CHECK(mean == Approx(0.5772156649).margin(5 * std::sqrt(variance) / 268));
+    CHECK(mean_of_power(gumbel, 2) - mean * mean == Approx(variance).epsilon(5 * 2.1 / 268));
+}
+
+TEST_CASE("attention under Gumbel noise is a sample of softmax attention") {
+    // One query, whose scores are the rows of k: how often a cold softmax chooses each key.
+    constexpr index keys = 5, draws = 4000;
+    constexpr double scores[keys] = {0, 1, -1, 2, 0.5};
+    tensor4<float> q(1, draws, 1, 1), k(1, 1, keys, 1), v(1, 1, keys, keys);
+    q.setConstant(1);
+    v.setZero();
+    double sum = 0;
+    for (index j = 0; j < keys; ++j) {
+        k(0, 0, j, 0) = static_cast<float>(scores[j]);
+        v(0, 0, j, j) = 1;
+        sum += std::exp(scores[j]);
+    }
+    const auto o = heed::attention(q, k, v, heed::scale(1), heed::gumbel_noise(5),
+                                   heed::softmax.temperature(1e-3));
+    for (index j = 0; j < keys; ++j) {
+        double chosen = 0;
+        for (index h = 0; h < draws; ++h) chosen += static_cast<double>(o(0, h, 0, j));
+        const double p = std::exp(scores[j]) / sum;
+        INFO("key " << j);
+        CHECK(chosen / draws == Approx(p).margin(5 * std::sqrt(p * (1 - p) / draws)));
+    }
 }
 
 TEST_CASE("neighbours in noise know nothing of each other") {

@@ -14,6 +14,7 @@
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/vector_input.hpp>
+#include <heed/softmax/perturb_noises.hpp>
 
 /// \file
 /// Noise on the scores: independent random numbers that a seed repeats.
@@ -69,9 +70,18 @@ struct uniform_distribution {
     }
 };
 
+/// Gumbel numbers: the largest of many exponential ones, less its expected growth.
+struct gumbel_distribution {
+    static constexpr std::string_view name = "heed::gumbel_noise";
+
+    double draw(const random_numbers& numbers, index i, index j) const {
+        return perturb::gumbel_noise::quantile(numbers.uniform(i, j));
+    }
+};
+
 }  // namespace detail
 
-/// The type of heed::normal_noise and heed::uniform_noise.
+/// The type of heed::normal_noise, heed::uniform_noise and heed::gumbel_noise.
 template <class Distribution, class Sequences>
 class noise_modifier {
   public:
@@ -153,6 +163,20 @@ inline auto uniform_noise(double low, double high, std::uint64_t seed) {
 template <detail::vector_like Ids>
 auto uniform_noise(double low, double high, std::uint64_t seed, Ids&& ids) {
     return detail::make_noise(detail::checked_uniform(low, high), seed,
+                              detail::keep_sequence_ids(std::forward<Ids>(ids)));
+}
+
+/// The same with standard Gumbel numbers, −log(−log u): before softmax at a temperature τ each row
+/// of attention is then a sample of Gumbel-softmax, near a one-hot choice of the key j with
+/// probability softmax(s)_j as τ → 0 (kexue 9085):
+///
+///     auto o = heed::attention(q, k, v, heed::gumbel_noise(seed), heed::softmax.temperature(0.1));
+inline auto gumbel_noise(std::uint64_t seed) {
+    return detail::make_noise(detail::gumbel_distribution{}, seed, detail::one_sequence{});
+}
+template <detail::vector_like Ids>
+auto gumbel_noise(std::uint64_t seed, Ids&& ids) {
+    return detail::make_noise(detail::gumbel_distribution{}, seed,
                               detail::keep_sequence_ids(std::forward<Ids>(ids)));
 }
 
