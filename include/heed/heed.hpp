@@ -50,11 +50,13 @@
 #include <heed/rope/base_selection.hpp>
 #include <heed/rope/by_parts.hpp>
 #include <heed/rope/frequencies.hpp>
+#include <heed/rope/from_parameters.hpp>
 #include <heed/rope/interpolation.hpp>
 #include <heed/rope/llama3.hpp>
 #include <heed/rope/longrope.hpp>
 #include <heed/rope/mixed_radix.hpp>
 #include <heed/rope/ntk.hpp>
+#include <heed/rope/parameters.hpp>
 #include <heed/rope/proportional.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotary_bias.hpp>
