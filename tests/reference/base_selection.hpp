@@ -25,29 +25,30 @@ inline bool base_suffices(double base, index dim, index length) {
     return true;
 }
 
-/// What each round finds: the least point of its grid that suffices, or, if `lasting`, the least
-/// from which on all do.
+/// The least of the points bound·j/points that suffices, or, if `lasting`, the least from which on
+/// all do; the bound itself does.
+inline double cut_base(double bound, double points, index dim, index length, bool lasting) {
+    double found = bound;
+    for (double j = points - 1; j >= 1; --j) {
+        const double base = bound * j / points;
+        const bool suffices = base_suffices(base, dim, length);
+        if (suffices) found = base;
+        if (lasting && !suffices) break;
+    }
+    return found;
+}
+
+/// What each round finds.
 inline std::vector<double> select_base(index dim, index length, int rounds, bool lasting) {
     double bound = 1000.0 * static_cast<double>(length);
-    while (!base_suffices(bound, dim, length)) bound *= 2;
+    while (!base_suffices(bound, dim, length) ||
+           (lasting && cut_base(bound, 100, dim, length, true) > bound / 2))
+        bound *= 2;
     std::vector<double> found;
     double points = 1;
     for (int round = 1; round <= rounds; ++round) {
         points *= 10;
-        double next = bound;
-        if (lasting) {
-            for (double j = points - 1; j >= 1; --j) {
-                const double base = bound * j / points;
-                if (!base_suffices(base, dim, length)) break;
-                next = base;
-            }
-        } else {
-            for (double j = points - 1; j >= 1; --j) {
-                const double base = bound * j / points;
-                if (base_suffices(base, dim, length)) next = base;
-            }
-        }
-        bound = next;
+        bound = cut_base(bound, points, dim, length, lasting);
         found.push_back(bound);
     }
     return found;

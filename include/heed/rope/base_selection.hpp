@@ -102,13 +102,29 @@ class base_search {
         trials_.assign(static_cast<std::size_t>(others) + 1, base_trial(dim_, length_));
     }
 
-    /// From an upper bound that suffices, round by round: `cut(bound, points)` is the number, from
-    /// 1 to `points`, of the next bound among the bound's equal parts.
-    template <class Cut>
-    rope::found_base run(Cut cut) {
-        rope::found_base found;
-        double bound = 1000.0 * static_cast<double>(length_);
+    rope::found_base least() {
+        double bound = first_bound();
         while (!suffices(0, bound)) bound *= 2;
+        return refine(bound, [this](double base, index points) { return least(base, points); });
+    }
+
+    rope::found_base least_lasting() {
+        constexpr index points = 100;
+        double bound = first_bound();
+        while (!suffices(0, bound) || least_lasting(bound, points) > points / 2) bound *= 2;
+        return refine(bound,
+                      [this](double base, index count) { return least_lasting(base, count); });
+    }
+
+  private:
+    double first_bound() const { return 1000.0 * static_cast<double>(length_); }
+
+    /// Round by round: `cut(bound, points)` is the number, from 1 to `points`, of the next bound
+    /// among the bound's equal parts.
+    template <class Cut>
+    rope::found_base refine(double bound, Cut cut) {
+        rope::found_base found;
+        refining_ = true;
         for (index round = 1, points = 10; round <= rounds_; ++round, points *= 10) {
             found.resolution = bound / static_cast<double>(points);
             bound = point(bound, cut(bound, points), points);
@@ -134,7 +150,6 @@ class base_search {
                });
     }
 
-  private:
     static double point(double bound, index number, index points) {
         return bound * static_cast<double>(number) / static_cast<double>(points);
     }
@@ -160,7 +175,7 @@ class base_search {
                 }
                 return;
             }
-            if (slot == 0 && progress_) progress_(fraction(end));
+            if (slot == 0 && refining_ && progress_) progress_(fraction(end));
         });
         return first.load();
     }
@@ -175,7 +190,8 @@ class base_search {
     Eigen::ThreadPoolInterface* pool_;
     workspace scratch_;
     std::vector<base_trial> trials_;
-    index points_done_ = 0;
+    bool refining_ = false;
+    index points_done_ = 0;  // of the rounds before
 };
 
 }  // namespace detail
@@ -209,16 +225,15 @@ inline bool base_suffices(double base, index dim, index length) {
 /// odd or below 2, a length outside 1 … 2³¹ − 1, rounds outside 1 … 7, and for dim = 2 with length
 /// > 2, where no base suffices. Source: kexue 10122; arXiv 2405.14591.
 inline found_base least_base(const base_options& options, on_pool threads = {nullptr}) {
-    heed::detail::base_search search(options, threads);
-    return search.run([&](double bound, index points) { return search.least(bound, points); });
+    return heed::detail::base_search(options, threads).least();
 }
 
-/// The least base from which on all that are tried suffice, up to the same upper bound: the same
-/// rounds, but the next B is the least point such that it and every point above it suffice.
+/// The least base from which on all that are tried suffice: the same rounds, but the next B is the
+/// least point such that it and every point above it suffice. The first B is doubled until the
+/// upper half of a hundred points suffices too, so that bases up to twice the result have been
+/// tried. Errors and source as for least_base.
 inline found_base least_lasting_base(const base_options& options, on_pool threads = {nullptr}) {
-    heed::detail::base_search search(options, threads);
-    return search.run(
-        [&](double bound, index points) { return search.least_lasting(bound, points); });
+    return heed::detail::base_search(options, threads).least_lasting();
 }
 
 /// The mean of the cosines, (2/d)·f_b(m), in the limit of many dimensions: ∫₀¹ cos(m·b^{−s}) ds =
