@@ -65,7 +65,7 @@ class base_trial {
 
     bool suffices(arena& scratch, double base) {
         const arena::scope scope(scratch);
-        cosine_sums sums(scratch, dim_, base, length_);
+        const cosine_sums sums(scratch, dim_, base, length_);
         const auto end = witnesses_.begin() + count_;
         auto witness =
             std::find_if(witnesses_.begin(), end, [&](index m) { return sums.is_negative(m); });

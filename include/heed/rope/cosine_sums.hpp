@@ -11,8 +11,8 @@
 #include <heed/core/microkernel.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
+#include <heed/rope/angles.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/turn_table.hpp>
 
 /// \file
 /// The sums Σ_i cos(mθ_i) at all positions m below a length: is one of them negative?
@@ -38,28 +38,33 @@ class cosine_sums {
     cosine_sums(arena& scratch, index dim, double base, index length)
         : scratch_(scratch),
           rope_(rope::plain({.dim = dim, .base = base})),
-          table_(scratch, rope_),
+          pairs_(rope_.pairs()),
+          padded_(round_up(pairs_, vec<float>::size)),
           length_(length),
-          error_(error_bound()) {}
+          error_(error_bound()) {
+        double* padded = scratch.take<double>(padded_);
+        std::copy(rope_.angular().begin(), rope_.angular().end(), padded);
+        std::fill(padded + pairs_, padded + padded_, 0.0);
+        angular_ = padded;
+    }
 
-    bool is_negative(index m) {
+    bool is_negative(index m) const {
         const arena::scope scope(scratch_);
-        float* row = scratch_.take<float>(table_.row_size());
-        table_.fill_row(static_cast<double>(m), row);
-        return is_negative(m, std::accumulate(row, row + table_.pairs, 0.0F));
+        float* row = scratch_.take<float>(2 * padded_);
+        fill_row(m, row);
+        return is_negative(m, std::accumulate(row, row + pairs_, 0.0F));
     }
 
     /// A position below the length whose sum is negative, or −1. From the end: sums of distant
     /// positions are the smaller ones.
-    index find_negative() {
+    index find_negative() const {
         const arena::scope scope(scratch_);
-        const index depth = table_.row_size();
+        const index depth = 2 * padded_;
         const float* steps = fill_steps();
         float* strides = scratch_.take<float>(rows * depth);
         constexpr index tile = rows * stride;
         for (index first = (length_ - 1) / tile * tile; first >= 0; first -= tile) {
-            for (index r = 0; r < rows; ++r)
-                table_.fill_row(static_cast<double>(first + r * stride), strides + r * depth);
+            for (index r = 0; r < rows; ++r) fill_row(first + r * stride, strides + r * depth);
             for (index at = 0; at < stride; at += width) {
                 index found = -1;
                 multiply_tile<rows, tiles.score_vectors>(
@@ -87,7 +92,7 @@ class cosine_sums {
     /// without fused multiply-adds the products too: 2p·(p + 1)·u. The angles, here and in what
     /// cosine_sum computes, are rounded to double: 2⁻⁵² of the longest. The rest is reserve.
     float error_bound() const {
-        const auto p = static_cast<double>(table_.pairs);
+        const auto p = static_cast<double>(pairs_);
         const double turns = std::accumulate(rope_.angular().begin(), rope_.angular().end(), 0.0);
         return static_cast<float>(0x1p-24 * 2 * p * (p + 8) +
                                   0x1p-51 * static_cast<double>(length_) * turns);
@@ -97,20 +102,45 @@ class cosine_sums {
         return sum < -error_ || (sum <= error_ && cosine_sum(rope_, m) < 0);
     }
 
+    static void write_points(const std::array<vec<double>, angle_vectors<float>>& angle,
+                             float* cosine, float* sine) {
+        const cosine_sine<float> point = cosine_and_sine<float>(angle);
+        point.cosine.store_aligned(cosine);
+        point.sine.store_aligned(sine);
+    }
+
+    /// Cosines, then sines, of all pairs at position m.
+    void fill_row(index m, float* row) const {
+        std::array<vec<double>, angle_vectors<float>> angle;
+        for (index t = 0; t < padded_; t += vec<float>::size) {
+            for (std::size_t v = 0; v < angle.size(); ++v)
+                angle[v] = vec<double>(m) * vec<double>::load(angular_ + t + lanes(v));
+            write_points(angle, row + t, row + padded_ + t);
+        }
+    }
+
     /// Cosines and sines of −j for the steps j, in panels as the microkernel reads them.
-    const float* fill_steps() {
-        const index depth = table_.row_size();
+    const float* fill_steps() const {
+        const index depth = 2 * padded_;
         float* steps = scratch_.take<float>(stride * depth);
-        double* positions = scratch_.take<double>(width);
+        std::fill(steps, steps + stride * depth, 0.0F);  // the padding's cosines are no terms
+        std::array<vec<double>, angle_vectors<float>> angle;
         for (index at = 0; at < stride; at += width) {
             float* panel = steps + at * depth;
-            std::fill(panel, panel + width * depth, 0.0F);  // the padding's cosines are no terms
-            for (index j = 0; j < width; ++j) positions[j] = -static_cast<double>(at + j);
-            for (index t = 0; t < table_.pairs; ++t)
-                table_.fill_column(t, positions, width, panel + t * width,
-                                   panel + (table_.padded + t) * width);
+            for (index t = 0; t < pairs_; ++t) {
+                for (index j = 0; j < width; j += vec<float>::size) {
+                    for (std::size_t v = 0; v < angle.size(); ++v)
+                        angle[v] = vec<double>(-angular_[t]) *
+                                   (vec<double>(at + j + lanes(v)) + vec<double>::iota());
+                    write_points(angle, panel + t * width + j, panel + (padded_ + t) * width + j);
+                }
+            }
         }
         return steps;
+    }
+
+    static index lanes(std::size_t vectors) {
+        return static_cast<index>(vectors) * vec<double>::size;
     }
 
     /// One of the positions from `first` on, whose sums are given, that is negative, or −1.
@@ -126,9 +156,9 @@ class cosine_sums {
 
     arena& scratch_;
     rope::frequencies rope_;
-    padded_frequencies<float> table_;
-    index length_;
+    index pairs_, padded_, length_;
     float error_;
+    const double* angular_;  // padded to whole vectors of float
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail
