@@ -47,6 +47,8 @@
 #include <heed/measure/rank.hpp>
 #include <heed/measure/softmax_gradient_size.hpp>
 #include <heed/measure/sparsity.hpp>
+#include <heed/rope/axes.hpp>
+#include <heed/rope/axial_rotary.hpp>
 #include <heed/rope/base_selection.hpp>
 #include <heed/rope/by_parts.hpp>
 #include <heed/rope/frequencies.hpp>
@@ -57,10 +59,12 @@
 #include <heed/rope/mixed_radix.hpp>
 #include <heed/rope/ntk.hpp>
 #include <heed/rope/parameters.hpp>
+#include <heed/rope/positions.hpp>
 #include <heed/rope/proportional.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotary_bias.hpp>
 #include <heed/rope/rotate.hpp>
+#include <heed/rope/rotate_axes.hpp>
 #include <heed/rope/xpos.hpp>
 #include <heed/rope/yarn.hpp>
 #include <heed/softmax/am_softmax.hpp>

@@ -32,13 +32,10 @@ class InDouble:
 def frequencies(rope_type, fields, head_dim, max_position_embeddings, length, exact):
     config = LlamaConfig(head_dim=head_dim, max_position_embeddings=max_position_embeddings,
                          rope_parameters={"rope_type": rope_type, **fields})
-    if rope_type == "default":
-        angular, factor = modeling_llama.LlamaRotaryEmbedding.compute_default_rope_parameters(config)
-    else:
-        modeling_rope_utils.torch = InDouble() if exact else torch
-        angular, factor = modeling_rope_utils.ROPE_INIT_FUNCTIONS[rope_type](
-            config, seq_len=length or None)
-        modeling_rope_utils.torch = torch
+    modeling_rope_utils.torch = InDouble() if exact else torch
+    angular, factor = modeling_rope_utils.ROPE_INIT_FUNCTIONS[rope_type](
+        config, seq_len=length or None)
+    modeling_rope_utils.torch = torch
     return {"frequencies": angular, "attention_factor": torch.tensor([factor], dtype=torch.float64)}
 
 

@@ -1,11 +1,16 @@
 // Frequencies read from rope_parameters are those that transformers computes from them.
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <set>
 #include <string>
+#include <vector>
 
+#include <heed/rope/axes.hpp>
 #include <heed/rope/from_parameters.hpp>
+#include <heed/rope/rotate_axes.hpp>
 
 #include "golden.hpp"
 #include "support/catch.hpp"
@@ -27,6 +32,16 @@ heed::rope::parameters fields_of(const std::string& type, const example& x) {
             fields.emplace(label, values.values.at(0));
     }
     return fields;
+}
+
+heed::rope::axial_frequencies axes_of(const std::string& name, const example& x) {
+    std::vector<heed::detail::any_integral> sections;
+    for (const double section : x["sections"].values)
+        sections.emplace_back(static_cast<int>(section));
+    const auto ladder = heed::rope::plain({.dim = 16});
+    if (name == "axes/axial") return heed::rope::axial({.dims = sections});
+    if (name == "axes/sections") return heed::rope::sections(ladder, sections);
+    return heed::rope::interleaved_sections(ladder, sections);
 }
 
 }  // namespace
@@ -52,6 +67,21 @@ TEST_CASE("every rope_type has transformers' frequencies and attention factor", 
     }
     CHECK(types ==
           std::set<std::string>{"linear", "dynamic", "yarn", "longrope", "llama3", "proportional"});
+}
+
+TEMPLATE_TEST_CASE("rotation along several axes is transformers'", "[golden]", float, double) {
+    for (const char* name : {"axes/sections", "axes/interleaved_sections", "axes/axial"}) {
+        INFO(name);
+        const example& x = load("rope_variants", name);
+        const auto y = heed::rotate(x.tensor<TestType, 4>("x"), axes_of(name, x),
+                                    x.matrix<double>("positions"));
+        const auto expected = x.tensor<TestType, 4>("y");
+        double worst = 0;
+        for (Eigen::Index e = 0; e < y.size(); ++e)
+            worst =
+                std::max(worst, static_cast<double>(std::abs(y.data()[e] - expected.data()[e])));
+        CHECK(worst <= 1e-10 + 20 * std::numeric_limits<TestType>::epsilon());
+    }
 }
 
 }  // namespace golden

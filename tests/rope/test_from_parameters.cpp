@@ -120,6 +120,27 @@ TEST_CASE("older names of types, and both at once where they agree") {
                       expected));
 }
 
+TEST_CASE("a model of several axes has sections") {
+    parameters fields{{"type", "mrope"},
+                      {"rope_type", "default"},
+                      {"mrope_section", std::vector<double>{4, 2, 2}}};
+    const auto ladder = plain({.dim = 16});
+    const checkpoint_options options{.head_dim = 16};
+    CHECK(axial_from_parameters(fields, options).angular() ==
+          sections(ladder, {4, 2, 2}).angular());
+    fields.emplace("mrope_interleaved", true);
+    CHECK(axial_from_parameters(fields, options).angular() ==
+          interleaved_sections(ladder, {4, 2, 2}).angular());
+
+    CHECK_THROWS_WITH(from_parameters(fields, options), Contains("mrope_interleaved is given"));
+    fields.at("mrope_section") = std::vector<double>{4, 2, 1};
+    CHECK_THROWS_AS(axial_from_parameters(fields, options), heed::shape_error);
+    fields.at("mrope_section") = std::vector<double>{4, 2, 1.5};
+    CHECK_THROWS_WITH(axial_from_parameters(fields, options), Contains("mrope_section holds 1.5"));
+    fields.erase("mrope_section");
+    CHECK_THROWS_WITH(axial_from_parameters(fields, options), Contains("mrope_section is missing"));
+}
+
 void check_field_refused(const parameters& fields, const char* words,
                          checkpoint_options options = {.head_dim = 64}) {
     INFO(words);

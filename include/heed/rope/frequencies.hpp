@@ -49,6 +49,8 @@ class frequencies {
     /// r, twice the number of pairs. Dimensions from r on are left alone.
     index dim() const { return 2 * pairs(); }
     index pairs() const { return static_cast<index>(angular_.size()); }
+    /// How many numbers a position is: heed::rope::axial_frequencies are for several.
+    static constexpr index axes() { return 1; }
     const std::vector<double>& angular() const { return angular_; }
     pair_layout layout() const { return layout_; }
     double attention_factor() const { return attention_factor_; }

@@ -5,10 +5,12 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/rope/axes.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/interpolation.hpp>
 #include <heed/rope/llama3.hpp>
@@ -219,6 +221,29 @@ inline frequencies from_parameters(const parameters& fields, const checkpoint_op
     return result;
 }
 
+/// The same for a model of several axes: mrope_section cuts the ladder into heed::rope::sections,
+/// or, where mrope_interleaved is true, into heed::rope::interleaved_sections.
+inline axial_frequencies axial_from_parameters(const parameters& fields,
+                                               const checkpoint_options& options) {
+    heed::detail::parameter_reader reader(fields);
+    heed::detail::checkpoint_frequencies checkpoint(reader, options);
+    const frequencies ladder = checkpoint.make();
+    const auto sizes =
+        reader.required(reader.list("mrope_section"), "mrope_section", checkpoint.type());
+    const bool interleaved = reader.truth("mrope_interleaved").value_or(false);
+    reader.refuse_the_rest(checkpoint.type());
+
+    std::vector<heed::detail::any_integral> whole;
+    for (const double size : sizes) {
+        heed::detail::require_argument(
+            size >= 0 && size <= static_cast<double>(ladder.pairs()) && size == std::floor(size),
+            reader.prefix, "mrope_section holds ", size, ", but it must be whole, and at most ",
+            ladder.pairs());
+        whole.emplace_back(static_cast<index>(size));
+    }
+    return interleaved ? interleaved_sections(ladder, whole) : sections(ladder, whole);
+}
+
 /// The same from any map of names to std::variant or other values that heed::rope::parameter takes.
 template <class Map>
 requires requires(const Map& map) {
@@ -227,6 +252,15 @@ requires requires(const Map& map) {
 }
 frequencies from_parameters(const Map& fields, const checkpoint_options& options) {
     return from_parameters(parameters(fields.begin(), fields.end()), options);
+}
+
+template <class Map>
+requires requires(const Map& map) {
+    parameter(map.begin()->second);
+    std::string(map.begin()->first);
+}
+axial_frequencies axial_from_parameters(const Map& fields, const checkpoint_options& options) {
+    return axial_from_parameters(parameters(fields.begin(), fields.end()), options);
 }
 
 }  // namespace rope

@@ -75,13 +75,9 @@ struct rotate_resources {
 };
 
 /// y = x rotated, both views of one shape, after all checks.
-template <turn Way, class T, int Rank, class... Options>
+template <turn Way, class T, int Rank, class Frequencies, class Positions, class... Options>
 void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank>& x,
-                  const rope::frequencies& rope, Options&&... options) {
-    static_assert((rotate_option<Options> && ...),
-                  "heed: behind the frequencies, rotate takes positions (an offset, a list, or a "
-                  "list a sequence), heed::on(pool) and heed::in(workspace)");
-    static_assert((0 + ... + rotate_positions<Options>) <= 1, "heed: rotate takes positions once");
+                  const Frequencies& rope, const Positions& positions, const Options&... options) {
     check_view("x", x);
     check_view("y", y);
     check_same_shape("y", y, "x", x);
@@ -89,7 +85,6 @@ void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank
     const auto y4 = rank4(y);
     require_shape(rope.dim() <= x4.extents[3], "the frequencies rotate ", rope.dim(),
                   " dimensions, but x has shape ", x.extents);
-    const auto positions = positions_among(options...);
     positions.check("the positions", x4.extents[0], x4.extents[2]);
     check_writable("y", y);
     const bool in_place = y.data == x.data && y.strides == x.strides;
@@ -100,12 +95,13 @@ void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank
     arena& memory = resources.memory->slot(0);
     const arena::scope scope(memory);
     const padded_frequencies<T> angles(memory, rope);
-    rotation<Way, T, decltype(positions)>(y4, x4, angles, rope.layout(), positions)
+    rotation<Way, T, Positions>(y4, x4, angles, rope.layout(), positions)
         .run(resources.pool, *resources.memory);
 }
 
-template <turn Way, class Y, class X, class... Options>
-void rotate_like(Y&& y, const X& x, const rope::frequencies& rope, Options&&... options) {
+template <turn Way, class Y, class X, class Frequencies, class Positions, class... Options>
+void rotate_like(Y&& y, const X& x, const Frequencies& rope, const Positions& positions,
+                 const Options&... options) {
     static_assert(rank_of<X> >= 2 && rank_of<X> <= 4,
                   "heed: rotate takes [sequence, dim], [heads, sequence, dim] or "
                   "[batch, heads, sequence, dim]");
@@ -114,8 +110,17 @@ void rotate_like(Y&& y, const X& x, const rope::frequencies& rope, Options&&... 
     static_assert(rank_of<X> == rank_of<Y> && std::is_same_v<scalar_of<X>, scalar_of<Y>>,
                   "heed: y must have the rank and the scalar of x");
     const auto held = evaluate(x);
-    rotate_views<Way>(view_of(std::forward<Y>(y)), held.view(), rope,
-                      std::forward<Options>(options)...);
+    rotate_views<Way>(view_of(std::forward<Y>(y)), held.view(), rope, positions, options...);
+}
+
+/// The same, with the positions among the options.
+template <turn Way, class Y, class X, class... Options>
+void rotate_along(Y&& y, const X& x, const rope::frequencies& rope, Options&&... options) {
+    static_assert((rotate_option<Options> && ...),
+                  "heed: behind the frequencies, rotate takes positions (an offset, a list, or a "
+                  "list a sequence), heed::on(pool) and heed::in(workspace)");
+    static_assert((0 + ... + rotate_positions<Options>) <= 1, "heed: rotate takes positions once");
+    rotate_like<Way>(std::forward<Y>(y), x, rope, positions_among(options...), options...);
 }
 
 }  // namespace detail
@@ -140,15 +145,15 @@ void rotate_like(Y&& y, const X& x, const rope::frequencies& rope, Options&&... 
 template <tensor_like X, class... Options>
 auto rotate(const X& x, const rope::frequencies& rope, Options&&... options) {
     auto y = detail::make_same(x);
-    detail::rotate_like<detail::turn::forth>(y, x, rope, std::forward<Options>(options)...);
+    detail::rotate_along<detail::turn::forth>(y, x, rope, std::forward<Options>(options)...);
     return y;
 }
 
 /// The same into y, of x's shape: memory apart from x's, or x itself.
 template <tensor_like Y, tensor_like X, class... Options>
 void rotate_into(Y&& y, const X& x, const rope::frequencies& rope, Options&&... options) {
-    detail::rotate_like<detail::turn::forth>(std::forward<Y>(y), x, rope,
-                                             std::forward<Options>(options)...);
+    detail::rotate_along<detail::turn::forth>(std::forward<Y>(y), x, rope,
+                                              std::forward<Options>(options)...);
 }
 
 /// The transposed rotation, by −pθ_t: the gradient of what was given to rotate from the gradient of
@@ -156,15 +161,15 @@ void rotate_into(Y&& y, const X& x, const rope::frequencies& rope, Options&&... 
 template <tensor_like X, class... Options>
 auto rotate_back(const X& x, const rope::frequencies& rope, Options&&... options) {
     auto y = detail::make_same(x);
-    detail::rotate_like<detail::turn::back>(y, x, rope, std::forward<Options>(options)...);
+    detail::rotate_along<detail::turn::back>(y, x, rope, std::forward<Options>(options)...);
     return y;
 }
 
 /// The same into y, of x's shape: memory apart from x's, or x itself.
 template <tensor_like Y, tensor_like X, class... Options>
 void rotate_back_into(Y&& y, const X& x, const rope::frequencies& rope, Options&&... options) {
-    detail::rotate_like<detail::turn::back>(std::forward<Y>(y), x, rope,
-                                            std::forward<Options>(options)...);
+    detail::rotate_along<detail::turn::back>(std::forward<Y>(y), x, rope,
+                                             std::forward<Options>(options)...);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -37,7 +37,8 @@ void stream_copy(const T* from, T* to, index count) {
 
 /// y = x rotated; both [batch, head, sequence, dim], any strides, apart or the same.
 ///
-/// `Positions` offers copy(double* to, index batch, index first, index count) and a constant
+/// `Positions` offers copy(double* to, index batch, index first, index count), and where there are
+/// several axes copy(double* to, index step, …), a step from axis to axis, and a constant
 /// `per_batch`. Work comes in blocks: some positions of some batches, all heads, one table.
 template <turn Way, class T, class Positions>
 class rotation {
@@ -91,13 +92,17 @@ class rotation {
 
     void rotate_block(arena& memory, index first, index count, index batch, index last) const {
         const index padded = (count + block_step - 1) / block_step * block_step;
-        auto* where = memory.take<double>(padded);
-        positions_.copy(where, batch, first, count);
-        std::fill(where + count, where + padded, 0.0);
+        auto* where = memory.take<double>(angles_.axes * padded);
+        if constexpr (requires { positions_.copy(where, padded, batch, first, count); })
+            positions_.copy(where, padded, batch, first, count);
+        else
+            positions_.copy(where, batch, first, count);
+        for (index a = 0; a < angles_.axes; ++a)
+            std::fill(where + a * padded + count, where + (a + 1) * padded, 0.0);
         if (a_lane_a_position_)
             turn_columns(memory, where, first, count, padded, batch, last);
         else
-            turn_block(memory, where, first, count, batch, last);
+            turn_block(memory, where, padded, first, count, batch, last);
     }
 
     // ---- a lane a pair: rows that are contiguous, at least in x or in y ---------------------
@@ -110,11 +115,11 @@ class rotation {
         index table_step;
     };
 
-    void turn_block(arena& memory, const double* where, index first, index count, index batch,
-                    index last) const {
+    void turn_block(arena& memory, const double* where, index padded, index first, index count,
+                    index batch, index last) const {
         const index row_size = angles_.row_size(), dim = x_.extents[3];
         auto* table = memory.take<T>(count * row_size);
-        for (index i = 0; i < count; ++i) angles_.fill_row(where[i], table + i * row_size);
+        for (index i = 0; i < count; ++i) angles_.fill_row(where + i, padded, table + i * row_size);
         auto* spare = memory.take<T>(dim);
         const index staged = std::max<index>(numbers_in(staged_bytes) / dim, 1);
         auto* stage = streams_ ? memory.take<T>(staged * dim) : nullptr;
@@ -196,7 +201,7 @@ class rotation {
         auto* sine = memory.take<T>(padded);
         const index pairs = angles_.pairs;
         for (index pair = 0; pair < pairs; ++pair) {
-            angles_.fill_column(pair, where, count, cosine, sine);
+            angles_.fill_column(pair, where, padded, count, cosine, sine);
             const bool halves = layout_ == rope::halves;
             const index one = halves ? pair : 2 * pair, other = halves ? pair + pairs : one + 1;
             for (index b = batch; b < last; ++b) {

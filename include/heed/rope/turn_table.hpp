@@ -16,51 +16,74 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-/// Frequencies as the tables' kernels read them: in scratch, padded to whole vectors.
+/// Frequencies as the tables' kernels read them: in scratch, padded to whole vectors. A position
+/// has a number for each axis, and a pair turns by the sum of what it turns along each.
 template <class T>
 struct padded_frequencies {
-    const double* angular;
+    const double* angular;  ///< [axes, padded]
+    index axes;
     index pairs;
     index padded;  ///< pairs rounded up to vectors of T; those beyond turn by 0
     T factor;
 
-    padded_frequencies(arena& scratch, const rope::frequencies& rope)
-        : pairs(rope.pairs()),
+    template <class Frequencies>
+    padded_frequencies(arena& scratch, const Frequencies& rope)
+        : axes(rope.axes()),
+          pairs(rope.pairs()),
           padded((pairs + vec<T>::size - 1) / vec<T>::size * vec<T>::size),
           factor(static_cast<T>(rope.attention_factor())) {
-        double* copy = scratch.take<double>(padded);
-        std::copy(rope.angular().begin(), rope.angular().end(), copy);
-        std::fill(copy + pairs, copy + padded, 0.0);
+        double* copy = scratch.take<double>(axes * padded);
         angular = copy;
+        const double* from = rope.angular().data();
+        for (index a = 0; a < axes; ++a, copy += padded, from += pairs) {
+            std::copy(from, from + pairs, copy);
+            std::fill(copy + pairs, copy + padded, 0.0);
+        }
     }
 
     /// How many numbers a position takes in a table: cosines, then sines, times the factor.
     index row_size() const { return 2 * padded; }
 
-    /// Writes the row of a position.
-    void fill_row(double position, T* row) const {
-        constexpr index step = vec<double>::size;
-        const vec<double> where(position);
+    /// Writes the row of a position along the only axis.
+    void fill_row(double position, T* row) const { fill_row(&position, 0, row); }
+
+    /// Writes the row of a position: position[a·step] along axis a.
+    void fill_row(const double* position, index step, T* row) const {
+        constexpr index lanes = vec<double>::size;
         for (index t = 0; t < padded; t += vec<T>::size) {
             std::array<vec<double>, angle_vectors<T>> angle;
-            for (std::size_t v = 0; v < angle.size(); ++v)
-                angle[v] = where * vec<double>::load(angular + t + static_cast<index>(v) * step);
+            for (std::size_t v = 0; v < angle.size(); ++v) {
+                const double* of = angular + t + static_cast<index>(v) * lanes;
+                angle[v] = vec<double>(*position) * vec<double>::load(of);
+                for (index a = 1; a < axes; ++a)
+                    angle[v] = fma(vec<double>(position[a * step]),
+                                   vec<double>::load(of + a * padded), angle[v]);
+            }
             const cosine_sine<T> point = cosine_and_sine<T>(angle);
             (point.cosine * vec<T>(factor)).store_aligned(row + t);
             (point.sine * vec<T>(factor)).store_aligned(row + padded + t);
         }
     }
 
-    /// The cosines and sines of one pair at many positions, `count` of them, padded with readable
-    /// numbers to whole vectors.
+    /// The cosines and sines of one pair at many positions along the only axis, `count` of them,
+    /// padded with readable numbers to whole vectors.
     void fill_column(index pair, const double* positions, index count, T* cosine, T* sine) const {
-        constexpr index step = vec<double>::size;
-        const vec<double> frequency(angular[pair]);
+        fill_column(pair, positions, 0, count, cosine, sine);
+    }
+
+    /// The same where position i is positions[a·step + i] along axis a.
+    void fill_column(index pair, const double* positions, index step, index count, T* cosine,
+                     T* sine) const {
+        constexpr index lanes = vec<double>::size;
         for (index i = 0; i < count; i += vec<T>::size) {
             std::array<vec<double>, angle_vectors<T>> angle;
-            for (std::size_t v = 0; v < angle.size(); ++v)
-                angle[v] =
-                    vec<double>::load(positions + i + static_cast<index>(v) * step) * frequency;
+            for (std::size_t v = 0; v < angle.size(); ++v) {
+                const double* of = positions + i + static_cast<index>(v) * lanes;
+                angle[v] = vec<double>::load(of) * vec<double>(angular[pair]);
+                for (index a = 1; a < axes; ++a)
+                    angle[v] = fma(vec<double>::load(of + a * step),
+                                   vec<double>(angular[a * padded + pair]), angle[v]);
+            }
             const cosine_sine<T> point = cosine_and_sine<T>(angle);
             (point.cosine * vec<T>(factor)).store_aligned(cosine + i);
             (point.sine * vec<T>(factor)).store_aligned(sine + i);
