@@ -43,6 +43,7 @@
 #include <heed/init/re_zero.hpp>
 #include <heed/init/rms_norm.hpp>
 #include <heed/measure/cosine_entropy_floor.hpp>
+#include <heed/measure/effective_rank_estimate.hpp>
 #include <heed/measure/entropy.hpp>
 #include <heed/measure/rank.hpp>
 #include <heed/measure/softmax_gradient_size.hpp>
@@ -51,6 +52,8 @@
 #include <heed/rope/axial_rotary.hpp>
 #include <heed/rope/base_selection.hpp>
 #include <heed/rope/by_parts.hpp>
+#include <heed/rope/decay_index.hpp>
+#include <heed/rope/digits.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/from_parameters.hpp>
 #include <heed/rope/interpolation.hpp>
@@ -65,6 +68,7 @@
 #include <heed/rope/rotary_bias.hpp>
 #include <heed/rope/rotate.hpp>
 #include <heed/rope/rotate_axes.hpp>
+#include <heed/rope/sinusoidal.hpp>
 #include <heed/rope/xpos.hpp>
 #include <heed/rope/yarn.hpp>
 #include <heed/softmax/am_softmax.hpp>

@@ -230,7 +230,7 @@ inline axial_frequencies axial_from_parameters(const parameters& fields,
     const frequencies ladder = checkpoint.make();
     const auto sizes =
         reader.required(reader.list("mrope_section"), "mrope_section", checkpoint.type());
-    const bool interleaved = reader.truth("mrope_interleaved").value_or(false);
+    const bool in_turn = reader.truth("mrope_interleaved").value_or(false);
     reader.refuse_the_rest(checkpoint.type());
 
     std::vector<heed::detail::any_integral> whole;
@@ -241,7 +241,7 @@ inline axial_frequencies axial_from_parameters(const parameters& fields,
             ladder.pairs());
         whole.emplace_back(static_cast<index>(size));
     }
-    return interleaved ? interleaved_sections(ladder, whole) : sections(ladder, whole);
+    return in_turn ? interleaved_sections(ladder, whole) : sections(ladder, whole);
 }
 
 /// The same from any map of names to std::variant or other values that heed::rope::parameter takes.

@@ -1,9 +1,8 @@
 #pragma once
 
-#include <algorithm>
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <numeric>
+#include <set>
 #include <vector>
 
 #include <Eigen/Core>
@@ -18,6 +17,13 @@
 /// training that is robust to positions.
 
 namespace heed::inline HEED_ARCHITECTURE {
+namespace detail {
+
+/// Keeps these numbers apart from what else a seed is used for.
+inline constexpr int random_positions_stream = 0x706F73;
+
+}  // namespace detail
+
 namespace rope {
 
 /// The positions of a grid's points in row-major order, [product of extents, axes], the last axis
@@ -43,6 +49,63 @@ inline Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> gr
             rest /= extent;
         }
     }
+    return result;
+}
+
+/// What heed::rope::random_sorted_positions takes.
+struct random_sorted_options {
+    heed::detail::any_integral length;        ///< n ≥ 0
+    heed::detail::any_integral range;         ///< M ≥ n, the length to be ready for
+    std::uint64_t seed = 0;                   ///< with `sequence`, which positions they are
+    heed::detail::any_integral sequence = 0;  ///< of a batch, or a step of training
+};
+
+/// n different whole numbers below M in rising order, every choice of them as likely: training at
+/// them prepares a model for sequences of M tokens.
+///
+///     auto at = heed::rope::random_sorted_positions({.length = n, .range = 8 * n, .seed = 1,
+///                                                    .sequence = step});
+///     auto o = heed::attention(q, k, v, heed::causal, heed::rotary(rope), heed::positions(at));
+///
+/// The same on every platform. Throws argument_error unless 0 ≤ length ≤ range < 2⁵². Source:
+/// arXiv 2305.16843; kexue 9444.
+inline std::vector<double> random_sorted_positions(const random_sorted_options& options) {
+    const index n = options.length.value, range = options.range.value;
+    heed::detail::require_argument(n >= 0, "length is ", n, ", but it must be at least 0");
+    heed::detail::require_argument(range >= n && range < index(1) << 52, "range is ", range,
+                                   ", but it must be at least length, ", n, ", and below 2^52");
+    const random_numbers random(options.seed, heed::detail::random_positions_stream,
+                                options.sequence.value);
+    // Floyd's sampling: one draw a number, whatever the range.
+    std::set<index> chosen;
+    for (index last = range - n; last < range; ++last) {
+        const double among = static_cast<double>(last + 1);
+        const auto drawn = static_cast<index>(random.uniform(last) * among);
+        if (!chosen.insert(drawn).second) chosen.insert(last);
+    }
+    return {chosen.begin(), chosen.end()};
+}
+
+/// What heed::rope::equal_mean_random_positions takes.
+struct equal_mean_options {
+    heed::detail::any_integral length;        ///< n ≥ 0
+    std::uint64_t seed = 0;                   ///< with `sequence`, which positions they are
+    heed::detail::any_integral sequence = 0;  ///< of a batch, or a step of training
+};
+
+/// 0, x, 2x, …, (n − 1)x with one random step x > 0 of mean 1: each position is, on average, what
+/// it is without, and the longest sequences are several times as long. The source leaves x's
+/// distribution open; this one is exponential.
+///
+/// The same on every platform. Throws argument_error for a length below 0. Source: kexue 9444.
+inline std::vector<double> equal_mean_random_positions(const equal_mean_options& options) {
+    const index n = options.length.value;
+    heed::detail::require_argument(n >= 0, "length is ", n, ", but it must be at least 0");
+    const random_numbers random(options.seed, heed::detail::random_positions_stream,
+                                options.sequence.value);
+    const double step = -heed::detail::portable_log(random.uniform(-1));
+    std::vector<double> result(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < result.size(); ++i) result[i] = static_cast<double>(i) * step;
     return result;
 }
 
