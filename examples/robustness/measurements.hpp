@@ -26,8 +26,8 @@ class measurements {
 
     /// ‖õ − o‖/‖o‖, õ with normal noise on the scores, for values of mean 0 and of mean 1; their
     /// deviation is 1. Beside each what is expected: noise of deviation σ multiplies a weight by
-    /// e^ε, whose mean the normaliser cancels, so that õ − o = Σ_j p_j·(e^{ε_j}/E[e^ε] − 1)·v_j has
-    /// mean 0 and variance (e^{σ²} − 1)·Σp² wherever v has, in all directions but that of its mean.
+    /// e^ε, so that õ − o = Σ_j p_j·(e^{ε_j}/E[e^ε] − 1)·v_j, about. There the values' mean drops
+    /// out, and each element is left with mean 0 and variance (e^{σ²} − 1)·Σp².
     table noise() const;
 
     /// The mean entropy of a row under scales of normal scores and of cosines, and the floor of

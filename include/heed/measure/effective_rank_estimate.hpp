@@ -1,0 +1,212 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <tuple>
+
+#include <Eigen/Core>
+#include <unsupported/Eigen/CXX11/Tensor>
+
+#include <heed/attention/attention.hpp>
+#include <heed/attention/observer.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/error.hpp>
+#include <heed/core/random.hpp>
+#include <heed/core/view.hpp>
+#include <heed/measure/trace_quadrature.hpp>
+
+/// \file
+/// The effective rank of an attention matrix that is never formed.
+
+namespace heed::inline HEED_ARCHITECTURE {
+namespace measure {
+
+/// How carefully estimate_effective_rank looks.
+struct rank_probes {
+    index probes = 16;  ///< random vectors, at least 2: the standard error falls with their root
+    index steps = 64;   ///< products with the matrix and its transpose for each, at least 1
+    std::uint64_t seed = 0;
+};
+
+/// What estimate_effective_rank returns.
+struct rank_estimate {
+    double value = 0;
+    double standard_error = 0;    ///< from the scatter of the probes, by the jackknife
+    double quadrature_error = 0;  ///< half the distance of two rules, which more steps make smaller
+};
+
+}  // namespace measure
+
+namespace detail {
+
+/// Σp² of each row.
+struct row_square_observer : row_observer<row_square_observer> {
+    double measure(const row_sums& row) const { return row.square; }
+};
+
+/// Attention as a matrix A [queries, keys] that multiplies blocks of vectors.
+template <class Q, class K, class... Parts>
+class attention_operator {
+  public:
+    using T = scalar_of<Q>;
+    using block = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+    attention_operator(const Q& q, const K& k, const Parts&... parts)
+        : q_(q), k_(k), parts_(parts...), squares_(1, 1, rows_of(q)) {}
+
+    index rows() const { return rows_of(q_); }
+    index columns() const { return rows_of(k_); }
+
+    /// A·v: attention with v as its values.
+    block times(const block& v) {
+        block u(rows(), v.cols());
+        std::apply(
+            [&](const auto&... part) {
+                attention_forward_into(u, stats_, q_, k_, v, part...,
+                                       row_square_observer{}.into(squares_));
+            },
+            parts_);
+        return u;
+    }
+
+    /// Aᵀ·u: the gradient of the values where that of the output is u. The output itself has no
+    /// part in it. After times.
+    block transposed_times(const block& u, const block& v) const {
+        return std::apply(
+            [&](const auto&... part) {
+                return attention_backward(u, u, stats_, q_, k_, v, part...).v;
+            },
+            parts_);
+    }
+
+    /// The sum of the squares of A's elements. After times.
+    double square() const {
+        double sum = 0;
+        for (index i = 0; i < rows(); ++i) sum += static_cast<double>(squares_(0, 0, i));
+        return sum;
+    }
+
+  private:
+    template <class X>
+    static index rows_of(const X& x) {
+        return evaluate(x).view().extents[0];
+    }
+
+    const Q& q_;
+    const K& k_;
+    std::tuple<const Parts&...> parts_;
+    stats_for<T, Parts...> stats_;
+    Eigen::Tensor<T, 3, Eigen::RowMajor> squares_;
+};
+
+/// Divides the columns by their lengths, which are returned; what is zero stays zero.
+template <class Block>
+Eigen::RowVectorXd normalise_columns(Block& x) {
+    const Eigen::RowVectorXd lengths = x.template cast<double>().colwise().norm();
+    for (index c = 0; c < x.cols(); ++c)
+        if (lengths(c) != 0) x.col(c) *= static_cast<typename Block::Scalar>(1 / lengths(c));
+    return lengths;
+}
+
+/// x − y·diag(factor), in place.
+template <class Block>
+void subtract_columns(Block& x, const Block& y, const Eigen::RowVectorXd& factor) {
+    for (index c = 0; c < x.cols(); ++c)
+        x.col(c) -= static_cast<typename Block::Scalar>(factor(c)) * y.col(c);
+}
+
+/// Golub and Kahan's steps from vectors of signs, number `first` and on, a column of `beside` each.
+template <class Operator, class Beside>
+void bidiagonalise(Operator& a, const measure::rank_probes& chosen, index first, Beside beside) {
+    using block = typename Operator::block;
+    const random_numbers numbers(chosen.seed);
+    block v = block::NullaryExpr(a.columns(), beside.cols(), [&](index i, index c) {
+        return numbers.words(i, first + c)[0] % 2 == 0 ? 1 : -1;
+    });
+    normalise_columns(v);
+    block u = a.times(v);
+    for (index step = 0; step < beside.rows() / 2; ++step) {
+        if (step > 0) {
+            block next = a.times(v);
+            subtract_columns(next, u, beside.row(2 * step - 1));
+            u.swap(next);
+        }
+        beside.row(2 * step) = normalise_columns(u);
+        block next = a.transposed_times(u, v);
+        subtract_columns(next, v, beside.row(2 * step));
+        v.swap(next);
+        beside.row(2 * step + 1) = normalise_columns(v);
+    }
+}
+
+}  // namespace detail
+
+namespace measure {
+
+/// An estimate of effective_rank(A) of the matrix A that attention(q, k, v, parts…) multiplies v
+/// with, q [queries, dim] and k [keys, dim] those of one head: A itself is never formed.
+///
+///     const auto rank = heed::measure::estimate_effective_rank(q, k, {.seed = 7}, heed::causal);
+///     rank.value, rank.standard_error, rank.quadrature_error
+///
+/// exp(log S − T/S), S = Σσ and T = Σσ·log σ the traces of functions of AᵀA: by stochastic Lanczos
+/// quadrature (Ubaru, Chen and Saad, 2017), that is by products with A, which attention gives, and
+/// with Aᵀ, which its backward gives. Σσ² = ΣA_ij² is known exactly, from an observer, and its
+/// estimate by the same probes corrects those of S and T. The value lies in the middle of Gauss's
+/// rule and Gauss and Radau's, between which is what these probes would see in endless steps.
+///
+/// Takes the parts of heed::attention but observers, heed::on among them. The same seed gives the
+/// same estimate for any number of threads. 0 for a matrix of zeros or an empty one; NaN if an
+/// element is not finite. Costs `steps` times attention forward and backward with a value_dim of
+/// `probes`, 64 at a time; O((queries + keys)·(dim + probes)) memory.
+///
+/// Throws argument_error unless probes ≥ 2 and steps ≥ 1, and what attention throws.
+template <tensor_like Q, tensor_like K, class... Parts>
+rank_estimate estimate_effective_rank(const Q& q, const K& k, const rank_probes& chosen = {},
+                                      const Parts&... parts) {
+    static_assert(rank_of<Q> == 2 && rank_of<K> == 2,
+                  "heed: an effective rank is that of one head, q [queries, dim], k [keys, dim]");
+    constexpr const char* name = "heed::measure::estimate_effective_rank: there are ";
+    detail::require_argument(chosen.probes >= 2, name, chosen.probes,
+                             " probes, but must be at least 2");
+    detail::require_argument(chosen.steps >= 1, name, chosen.steps,
+                             " steps, but must be at least 1");
+    detail::attention_operator<Q, K, Parts...> a(q, k, parts...);
+    if (a.rows() == 0 || a.columns() == 0) {
+        // Nothing to see, but shapes are checked.
+        a.times(typename decltype(a)::block(a.columns(), 1));
+        return {};
+    }
+    // There are no more nodes than this.
+    const index steps = std::min(chosen.steps, std::min(a.rows(), a.columns()) + 1);
+    detail::bidiagonal_probes seen{Eigen::MatrixXd(2 * steps, chosen.probes),
+                                   static_cast<double>(a.columns())};
+    constexpr index together = 64;
+    for (index p = 0; p < chosen.probes; p += together)
+        detail::bidiagonalise(a, chosen, p,
+                              seen.beside.middleCols(p, std::min(together, chosen.probes - p)));
+    if (!seen.beside.allFinite()) {
+        constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+        return {nan, nan, nan};
+    }
+    const detail::spectral_sums gauss = seen.sums(false), radau = seen.sums(true);
+    const detail::spectral_sums middle{(gauss.sigma + radau.sigma) / 2,
+                                       (gauss.sigma_log_sigma + radau.sigma_log_sigma) / 2,
+                                       gauss.square};
+    const double square = a.square();
+    Eigen::ArrayXd others(chosen.probes);
+    for (index p = 0; p < chosen.probes; ++p)
+        others(p) = detail::effective_rank_of(middle, square, p);
+    const auto count = static_cast<double>(chosen.probes);
+    return {detail::effective_rank_of(middle, square, -1),
+            std::sqrt((count - 1) / count * (others - others.mean()).square().sum()),
+            std::abs(detail::effective_rank_of(gauss, square, -1) -
+                     detail::effective_rank_of(radau, square, -1)) /
+                2};
+}
+
+}  // namespace measure
+}  // namespace heed::inline HEED_ARCHITECTURE
