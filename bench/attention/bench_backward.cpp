@@ -14,18 +14,6 @@ namespace {
 
 using namespace heed_bench;
 
-/// A function that runs backward again and again into the same memory.
-template <class T, class... Parts>
-auto backward_of(problem<T>& in, const Parts&... parts) {
-    auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, parts...);
-    auto d_o = in.v;
-    auto gradients = heed::attention_backward(d_o, o, stats, in.q, in.k, in.v, parts...);
-    return [&in, o = std::move(o), stats = std::move(stats), d_o = std::move(d_o),
-            gradients = std::move(gradients), parts...]() mutable {
-        heed::attention_backward_into(gradients, d_o, o, stats, in.q, in.k, in.v, parts...);
-    };
-}
-
 template <class T>
 void backward(benchmark::State& state) {
     problem<T> in(square(state.range(0), state.range(1), state.range(2)));

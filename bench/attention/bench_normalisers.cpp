@@ -1,5 +1,3 @@
-#include <utility>
-
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
@@ -8,8 +6,10 @@
 #include <heed/softmax/positive.hpp>
 #include <heed/softmax/relu_squared.hpp>
 #include <heed/softmax/sigmoid.hpp>
+#include <heed/softmax/soft_top_k.hpp>
 #include <heed/softmax/taylor_softmax.hpp>
 
+#include "support/backward_of.hpp"
 #include "support/by_turns.hpp"
 #include "support/problem.hpp"
 
@@ -28,17 +28,6 @@ void forward(benchmark::State& state, const Normaliser& normaliser) {
     state.counters["of_plain"] = time_over(
         state, [&] { heed::attention_into(in.o, in.q, in.k, in.v, normaliser); },
         [&] { heed::attention_into(in.o, in.q, in.k, in.v); });
-}
-
-/// A function that runs backward again and again into the same memory.
-template <class... Parts>
-auto backward_of(problem<float>& in, const Parts&... parts) {
-    auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, parts...);
-    auto gradients = heed::attention_backward(in.v, o, stats, in.q, in.k, in.v, parts...);
-    return [&in, o = std::move(o), stats = std::move(stats), gradients = std::move(gradients),
-            parts...]() mutable {
-        heed::attention_backward_into(gradients, in.v, o, stats, in.q, in.k, in.v, parts...);
-    };
 }
 
 template <class Normaliser>
@@ -62,6 +51,7 @@ BENCHMARK_CAPTURE(forward, relu_squared, heed::relu_squared)->UseManualTime();
 BENCHMARK_CAPTURE(forward, normalised_relu_squared, heed::normalised_relu_squared)->UseManualTime();
 BENCHMARK_CAPTURE(forward, l2_softmax, heed::l2_softmax)->UseManualTime();
 BENCHMARK_CAPTURE(forward, entropy_normalised, heed::entropy_normalised(5))->UseManualTime();
+BENCHMARK_CAPTURE(forward, soft_top_k 8, heed::soft_top_k(8))->UseManualTime();
 BENCHMARK_CAPTURE(backward, taylor_softmax 2, heed::taylor_softmax(2))->UseManualTime();
 BENCHMARK_CAPTURE(backward, taylor_softmax 4, heed::taylor_softmax(4))->UseManualTime();
 BENCHMARK_CAPTURE(backward, user function, user_function())->UseManualTime();
@@ -71,3 +61,4 @@ BENCHMARK_CAPTURE(backward, normalised_relu_squared, heed::normalised_relu_squar
     ->UseManualTime();
 BENCHMARK_CAPTURE(backward, l2_softmax, heed::l2_softmax)->UseManualTime();
 BENCHMARK_CAPTURE(backward, entropy_normalised, heed::entropy_normalised(5))->UseManualTime();
+BENCHMARK_CAPTURE(backward, soft_top_k 8, heed::soft_top_k(8))->UseManualTime();

@@ -1,13 +1,15 @@
 #include <cstddef>
-#include <utility>
 
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/row_measures.hpp>
+#include <heed/softmax/entmax.hpp>
 #include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/sparse_softmax.hpp>
 #include <heed/softmax/sparsemax.hpp>
 
+#include "support/backward_of.hpp"
 #include "support/by_turns.hpp"
 #include "support/problem.hpp"
 
@@ -47,17 +49,6 @@ void forward(benchmark::State& state, const Normaliser& normaliser) {
         [&] { heed::attention_into(in.o, in.q, in.k, in.v); });
 }
 
-/// A function that runs backward again and again into the same memory.
-template <class... Parts>
-auto backward_of(problem<float>& in, const Parts&... parts) {
-    auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, parts...);
-    auto gradients = heed::attention_backward(in.v, o, stats, in.q, in.k, in.v, parts...);
-    return [&in, o = std::move(o), stats = std::move(stats), gradients = std::move(gradients),
-            parts...]() mutable {
-        heed::attention_backward_into(gradients, in.v, o, stats, in.q, in.k, in.v, parts...);
-    };
-}
-
 template <class Normaliser>
 void backward(benchmark::State& state, const Normaliser& normaliser) {
     auto in = spread(state.range(0), state.range(1));
@@ -81,10 +72,22 @@ void spreads(benchmark::internal::Benchmark* of) {
     for (const int percent : {1000, 100, 30, 10, 3, 1, 0}) of->Args({64, percent});
 }
 
+void normal_scores(benchmark::internal::Benchmark* of) {
+    of->ArgNames({"d", "spread"})->Args({64, 100})->Args({128, 100})->UseManualTime();
+}
+
 }  // namespace
 
 BENCHMARK_CAPTURE(forward, sparsemax, heed::sparsemax)->Apply(spreads);
 BENCHMARK_CAPTURE(forward, entmax15, heed::entmax15)->Apply(spreads);
 BENCHMARK_CAPTURE(backward, sparsemax, heed::sparsemax)->Apply(spreads);
 BENCHMARK_CAPTURE(backward, entmax15, heed::entmax15)->Apply(spreads);
+BENCHMARK_CAPTURE(forward, entmax 1.25, heed::entmax(1.25))->Apply(normal_scores);
+BENCHMARK_CAPTURE(forward, sparse_softmax 32, heed::sparse_softmax(32))->Apply(normal_scores);
+BENCHMARK_CAPTURE(forward, sparse_softmax_by_mass 0.9, heed::sparse_softmax_by_mass(0.9))
+    ->Apply(normal_scores);
+BENCHMARK_CAPTURE(backward, entmax 1.25, heed::entmax(1.25))->Apply(normal_scores);
+BENCHMARK_CAPTURE(backward, sparse_softmax 32, heed::sparse_softmax(32))->Apply(normal_scores);
+BENCHMARK_CAPTURE(backward, sparse_softmax_by_mass 0.9, heed::sparse_softmax_by_mass(0.9))
+    ->Apply(normal_scores);
 BENCHMARK(row_entropy)->ArgNames({"d"})->Args({64})->Args({128})->UseManualTime();

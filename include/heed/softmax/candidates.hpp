@@ -93,11 +93,11 @@ T largest_score(const T* row, index count) {
     return reduce_max(max(even, odd));
 }
 
-/// Whether there is a NaN in the row.
+/// Whether there is a NaN in the row, whole vectors of which can be read.
 template <class T>
 bool has_nan(const T* row, index count) {
     for (index j = 0; j < count; j += vec<T>::size)
-        if (any(is_nan(vec<T>::load_aligned(row + j)))) return true;
+        if (any(is_nan(vec<T>::load(row + j)))) return true;
     return false;
 }
 

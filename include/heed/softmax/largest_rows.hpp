@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -66,32 +67,23 @@ selection<T> select_of_few(const T* scores, index count, T needed, T above, Meas
     return result;
 }
 
-/// Drops scores that are not among the k largest, as many as one look at each can tell; returns how
-/// many are left. At least k reach the k-th largest of the maxima of groups.
+/// A score that at least k of a row reach, as near to the k-th largest as one look at each can
+/// tell: the k-th largest of the maxima of groups. −∞ where that would not help.
 template <class T>
-index drop_low_scores(T* scores, index count, index k) {
+T reached_by(const T* row, index count, index k) {
     constexpr index size = vec<T>::size;
     constexpr int vectors = static_cast<int>(few_scores / size);
-    if (count < 4 * few_scores || k > few_scores / 2) return count;
+    if (count < 4 * few_scores || k > few_scores / 2) return -std::numeric_limits<T>::infinity();
     vec<T> greatest[vectors];
-    unroll<vectors>([&](auto i) { greatest[i] = vec<T>::load(scores + i * size); });
+    unroll<vectors>([&](auto i) { greatest[i] = vec<T>::load(row + i * size); });
     for (index j = few_scores; j + few_scores <= count; j += few_scores)
         unroll<vectors>(
-            [&](auto i) { greatest[i] = max(greatest[i], vec<T>::load(scores + j + i * size)); });
+            [&](auto i) { greatest[i] = max(greatest[i], vec<T>::load(row + j + i * size)); });
     alignas(64) T maxima[few_scores];
     unroll<vectors>([&](auto i) { greatest[i].store_aligned(maxima + i * size); });
-    const vec<T> border(select_of_few(maxima, few_scores, static_cast<T>(k), T(0), [](vec<T>) {
-                            return vec<T>(T(1));
-                        }).value);
-    vec<T>(-std::numeric_limits<T>::infinity()).store(scores + count);
-    index kept = 0;
-    for (index j = 0; j < count; j += size) {
-        const vec<T> x = vec<T>::load(scores + j);
-        const vec_mask<T> reach = x >= border;
-        x.compress(reach, scores + kept);
-        kept += reach.count();
-    }
-    return kept;
+    return select_of_few(maxima, few_scores, static_cast<T>(k), T(0),
+                         [](vec<T>) { return vec<T>(T(1)); })
+        .value;
 }
 
 /// The largest score v with Σ_{x ≥ v} measure(x) ≥ `needed`, and how much of it the scores above v
@@ -154,7 +146,12 @@ class largest_row {
         : k_(k), mass_(static_cast<T>(mass)), by_(tau), inverse_(static_cast<T>(1 / tau)) {}
 
     statistics normalise(T* row, index count, arena& scratch) const {
-        const statistics solved = solve(row, count, largest_score(row, count), scratch);
+        const arena::scope mark(scratch);
+        T* scores = scratch.take<T>(count + vec<T>::size);
+        auto* positions = scratch.take<std::int32_t>(count + vec<T>::size);
+        index kept = 0;
+        const statistics solved =
+            solve(row, count, largest_score(row, count), scores, positions, kept, scratch);
         recompute(solved, row, count);
         return solved;
     }
@@ -162,7 +159,7 @@ class largest_row {
     void recompute(const statistics& solved, T* row, index count) const {
         for (index j = 0; j < count; j += vec<T>::size) {
             const vec<T> x = vec<T>::load_aligned(row + j);
-            const vec_mask<T> kept = keeps(solved, x, j);
+            const vec_mask<T> kept = keeps(solved.cut, solved.last, x, j);
             vec<T> p(std::isnan(solved.maximum) ? solved.maximum : T(0));
             if (any(kept)) p = select(kept, probability(solved, x), vec<T>(T(0)));
             p.store_aligned(row + j);
@@ -171,20 +168,10 @@ class largest_row {
 
     index support(const T* row, index count, T maximum, T* p, std::int32_t* positions,
                   statistics& solved, arena& scratch) const {
-        solved = solve(row, count, maximum, scratch);
+        index kept = 0;
+        solved = solve(row, count, maximum, p, positions, kept, scratch);
         if (std::isnan(solved.maximum)) return invalid_support(row, count, p, positions);
-        index found = 0;
-        for (index j = 0; j < count; j += vec<T>::size) {
-            const vec<T> x = vec<T>::load_aligned(row + j);
-            const vec_mask<T> kept = keeps(solved, x, j);
-            if (!any(kept)) continue;
-            const vec<T> probabilities = probability(solved, x);
-            const vec_mask<T> positive = kept & (probabilities > vec<T>(T(0)));
-            probabilities.compress(positive, p + found);
-            positive.compress_positions(j, positions + found);
-            found += positive.count();
-        }
-        return found;
+        return keep_support(p, positions, kept, [&](vec<T> x) { return probability(solved, x); });
     }
 
     /// The sum with 0 keeps compilers from fusing the product with what comes next.
@@ -198,68 +185,72 @@ class largest_row {
         return T(0);
     }
 
-    statistics solve(const T* row, index count, T maximum, arena& scratch) const {
+    /// Which scores of a row are taken: they are left in `scores` and `positions`, which have room
+    /// for a vector more than `count`.
+    statistics solve(const T* row, index count, T maximum, T* scores, std::int32_t* positions,
+                     index& kept, arena& scratch) const {
         constexpr T infinity = std::numeric_limits<T>::infinity();
-        const arena::scope mark(scratch);
-        T* scores = scratch.take<T>(count + vec<T>::size);
         statistics solved;
-        if (maximum == infinity || has_nan(row, count)) {
+        kept = 0;
+        if (maximum == -infinity) {
+            if (has_nan(row, count)) solved.maximum = std::numeric_limits<T>::quiet_NaN();
+            return solved;
+        }
+        // All but −∞, or those of which many are not among the k largest.
+        T reach = std::numeric_limits<T>::max();
+        if (mass_ == T(0)) reach = std::min(reach, maximum - reached_by(row, count, k_));
+        const index found = find_candidates(row, count, maximum, reach, scores, positions);
+        if (maximum == infinity || has_nan(scores, found)) {
             solved.maximum = std::numeric_limits<T>::quiet_NaN();
             return solved;
         }
-        if (maximum == -infinity) return solved;
         solved.maximum = maximum;
         const auto exponential = [&](vec<T> x) {
             return exp2_fast(by_.exponent_of(x - vec<T>(maximum)));
         };
 
-        index found =
-            compress_row(row, count, scores, [](vec<T> x, index) { return x > vec<T>(-infinity); });
-        solved.cut = -infinity;  // all of them, unless fewer are enough
-        if (mass_ == T(0) && k_ < found) {
+        // All of them, unless fewer are enough.
+        solved.cut = -infinity;
+        index last = found;
+        const arena::scope mark(scratch);
+        T* copy = scratch.take<T>(found + vec<T>::size);
+        std::copy_n(scores, static_cast<std::size_t>(found), copy);
+        if (mass_ == T(0) && k_ <= found) {
             const auto needed = static_cast<T>(k_);
-            found = drop_low_scores(scores, found, k_);
             const auto end =
-                select_largest(scores, found, needed, [](vec<T>) { return vec<T>(T(1)); });
+                select_largest(copy, found, needed, [](vec<T>) { return vec<T>(T(1)); });
             solved.cut = end.value;
-            solved.last = last_equal(row, count, end.value, needed - end.above);
+            last = last_equal(scores, found, end.value, needed - end.above);
         } else if (mass_ > T(0) && mass_ < T(1)) {
-            const T needed = mass_ * sum(scores, found, exponential);
-            const auto end = select_largest(scores, found, needed, exponential);
+            const T needed = mass_ * sum(copy, found, exponential);
+            const auto end = select_largest(copy, found, needed, exponential);
             alignas(64) T each[vec<T>::size];
             exponential(vec<T>(end.value)).store_aligned(each);
             solved.cut = end.value;
-            solved.last =
-                last_equal(row, count, end.value, std::ceil((needed - end.above) / each[0]));
+            last = last_equal(scores, found, end.value, std::ceil((needed - end.above) / each[0]));
         }
-        found = compress_row(row, count, scores,
-                             [&](vec<T> x, index j) { return keeps(solved, x, j); });
-        solved.inverse_sum = T(1) / sum(scores, found, exponential);
+        if (last < found && last >= 0) solved.last = positions[last];
+        for (index j = 0; j < found; j += vec<T>::size) {
+            const vec<T> x = vec<T>::load(scores + j);
+            const vec_mask<T> taken = keeps(solved.cut, last, x, j) & (x > vec<T>(-infinity));
+            x.compress(taken, scores + kept);
+            taken.compress_positions(positions + j, positions + kept);
+            kept += taken.count();
+        }
+        solved.inverse_sum = T(1) / sum(scores, kept, exponential);
         return solved;
     }
 
   private:
-    /// Which scores of a vector, whose first position is j, are among the largest.
-    static vec_mask<T> keeps(const statistics& solved, vec<T> x, index j) {
-        const vec<T> cut(solved.cut);
-        return (x > cut) |
-               ((x == cut) & vec_mask<T>::first(static_cast<index>(solved.last) + 1 - j));
+    /// Which scores of a vector, the first of which is number j, are above the cut, or equal to it
+    /// and not behind number `last`.
+    static vec_mask<T> keeps(T cut, index last, vec<T> x, index j) {
+        const vec<T> border(cut);
+        return (x > border) | ((x == border) & vec_mask<T>::first(last + 1 - j));
     }
 
     [[gnu::always_inline]] vec<T> probability(const statistics& solved, vec<T> x) const {
         return exp2_fast(by_.exponent_of(x - vec<T>(solved.maximum))) * vec<T>(solved.inverse_sum);
-    }
-
-    template <class Keep>
-    static index compress_row(const T* row, index count, T* to, Keep&& keep) {
-        index found = 0;
-        for (index j = 0; j < count; j += vec<T>::size) {
-            const vec<T> x = vec<T>::load_aligned(row + j);
-            const vec_mask<T> kept = keep(x, j);
-            x.compress(kept, to + found);
-            found += kept.count();
-        }
-        return found;
     }
 
     /// Σ measure(x); −∞ is stored behind the numbers.
@@ -271,15 +262,15 @@ class largest_row {
         return sums_over<1>(scores, whole, [&](vec<T> x, auto& sums) { sums[0] += measure(x); })[0];
     }
 
-    /// The position of the n-th score that is equal to the cut, or the last one.
-    static bits_of<T> last_equal(const T* row, index count, T cut, T n) {
+    /// The number of the n-th score that is equal to the cut, or of the last one.
+    static index last_equal(const T* scores, index count, T cut, T n) {
         index last = -1;
         for (index j = 0; j < count && n > T(0); j += vec<T>::size) {
-            std::uint64_t equal = (vec<T>::load_aligned(row + j) == vec<T>(cut)).bits();
+            std::uint64_t equal = (vec<T>::load(scores + j) == vec<T>(cut)).bits();
             for (; equal != 0 && n > T(0); equal &= equal - 1, n -= T(1))
                 last = j + std::countr_zero(equal);
         }
-        return static_cast<bits_of<T>>(last);
+        return last;
     }
 
     index k_;
