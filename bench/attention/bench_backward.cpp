@@ -3,6 +3,8 @@
 #include <heed/attention/attention.hpp>
 #include <heed/attention/causal.hpp>
 
+#include "support/backward_of.hpp"
+#include "support/by_turns.hpp"
 #include "support/limits.hpp"
 #include "support/problem.hpp"
 

@@ -96,6 +96,10 @@ TEST_CASE("an estimated effective rank depends on its seed, not on threads") {
 
     const rank_estimate other = of({.probes = 70, .steps = 30, .seed = 6}, one);
     CHECK(first.value != other.value);
+    // Expressions and views of the same numbers.
+    const rank_estimate of_maps = estimate_effective_rank(
+        q * 1.0, heed::view(k.data(), {120, 8}, {1, 120}), chosen, heed::causal, heed::on(one));
+    CHECK(of_maps.value == first.value);
     const rank_estimate fewer = of({.probes = 12, .steps = 60, .seed = 5}, one);
     CHECK(fewer.standard_error > first.standard_error);
     CHECK(fewer.quadrature_error < first.quadrature_error / 2);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <tuple>
+#include <type_traits>
 
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -48,17 +49,17 @@ struct row_square_observer : row_observer<row_square_observer> {
 };
 
 /// Attention as a matrix A [queries, keys] that multiplies blocks of vectors.
-template <class Q, class K, class... Parts>
+template <class T, class... Parts>
 class attention_operator {
   public:
-    using T = scalar_of<Q>;
     using block = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-    attention_operator(const Q& q, const K& k, const Parts&... parts)
-        : q_(q), k_(k), parts_(parts...), squares_(1, 1, rows_of(q)) {}
+    attention_operator(const tensor_view<const T, 2>& q, const tensor_view<const T, 2>& k,
+                       const Parts&... parts)
+        : q_(q), k_(k), parts_(parts...), squares_(1, 1, q.extents[0]) {}
 
-    index rows() const { return rows_of(q_); }
-    index columns() const { return rows_of(k_); }
+    index rows() const { return q_.extents[0]; }
+    index columns() const { return k_.extents[0]; }
 
     /// A·v: attention with v as its values.
     block times(const block& v) {
@@ -90,13 +91,7 @@ class attention_operator {
     }
 
   private:
-    template <class X>
-    static index rows_of(const X& x) {
-        return evaluate(x).view().extents[0];
-    }
-
-    const Q& q_;
-    const K& k_;
+    tensor_view<const T, 2> q_, k_;
     std::tuple<const Parts&...> parts_;
     stats_for<T, Parts...> stats_;
     Eigen::Tensor<T, 3, Eigen::RowMajor> squares_;
@@ -169,12 +164,16 @@ rank_estimate estimate_effective_rank(const Q& q, const K& k, const rank_probes&
                                       const Parts&... parts) {
     static_assert(rank_of<Q> == 2 && rank_of<K> == 2,
                   "heed: an effective rank is that of one head, q [queries, dim], k [keys, dim]");
+    static_assert(std::is_same_v<scalar_of<Q>, scalar_of<K>>,
+                  "heed: q and k must have the same scalar");
     constexpr const char* name = "heed::measure::estimate_effective_rank: there are ";
     detail::require_argument(chosen.probes >= 2, name, chosen.probes,
                              " probes, but must be at least 2");
     detail::require_argument(chosen.steps >= 1, name, chosen.steps,
                              " steps, but must be at least 1");
-    detail::attention_operator<Q, K, Parts...> a(q, k, parts...);
+    const auto held_q = detail::evaluate(q);
+    const auto held_k = detail::evaluate(k);
+    detail::attention_operator<scalar_of<Q>, Parts...> a(held_q.view(), held_k.view(), parts...);
     if (a.rows() == 0 || a.columns() == 0) {
         // Nothing to see, but shapes are checked.
         a.times(typename decltype(a)::block(a.columns(), 1));
