@@ -9,8 +9,11 @@
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/core/parallel.hpp>
+#include <heed/rope/axes.hpp>
 #include <heed/rope/frequencies.hpp>
+#include <heed/rope/positions.hpp>
 #include <heed/rope/rotate.hpp>
+#include <heed/rope/rotate_axes.hpp>
 
 /// \file
 /// Rotating [1, 32, n, 128] floats, and the share of a copy of the same bytes: `copies` is the time
@@ -108,6 +111,16 @@ void positions(benchmark::State& state) {
     against_copy(state, x, y, [&] { heed::rotate_into(y, x, rope, where); });
 }
 
+/// Along three axes, of a video's 16 frames.
+void axes(benchmark::State& state) {
+    const tensor x = heads_of(state.range(0));
+    tensor y(x.dimensions());
+    y.setZero();
+    const auto rope = heed::rope::sections(heed::rope::plain({.dim = 128}), {16, 24, 24});
+    const auto where = heed::rope::grid_positions({16, state.range(0) / 256, 16});
+    against_copy(state, x, y, [&] { heed::rotate_into(y, x, rope, where); });
+}
+
 /// The ratio is to a copy by one thread.
 void two_threads(benchmark::State& state) {
     const tensor x = heads_of(state.range(0));
@@ -133,4 +146,5 @@ BENCHMARK_CAPTURE(in_place, interleaved, heed::rope::interleaved)
 BENCHMARK(heads_inside)->Arg(256)->Arg(4096)->UseManualTime();
 BENCHMARK(column_major)->Arg(256)->Arg(4096)->UseManualTime();
 BENCHMARK(positions)->Arg(4096)->UseManualTime();
+BENCHMARK(axes)->Arg(4096)->UseManualTime();
 BENCHMARK(two_threads)->Arg(4096)->UseManualTime();

@@ -16,13 +16,12 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
+namespace test_axes {
+
 using namespace rope_test;
 using Catch::Matchers::Contains;
-using heed::rope::axial_frequencies;
-
-namespace {
-
 using heed::index;
+using heed::rope::axial_frequencies;
 
 /// Rows of x turned as the formula says, by positions(b, i, axis).
 template <class Positions>
@@ -212,4 +211,4 @@ TEST_CASE("axes refuse what has no meaning, naming it") {
                     heed::shape_error);
 }
 
-}  // namespace
+}  // namespace test_axes

@@ -9,10 +9,10 @@
 
 #include "support/catch.hpp"
 
+namespace test_from_parameters {
+
 using namespace heed::rope;
 using Catch::Matchers::Contains;
-
-namespace {
 
 bool same_rotation(const frequencies& a, const frequencies& b) {
     return a.angular() == b.angular() && a.attention_factor() == b.attention_factor() &&
@@ -218,4 +218,4 @@ TEST_CASE("fields that are missing or contradict one another are named") {
     check_field_refused(longs, "long_factor must be a list of numbers");
 }
 
-}  // namespace
+}  // namespace test_from_parameters

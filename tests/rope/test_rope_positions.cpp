@@ -8,10 +8,10 @@
 
 #include "support/catch.hpp"
 
+namespace test_rope_positions {
+
 using heed::rope::equal_mean_random_positions;
 using heed::rope::random_sorted_positions;
-
-namespace {
 
 TEST_CASE("random sorted positions are different, whole, in order and in range") {
     for (const int length : {0, 1, 2, 97, 1000}) {
@@ -77,4 +77,4 @@ TEST_CASE("random positions refuse lengths that have no meaning, naming them") {
     CHECK_THROWS_AS(equal_mean_random_positions({.length = -1}), heed::argument_error);
 }
 
-}  // namespace
+}  // namespace test_rope_positions

@@ -13,10 +13,10 @@
 
 #include "support/catch.hpp"
 
+namespace test_stretched_errors {
+
 using namespace heed::rope;
 using Catch::Matchers::Contains;
-
-namespace {
 
 const double not_a_number = std::nan(""), infinite = std::numeric_limits<double>::infinity();
 
@@ -155,4 +155,4 @@ TEST_CASE("proportional frequencies refuse a share outside [0, 1]") {
             good, proportional, [&](auto& o) { o.proportion = share; }, "proportion is ");
 }
 
-}  // namespace
+}  // namespace test_stretched_errors

@@ -18,9 +18,9 @@
 #include "reference/rope_variants.hpp"
 #include "support/catch.hpp"
 
-using namespace heed::rope;
+namespace test_stretched_frequencies {
 
-namespace {
+using namespace heed::rope;
 
 /// The largest relative difference of two ladders.
 double ladders_apart(const std::vector<double>& a, const std::vector<double>& b) {
@@ -243,4 +243,4 @@ TEST_CASE("layouts and numbers of any type reach every variant") {
     CHECK(proportional({.dim = 2, .layout = interleaved}).layout() == interleaved);
 }
 
-}  // namespace
+}  // namespace test_stretched_frequencies
