@@ -12,9 +12,14 @@ void write_csv(const std::filesystem::path& file, const std::vector<point>& poin
     std::ofstream csv(file);
     csv.precision(9);
     csv << "dim,length,least,resolution,lasting,lasting_resolution,limit";
-    const std::size_t rounds = points.empty() ? 0 : points.front().least.by_round.size();
-    for (const char* kind : {"least", "lasting"})
-        for (std::size_t r = 1; r <= rounds; ++r) csv << ',' << kind << "_round_" << r;
+    const auto name_rounds = [&](const char* kind, const heed::rope::found_base& found) {
+        for (std::size_t r = 1; r <= found.by_round.size(); ++r)
+            csv << ',' << kind << "_round_" << r;
+    };
+    if (!points.empty()) {
+        name_rounds("least", points.front().least);
+        name_rounds("lasting", points.front().lasting);
+    }
     csv << '\n';
     for (const point& p : points) {
         csv << p.dim << ',' << p.length << ',' << p.least.base << ',' << p.least.resolution << ','

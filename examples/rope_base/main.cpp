@@ -30,7 +30,7 @@ using heed::index;
 struct options {
     std::vector<index> dims{64, 96, 128, 256};
     std::vector<index> lengths;  ///< empty: powers of two
-    int rounds = 5;
+    int rounds = 5, lasting_rounds = 4;
     int threads = 0;
     bool quiet = false;
     std::filesystem::path out = "rope_base_output";
@@ -56,14 +56,19 @@ std::vector<point> search(const options& o) {
             const std::string doing =
                 "d = " + std::to_string(dim) + ", length " + std::to_string(length);
             const double now = work(dim, length);
-            const auto watch = [&](double fraction) {
-                bar.show((done + fraction * now) / all, doing);
+            const auto watch = [&](double from, double to) {
+                return [&, from, to](double fraction) {
+                    bar.show((done + (from + fraction * (to - from)) * now) / all, doing);
+                };
             };
             point p{dim, length, {}, {}};
             p.least = heed::rope::least_base(
-                {.dim = dim, .length = length, .rounds = o.rounds, .progress = watch}, on);
-            p.lasting = heed::rope::least_lasting_base(
-                {.dim = dim, .length = length, .rounds = o.rounds}, on);
+                {.dim = dim, .length = length, .rounds = o.rounds, .progress = watch(0, 0.2)}, on);
+            p.lasting = heed::rope::least_lasting_base({.dim = dim,
+                                                        .length = length,
+                                                        .rounds = o.lasting_rounds,
+                                                        .progress = watch(0.2, 1)},
+                                                       on);
             points.push_back(p);
             done += now;
         }
@@ -105,6 +110,10 @@ int main(int count, char** arguments) {
         ->check(CLI::Range(1, 2147483647))
         ->type_name("L");
     app.add_option("--rounds", o.rounds, "How often the grid becomes ten times finer")
+        ->check(CLI::Range(1, 7))
+        ->capture_default_str();
+    app.add_option("--lasting-rounds", o.lasting_rounds,
+                   "The same for the base from which on all suffice, which takes far longer")
         ->check(CLI::Range(1, 7))
         ->capture_default_str();
     app.add_option("--threads", o.threads, "Threads, 0 for all of the machine's")

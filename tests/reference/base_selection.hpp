@@ -39,19 +39,28 @@ inline double cut_base(double bound, double points, index dim, index length, boo
 }
 
 /// What each round finds.
-inline std::vector<double> select_base(index dim, index length, int rounds, bool lasting) {
+inline std::vector<double> least_bases(index dim, index length, int rounds) {
     double bound = 1000.0 * static_cast<double>(length);
-    while (!base_suffices(bound, dim, length) ||
-           (lasting && cut_base(bound, 100, dim, length, true) > bound / 2))
-        bound *= 2;
+    while (!base_suffices(bound, dim, length)) bound *= 2;
     std::vector<double> found;
     double points = 1;
-    for (int round = 1; round <= rounds; ++round) {
+    while (static_cast<int>(found.size()) < rounds) {
         points *= 10;
-        bound = cut_base(bound, points, dim, length, lasting);
+        bound = cut_base(bound, points, dim, length, false);
         found.push_back(bound);
     }
     return found;
+}
+
+/// What each round finds, below a bound so high that it is in the lower half.
+inline std::vector<double> lasting_bases(index dim, index length, int rounds) {
+    for (double bound = 1000.0 * static_cast<double>(length);; bound *= 2) {
+        if (!base_suffices(bound, dim, length)) continue;
+        std::vector<double> found;
+        for (int round = 1; round <= rounds; ++round)
+            found.push_back(cut_base(bound, std::pow(10.0, round), dim, length, true));
+        if (found.back() <= bound / 2) return found;
+    }
 }
 
 }  // namespace reference

@@ -102,38 +102,49 @@ class base_search {
         trials_.assign(static_cast<std::size_t>(others) + 1, base_trial(dim_, length_));
     }
 
+    /// Each round cuts what is below the last one's base.
     rope::found_base least() {
+        rope::found_base found;
         double bound = first_bound();
         while (!suffices(0, bound)) bound *= 2;
-        return refine(bound, [this](double base, index points) { return least(base, points); });
+        for (index round = 1, points = 10; round <= rounds_; ++round, points *= 10) {
+            add_round(found, bound, least(bound, points), points);
+            bound = found.base;
+        }
+        return found;
     }
 
+    /// Below a bound so high that what is found is in the lower half.
     rope::found_base least_lasting() {
-        constexpr index points = 100;
-        double bound = first_bound();
-        while (!suffices(0, bound) || least_lasting(bound, points) > points / 2) bound *= 2;
-        return refine(bound,
-                      [this](double base, index count) { return least_lasting(base, count); });
+        rope::found_base found;
+        for (double bound = first_bound(); !find_lasting(found, bound); bound *= 2) {
+            found = {};
+            points_done_ = 0;
+        }
+        return found;
     }
 
   private:
     double first_bound() const { return 1000.0 * static_cast<double>(length_); }
 
-    /// Round by round: `cut(bound, points)` is the number, from 1 to `points`, of the next bound
-    /// among the bound's equal parts.
-    template <class Cut>
-    rope::found_base refine(double bound, Cut cut) {
-        rope::found_base found;
-        refining_ = true;
+    /// Each round cuts all that is below the bound: a finer grid may meet a base that does not
+    /// suffice above what the coarser one has found.
+    bool find_lasting(rope::found_base& found, double bound) {
+        if (!suffices(0, bound)) return false;
         for (index round = 1, points = 10; round <= rounds_; ++round, points *= 10) {
-            found.resolution = bound / static_cast<double>(points);
-            bound = point(bound, cut(bound, points), points);
-            found.by_round.push_back(bound);
-            points_done_ += points;
+            const index number = least_lasting(bound, points);
+            if (2 * number > points) return false;
+            add_round(found, bound, number, points);
         }
-        found.base = bound;
-        if (progress_) progress_(1);
-        return found;
+        return true;
+    }
+
+    void add_round(rope::found_base& found, double bound, index number, index points) {
+        found.base = point(bound, number, points);
+        found.resolution = bound / static_cast<double>(points);
+        found.by_round.push_back(found.base);
+        points_done_ += points;
+        report(0);
     }
 
     /// The least of the points that suffices; the bound, the last of them, does.
@@ -175,14 +186,17 @@ class base_search {
                 }
                 return;
             }
-            if (slot == 0 && refining_ && progress_) progress_(fraction(end));
+            if (slot == 0) report(end);
         });
         return first.load();
     }
 
-    double fraction(index points) const {
+    /// Never less than before, though a search may begin anew.
+    void report(index points) {
+        if (!progress_) return;
         const double all = (std::pow(10.0, static_cast<double>(rounds_)) - 1) / 0.9;
-        return static_cast<double>(points_done_ + points) / all;
+        reported_ = std::max(reported_, static_cast<double>(points_done_ + points) / all);
+        progress_(reported_);
     }
 
     index dim_, length_, rounds_;
@@ -190,8 +204,8 @@ class base_search {
     Eigen::ThreadPoolInterface* pool_;
     workspace scratch_;
     std::vector<base_trial> trials_;
-    bool refining_ = false;
     index points_done_ = 0;  // of the rounds before
+    double reported_ = 0;
 };
 
 }  // namespace detail
@@ -228,10 +242,11 @@ inline found_base least_base(const base_options& options, on_pool threads = {nul
     return heed::detail::base_search(options, threads).least();
 }
 
-/// The least base from which on all that are tried suffice: the same rounds, but the next B is the
-/// least point such that it and every point above it suffice. The first B is doubled until the
-/// upper half of a hundred points suffices too, so that bases up to twice the result have been
-/// tried. Errors and source as for least_base.
+/// The least base from which on all that are tried suffice. From B = 1000·length, round r = 1 …
+/// rounds cuts (0, B] into 10^r parts and finds the least point such that it and every point above
+/// it suffice; where that is above B/2, B is doubled and all begins anew, so that bases up to twice
+/// the result have been tried. Every point above the result is tried at all positions: a round more
+/// takes ten times as long, far longer than in least_base. Errors and source as there.
 inline found_base least_lasting_base(const base_options& options, on_pool threads = {nullptr}) {
     return heed::detail::base_search(options, threads).least_lasting();
 }
