@@ -33,8 +33,9 @@ Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> sinusoidal_enc
     detail::require_argument(rows >= 0, "length is ", rows, ", but it must be at least 0");
     using matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     matrix rotated = matrix::Zero(rows, rope.dim());
-    for (index t = 0; t < rope.pairs(); ++t)
-        rotated.col(rope.layout() == rope::halves ? t : 2 * t).setOnes();
+    for (index i = 0; i < rows; ++i)
+        for (index t = 0; t < rope.pairs(); ++t)
+            rotated(i, rope.layout() == rope::halves ? t : 2 * t) = 1;
     rotate_into(rotated, rotated, rope, std::forward<Options>(options)...);
     return rotated;
 }

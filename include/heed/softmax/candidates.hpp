@@ -8,11 +8,12 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/unroll.hpp>
 
 /// \file
 /// What the sparse normalisers share: a row's candidates, sums over them, and a threshold.
 ///
-/// Of a row's scores only those within a fixed reach of the maximum can have a probability that is
+/// Of a row's scores only those within some reach of the maximum can have a probability that is
 /// not zero. One pass gathers these candidates with their positions; the threshold is then sought
 /// among them alone.
 
@@ -93,6 +94,22 @@ T largest_score(const T* row, index count) {
     return reduce_max(max(even, odd));
 }
 
+/// How many groups stand for a long row.
+inline constexpr index score_groups = 64;
+
+/// The largest of each of the groups that a row of score_groups scores at least is dealt out to.
+template <class T>
+void find_group_maxima(const T* row, index count, T* maxima) {
+    constexpr index size = vec<T>::size;
+    constexpr int vectors = static_cast<int>(score_groups / size);
+    vec<T> greatest[vectors];
+    unroll<vectors>([&](auto i) { greatest[i] = vec<T>::load(row + i * size); });
+    for (index j = score_groups; j + score_groups <= count; j += score_groups)
+        unroll<vectors>(
+            [&](auto i) { greatest[i] = max(greatest[i], vec<T>::load(row + j + i * size)); });
+    unroll<vectors>([&](auto i) { greatest[i].store_aligned(maxima + i * size); });
+}
+
 /// Whether there is a NaN in the row, whole vectors of which can be read.
 template <class T>
 bool has_nan(const T* row, index count) {
@@ -109,15 +126,27 @@ index find_candidates(const T* row, index count, T maximum, T reach, T* scores,
     constexpr index size = vec<T>::size;
     const vec<T> top(maximum), lowest(-reach);
     index found = 0;
-    // Without a branch on what a vector holds: it would be mispredicted as often as not.
     const auto gather = [&](auto with_positions) __attribute__((always_inline)) {
-        for (index j = 0; j < count; j += size) {
-            const vec<T> x = vec<T>::load_aligned(row + j);
-            const vec_mask<T> near = !(x - top < lowest);
-            x.compress(near, scores + found);
+        const auto is_near = [&](index j) {
+            return !(vec<T>::load_aligned(row + j) - top < lowest);
+        };
+        const auto take = [&](index j, vec_mask<T> near) {
+            vec<T>::load_aligned(row + j).compress(near, scores + found);
             if constexpr (with_positions) near.compress_positions(j, positions + found);
             found += near.count();
+        };
+        index j = 0;
+        for (; j + 4 * size <= count; j += 4 * size) {
+            // One branch for four vectors: for one it would be mispredicted as often as not.
+            const vec_mask<T> a = is_near(j), b = is_near(j + size), c = is_near(j + 2 * size),
+                              d = is_near(j + 3 * size);
+            if (!any((a | b) | (c | d))) continue;
+            take(j, a);
+            take(j + size, b);
+            take(j + 2 * size, c);
+            take(j + 3 * size, d);
         }
+        for (; j < count; j += size) take(j, is_near(j));
     };
     if (positions != nullptr)
         gather(std::true_type{});

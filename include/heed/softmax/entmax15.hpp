@@ -39,8 +39,8 @@ class entmax15_solver {
     static constexpr statistics empty() { return {}; }
     static constexpr bool is_invalid(const statistics& row) { return std::isnan(row.high); }
 
-    /// λ ≥ max x/2 − 1, where the maximum alone gives 1.
-    static constexpr T reach() { return T(2); }
+    /// 2λ = max x − reach(max p).
+    static T reach(T largest_p) { return 2 * std::sqrt(largest_p); }
 
     static solution<statistics> solve(const T* x, index count, T maximum) {
         using limits = std::numeric_limits<T>;

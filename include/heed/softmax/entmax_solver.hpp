@@ -54,8 +54,8 @@ class entmax_solver {
     static statistics empty() { return {}; }
     static bool is_invalid(const statistics& row) { return std::isnan(row.at.high); }
 
-    /// θ ≥ max x − 1/a, where the maximum alone gives 1.
-    T reach() const { return power_ * (T(1) + 4 * std::numeric_limits<T>::epsilon()); }
+    /// θ = max x − reach(max p).
+    T reach(T largest_p) const { return power_ * std::pow(largest_p, slope_); }
 
     solution<statistics> solve(const T* x, index count, T maximum) const {
         if (form_ == form::linear) {
@@ -199,7 +199,7 @@ class entmax_solver {
     /// below them all); by turns its middle and where the norm seems to be 1 say which score is
     /// tried next.
     T least_in_support(const T* x, index count, T maximum, int& steps) const {
-        T low = maximum - reach(), high = maximum;
+        T low = maximum - power_ * (T(1) + 4 * std::numeric_limits<T>::epsilon()), high = maximum;
         T low_norm = T(2), high_norm = T(0);
         for (; steps < most_steps; ++steps) {
             const T share = steps % 2 == 0 ? (low_norm - T(1)) / (low_norm - high_norm) : T(0.5);

@@ -71,16 +71,11 @@ selection<T> select_of_few(const T* scores, index count, T needed, T above, Meas
 /// tell: the k-th largest of the maxima of groups. −∞ where that would not help.
 template <class T>
 T reached_by(const T* row, index count, index k) {
-    constexpr index size = vec<T>::size;
-    constexpr int vectors = static_cast<int>(few_scores / size);
-    if (count < 4 * few_scores || k > few_scores / 2) return -std::numeric_limits<T>::infinity();
-    vec<T> greatest[vectors];
-    unroll<vectors>([&](auto i) { greatest[i] = vec<T>::load(row + i * size); });
-    for (index j = few_scores; j + few_scores <= count; j += few_scores)
-        unroll<vectors>(
-            [&](auto i) { greatest[i] = max(greatest[i], vec<T>::load(row + j + i * size)); });
-    alignas(64) T maxima[few_scores];
-    unroll<vectors>([&](auto i) { greatest[i].store_aligned(maxima + i * size); });
+    static_assert(score_groups == few_scores);
+    if (count < 4 * score_groups || k > score_groups / 2)
+        return -std::numeric_limits<T>::infinity();
+    alignas(64) T maxima[score_groups];
+    find_group_maxima(row, count, maxima);
     return select_of_few(maxima, few_scores, static_cast<T>(k), T(0),
                          [](vec<T>) { return vec<T>(T(1)); })
         .value;

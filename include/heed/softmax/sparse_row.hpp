@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -114,12 +115,27 @@ class sparse_row {
                                std::int32_t* positions, index& found) const {
         if (maximum == -std::numeric_limits<T>::infinity())
             return {has_nan(row, count) ? Solver::invalid() : Solver::empty(), 0};
-        found = find_candidates(row, count, maximum, solver_.reach(), candidates, positions);
+        found =
+            find_candidates(row, count, maximum, reach(row, count, maximum), candidates, positions);
         const index whole = (found + vec<T>::size - 1) / vec<T>::size * vec<T>::size;
         return solver_.solve(candidates, whole, maximum);
     }
 
   private:
+    /// How far below the maximum there may be probabilities that are not zero: as far as where the
+    /// maximum alone gives 1, and, of a long row, where the maxima of groups do.
+    T reach(const T* row, index count, T maximum) const {
+        constexpr index long_row = 8192;
+        constexpr T rounding = T(1) + T(1) / 1024;
+        const T alone = solver_.reach(T(1)) * rounding;
+        if (count < long_row) return alone;
+        alignas(64) T maxima[score_groups], p[vec<T>::size];
+        find_group_maxima(row, count, maxima);
+        const auto solved = solver_.solve(maxima, score_groups, maximum).row;
+        solver_.probability(solved, vec<T>(maximum)).store_aligned(p);
+        return std::min(alone, solver_.reach(p[0]) * rounding);  // alone, if that is NaN
+    }
+
     Solver solver_;
 };
 

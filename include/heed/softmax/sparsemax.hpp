@@ -36,8 +36,8 @@ struct sparsemax_solver {
     static constexpr statistics empty() { return {}; }
     static constexpr bool is_invalid(const statistics& row) { return std::isnan(row.high); }
 
-    /// λ ≥ max x − 1, where the maximum alone gives 1.
-    static constexpr T reach() { return T(1); }
+    /// λ = max x − reach(max p).
+    static constexpr T reach(T largest_p) { return largest_p; }
 
     static solution<statistics> solve(const T* x, index count, T maximum) {
         using limits = std::numeric_limits<T>;

@@ -49,22 +49,10 @@ struct solved_row {
     }
 };
 
-/// v in the whole line, past the caches if it is to be so.
-template <bool Streams, class Line, class T>
+/// v in the whole line.
+template <class Line, class T>
 void fill_line(const Line& line, T number) {
-    const vec<T> v(number);
-    if constexpr (Streams) {
-        constexpr index size = vec<T>::size;
-        const auto behind = static_cast<index>(reinterpret_cast<std::uintptr_t>(line.data) /
-                                               sizeof(T) % static_cast<std::size_t>(size));
-        const index head = std::min(line.length, (size - behind) % size);
-        fill_line<false>(stretch_of(line, 0, head), number);
-        const auto rest = stretch_of(line, head, line.length - head);
-        for (index k = 0; k < rest.whole(); ++k) v.stream(rest.data + k * size);
-        if (rest.rest() > 0) rest.store(part_vector{rest.whole(), rest.rest()}, v);
-    } else {
-        for_each_vector(line, [&](auto at) { line.store(at, v); });
-    }
+    for_each_vector(line, [&](auto at) { line.store(at, vec<T>(number)); });
 }
 
 /// The losses of rows and, if dx is among the operands, `scale` times their gradients.
@@ -152,15 +140,45 @@ class whole_row_loss_rows {
     template <bool Streams, class Line>
     void write(const support_of& found, index target, const Line& dx) const {
         if (target != ignored_row && std::isnan(found.loss)) {
-            fill_line<false>(dx, found.loss);
-            return;
+            fill_line(dx, found.loss);
+        } else if constexpr (Streams) {
+            stream(found, target, dx);
+        } else {
+            fill_line(dx, T(0));
+            if (target == ignored_row) return;
+            for (index i = 0; i < found.count; ++i)
+                element_of(dx, found.positions[i], 0) = found.p[i] * scale_;
+            T& at_target = element_of(dx, target, 0);
+            at_target = at_target - scale_;
         }
-        fill_line<Streams>(dx, T(0));
-        if (target == ignored_row) return;
-        for (index i = 0; i < found.count; ++i)
-            element_of(dx, found.positions[i], 0) = found.p[i] * scale_;
-        T& at_target = element_of(dx, target, 0);
-        at_target = at_target - scale_;
+    }
+
+    /// The same past the caches: a stretch that has numbers other than 0 is put together first,
+    /// since what has been streamed is far away.
+    void stream(const support_of& found, index target, const contiguous_line<T>& dx) const {
+        constexpr index size = vec<T>::size, stretch = 16 * size;
+        const auto behind = static_cast<index>(reinterpret_cast<std::uintptr_t>(dx.data) /
+                                               sizeof(T) % static_cast<std::size_t>(size));
+        alignas(64) T numbers[stretch] = {};
+        index next = 0;
+        for (index first = -behind; first < dx.length; first += stretch) {
+            const index begin = std::max<index>(first, 0);
+            const index end = std::min(first + stretch, dx.length);
+            const bool has_target = target >= begin && target < end;
+            const index entry = next;
+            if (target != ignored_row)
+                for (; next < found.count && found.positions[next] < end; ++next)
+                    numbers[found.positions[next] - first] = found.p[next] * scale_;
+            if (has_target) numbers[target - first] = numbers[target - first] - scale_;
+            if (end - begin < stretch) {
+                std::copy(numbers + (begin - first), numbers + (end - first), dx.data + begin);
+            } else {
+                for (index j = 0; j < stretch; j += size)
+                    vec<T>::load_aligned(numbers + j).stream(dx.data + first + j);
+            }
+            for (index i = entry; i < next; ++i) numbers[found.positions[i] - first] = T(0);
+            if (has_target) numbers[target - first] = T(0);
+        }
     }
 
     /// Whether a row can be read where it lies: aligned, in pairs of vectors.
