@@ -194,7 +194,7 @@ class base_search {
     /// Never less than before, though a search may begin anew.
     void report(index points) {
         if (!progress_) return;
-        const double all = (std::pow(10.0, static_cast<double>(rounds_)) - 1) / 0.9;
+        const double all = (std::pow(10.0, static_cast<double>(rounds_ + 1)) - 10) / 9;
         reported_ = std::max(reported_, static_cast<double>(points_done_ + points) / all);
         progress_(reported_);
     }
