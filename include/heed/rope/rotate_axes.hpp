@@ -77,8 +77,13 @@ void rotate_by_axes(Y&& y, const X& x, const rope::axial_frequencies& rope,
     static_assert(((part_of<Options, role::threads> || part_of<Options, role::memory>)&&...),
                   "heed: behind the positions, rotate takes heed::on(pool) and "
                   "heed::in(workspace)");
-    const kept_axial_positions<const Positions&> kept(positions, rope.axes());
-    rotate_like<Way>(std::forward<Y>(y), x, rope, kept, options...);
+    static_assert(axial_position_list<Positions>,
+                  "heed: positions along several axes are a matrix [sequence, axes] or a tensor "
+                  "[batch, sequence, axes]");
+    if constexpr (axial_position_list<Positions>) {
+        const kept_axial_positions<const Positions&> kept(positions, rope.axes());
+        rotate_like<Way>(std::forward<Y>(y), x, rope, kept, options...);
+    }
 }
 
 }  // namespace detail
@@ -92,7 +97,7 @@ void rotate_by_axes(Y&& y, const X& x, const rope::axial_frequencies& rope,
 ///
 /// Throws shape_error for positions of another shape. All else as in heed::rotate by frequencies of
 /// one axis.
-template <tensor_like X, detail::axial_position_list Positions, class... Options>
+template <tensor_like X, class Positions, class... Options>
 auto rotate(const X& x, const rope::axial_frequencies& rope, const Positions& positions,
             Options&&... options) {
     auto y = detail::make_same(x);
@@ -101,7 +106,7 @@ auto rotate(const X& x, const rope::axial_frequencies& rope, const Positions& po
 }
 
 /// The same into y, of x's shape: memory apart from x's, or x itself.
-template <tensor_like Y, tensor_like X, detail::axial_position_list Positions, class... Options>
+template <tensor_like Y, tensor_like X, class Positions, class... Options>
 void rotate_into(Y&& y, const X& x, const rope::axial_frequencies& rope, const Positions& positions,
                  Options&&... options) {
     detail::rotate_by_axes<detail::turn::forth>(std::forward<Y>(y), x, rope, positions, options...);
@@ -109,7 +114,7 @@ void rotate_into(Y&& y, const X& x, const rope::axial_frequencies& rope, const P
 
 /// The transposed rotation, by −α: the backward of heed::rotate by several axes, and at an
 /// attention factor of 1 its inverse.
-template <tensor_like X, detail::axial_position_list Positions, class... Options>
+template <tensor_like X, class Positions, class... Options>
 auto rotate_back(const X& x, const rope::axial_frequencies& rope, const Positions& positions,
                  Options&&... options) {
     auto y = detail::make_same(x);
@@ -118,7 +123,7 @@ auto rotate_back(const X& x, const rope::axial_frequencies& rope, const Position
 }
 
 /// The same into y, of x's shape: memory apart from x's, or x itself.
-template <tensor_like Y, tensor_like X, detail::axial_position_list Positions, class... Options>
+template <tensor_like Y, tensor_like X, class Positions, class... Options>
 void rotate_back_into(Y&& y, const X& x, const rope::axial_frequencies& rope,
                       const Positions& positions, Options&&... options) {
     detail::rotate_by_axes<detail::turn::back>(std::forward<Y>(y), x, rope, positions, options...);
