@@ -9,12 +9,11 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-using heed::detail::overlap;
-using heed::detail::overlaps_itself;
-
 namespace test_overlap {
 
 using heed::index;  // inside a namespace: <strings.h> has a global one
+using heed::detail::overlap;
+using heed::detail::overlaps_itself;
 
 /// The address of every element.
 template <class T>

@@ -7,13 +7,12 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
+namespace test_view {
+
 using heed::rank_of;
 using heed::scalar_of;
 using heed::tensor_like;
 using namespace heed::detail;
-
-namespace test_view {
-
 using heed::index;  // inside a namespace: <strings.h> has a global one
 
 /// Whether the view of `x` reads what Eigen's own indexing reads.

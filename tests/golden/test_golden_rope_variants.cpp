@@ -16,7 +16,7 @@
 #include "support/catch.hpp"
 
 namespace golden {
-namespace {
+namespace test_golden_rope_variants {
 
 heed::rope::parameters fields_of(const std::string& type, const example& x) {
     heed::rope::parameters fields{{"rope_type", type}};
@@ -43,8 +43,6 @@ heed::rope::axial_frequencies axes_of(const std::string& name, const example& x)
     if (name == "axes/sections") return heed::rope::sections(ladder, sections);
     return heed::rope::interleaved_sections(ladder, sections);
 }
-
-}  // namespace
 
 TEST_CASE("every rope_type has transformers' frequencies and attention factor", "[golden]") {
     std::set<std::string> types;
@@ -84,4 +82,5 @@ TEMPLATE_TEST_CASE("rotation along several axes is transformers'", "[golden]", f
     }
 }
 
+}  // namespace test_golden_rope_variants
 }  // namespace golden

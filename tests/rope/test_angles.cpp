@@ -14,10 +14,9 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-using namespace heed::detail;
-
 namespace test_angles {
 
+using namespace heed::detail;
 using heed::index;
 
 /// How many numbers of type T lie between a and b.

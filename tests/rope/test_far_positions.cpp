@@ -16,7 +16,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_far_positions {
 
 using heed::index;
 
@@ -86,4 +86,4 @@ TEST_CASE("the angle itself is within 2^-28 at positions to 2^24, of frequencies
     CHECK(worst > 0);  // long double is wider here, or the comparison says nothing
 }
 
-}  // namespace
+}  // namespace test_far_positions

@@ -13,7 +13,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace {
+namespace test_rope_views {
 
 using heed::index;
 
@@ -115,4 +115,4 @@ TEST_CASE("digits refuse what has no meaning, naming it") {
     CHECK_THROWS_AS(heed::rope::digits(std::nan(""), 10, 3), heed::argument_error);
 }
 
-}  // namespace
+}  // namespace test_rope_views

@@ -13,10 +13,9 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-using namespace rope_test;
-
 namespace test_rotary {
 
+using namespace rope_test;
 using heed::index;
 
 static_assert(heed::position_encoding_part<decltype(heed::rotary(heed::rope::plain({.dim = 64})))>);

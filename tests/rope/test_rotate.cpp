@@ -16,10 +16,9 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-using namespace rope_test;
-
 namespace test_rotate {
 
+using namespace rope_test;
 using heed::index;
 
 template <class T, int Rank = 4, int Order = Eigen::RowMajor>

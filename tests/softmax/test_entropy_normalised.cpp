@@ -11,9 +11,9 @@
 
 #include "softmax/dense_check.hpp"
 
-using namespace heed_test;
-
 namespace test_entropy_normalised {
+
+using namespace heed_test;
 
 const double infinity = std::numeric_limits<double>::infinity();
 

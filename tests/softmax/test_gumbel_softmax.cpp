@@ -13,11 +13,10 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-using heed_test::generator;
-using heed_test::unit;
-
 namespace test_gumbel_softmax {
 
+using heed_test::generator;
+using heed_test::unit;
 using matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 /// Whether frequencies of so many draws are within five standard deviations of p.

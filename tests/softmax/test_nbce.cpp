@@ -142,11 +142,12 @@ TEST_CASE("nbce refuses what it cannot do") {
     CHECK_THROWS_WITH(heed::nbce({.top_p = 1.5}), Contains("1.5") && Contains("(0, 1]"));
     CHECK_THROWS_AS(heed::nbce({.eta = INFINITY}), heed::argument_error);
     const Eigen::MatrixXf contexts = Eigen::MatrixXf::Zero(2, 3);
-    const Eigen::RowVectorXf row = Eigen::RowVectorXf::Zero(3);
+    const Eigen::RowVectorXf single = Eigen::RowVectorXf::Zero(3);
     CHECK_THROWS_AS(heed::nbce({})(contexts, Eigen::RowVectorXf(4)), heed::shape_error);
     CHECK_THROWS_AS(heed::nbce({})(contexts, contexts), heed::shape_error);
-    CHECK_THROWS_AS(heed::nbce({})(Eigen::MatrixXf(0, 3), row), heed::shape_error);
-    CHECK_THROWS_WITH(heed::nbce({}).after(2)(contexts, row), Contains("2") && Contains("[-1, 2)"));
+    CHECK_THROWS_AS(heed::nbce({})(Eigen::MatrixXf(0, 3), single), heed::shape_error);
+    CHECK_THROWS_WITH(heed::nbce({}).after(2)(contexts, single),
+                      Contains("2") && Contains("[-1, 2)"));
 }
 
 }  // namespace test_nbce

@@ -7,9 +7,9 @@
 #include "reference/perturb.hpp"
 #include "softmax/dense_check.hpp"
 
-using namespace heed_test;
-
 namespace test_perturb_max {
+
+using namespace heed_test;
 
 /// Rows side by side and across, few elements and more, near one another and apart.
 template <class T, class Normaliser>

@@ -6,9 +6,9 @@
 
 #include "softmax/dense_check.hpp"
 
-using namespace heed_test;
-
 namespace test_positive {
+
+using namespace heed_test;
 
 const auto squares = heed::positive([](auto x) { return 1 + x * x; }, [](auto x) { return 2 * x; });
 

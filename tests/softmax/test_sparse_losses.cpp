@@ -103,14 +103,14 @@ TEST_CASE("the sparse losses are others at their ends") {
 TEST_CASE("the gradients of many long rows are those of each") {
     heed_test::generator random;
     // More than 16 MB of gradient, rows that begin anywhere within a vector.
-    const auto row = random.matrix<float>(1, 70001);
+    const auto single = random.matrix<float>(1, 70001);
     const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> x =
-        row.replicate(67, 1);
+        single.replicate(67, 1);
     std::vector<int> labels(67, 70000);
     labels[66] = -1;
     const auto loss = heed::sparsemax_loss.ignored_label(-1).sum();
     const auto many = loss.with_gradient(x, labels),
-               one = loss.with_gradient(row, std::vector<int>{70000});
+               one = loss.with_gradient(single, std::vector<int>{70000});
     CHECK(many.value == Approx(66 * one.value));
     CHECK(many.gradient.topRows(66) == one.gradient.replicate(66, 1));
     CHECK(many.gradient.row(66).isZero(0));
