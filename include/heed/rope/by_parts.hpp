@@ -60,8 +60,7 @@ inline frequencies by_parts(const by_parts_options& options) {
     heed::detail::require_original_length(options.original_length.value);
     heed::detail::require_argument(slow >= 0 && std::isfinite(slow), "beta_slow is ", slow,
                                    ", but it must be finite and at least 0");
-    heed::detail::require_argument(fast > slow && std::isfinite(fast), "beta_fast is ", fast,
-                                   ", but it must be finite and above beta_slow, ", slow);
+    heed::detail::require_above("beta_fast", fast, "beta_slow", slow);
     heed::detail::interpolate_by_turns(angular, options.stretch.value,
                                        options.original_length.value, slow, fast);
     return frequencies(std::move(angular), options.layout);

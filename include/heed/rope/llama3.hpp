@@ -44,8 +44,7 @@ inline frequencies llama3(const llama3_options& options) {
     heed::detail::require_original_length(options.original_length.value);
     heed::detail::require_argument(low > 0 && std::isfinite(low), "low_freq_factor is ", low,
                                    ", but it must be finite and above 0");
-    heed::detail::require_argument(high > low && std::isfinite(high), "high_freq_factor is ", high,
-                                   ", but it must be finite and above low_freq_factor, ", low);
+    heed::detail::require_above("high_freq_factor", high, "low_freq_factor", low);
     heed::detail::interpolate_by_turns(angular, options.stretch.value,
                                        options.original_length.value, low, high);
     return frequencies(std::move(angular), options.layout);

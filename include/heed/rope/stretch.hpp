@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <string_view>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
@@ -33,6 +34,13 @@ inline void require_stretch(double stretch) {
 inline void require_original_length(index length, index least = 1) {
     require_argument(length >= least, "original_length is ", length, ", but it must be at least ",
                      least);
+}
+
+/// The upper end of a ramp between `lower_name` and `name`.
+inline void require_above(std::string_view name, double value, std::string_view lower_name,
+                          double lower) {
+    require_argument(value > lower && std::isfinite(value), name, " is ", value,
+                     ", but it must be finite and above ", lower_name, ", ", lower);
 }
 
 inline void require_attention_factor(double factor) {

@@ -87,8 +87,7 @@ inline frequencies yarn(const yarn_options& options) {
     heed::detail::require_original_length(length);
     heed::detail::require_argument(slow > 0 && std::isfinite(slow), "beta_slow is ", slow,
                                    ", but it must be finite and above 0");
-    heed::detail::require_argument(fast > slow && std::isfinite(fast), "beta_fast is ", fast,
-                                   ", but it must be finite and above beta_slow, ", slow);
+    heed::detail::require_above("beta_fast", fast, "beta_slow", slow);
 
     const auto r = static_cast<double>(dim);
     const auto pair_of = [&](double turns) {
