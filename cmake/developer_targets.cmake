@@ -3,6 +3,8 @@
 #     heed_add_test(name source...)                 a Catch2 program, a ctest entry a test case
 #     heed_add_compile_failure(name file sentence)  the file must not compile, and say why
 #     heed_add_snippet(name)                        examples/snippets/<name>.cpp, run by ctest
+#     heed_add_example(name source...)              a program of examples/, tested by
+#     heed_example_says(program name code message argument...)
 #     heed_add_benchmark(name source...)            a Google Benchmark program
 
 # ----------------------------------------------------------------------------------------------
@@ -104,6 +106,27 @@ function(heed_add_snippet name)
     heed_developer_target(snippet_${name})
     add_test(NAME "snippet/${name}" COMMAND snippet_${name})
     set_tests_properties("snippet/${name}" PROPERTIES LABELS snippet TIMEOUT 300)
+endfunction()
+
+# A program with options, files and pictures: examples/support has what such programs share.
+function(heed_add_example name)
+    add_executable(${name} ${ARGN})
+    target_link_libraries(${name} PRIVATE CLI11::CLI11 heed_example_support)
+    heed_developer_target(${name})
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        # GCC 12 takes the undefined operands inside its own AVX-512 intrinsics for mistakes of
+        # Eigen's.
+        target_compile_options(${name} PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized)
+    endif()
+endfunction()
+
+# Passes when the program with these arguments ends with the code and says the message.
+function(heed_example_says program name code message)
+    add_test(NAME "${program}/${name}"
+             COMMAND ${CMAKE_COMMAND} "-DCODE=${code}" "-DMESSAGE=${message}" -P
+                     "${PROJECT_SOURCE_DIR}/examples/char_lm/tests/expect_exit.cmake" --
+                     $<TARGET_FILE:${program}> ${ARGN})
+    set_tests_properties("${program}/${name}" PROPERTIES LABELS ${program} TIMEOUT 300)
 endfunction()
 
 # A source may bring its own main; otherwise the library's is linked.
