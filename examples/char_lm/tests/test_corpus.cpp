@@ -9,7 +9,7 @@
 
 namespace char_lm {
 
-namespace {
+namespace test_corpus {
 
 exit_code code_of(const std::vector<std::filesystem::path>& files, index context) {
     try {
@@ -19,8 +19,6 @@ exit_code code_of(const std::vector<std::filesystem::path>& files, index context
     }
     return exit_code::success;
 }
-
-}  // namespace
 
 TEST_CASE("a text becomes numbers and back, the last tenth held out") {
     const temporary_folder folder;
@@ -70,4 +68,5 @@ TEST_CASE("a folder stands for the files in it") {
     CHECK_FALSE(find_files({}).empty());
 }
 
+}  // namespace test_corpus
 }  // namespace char_lm

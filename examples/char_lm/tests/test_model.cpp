@@ -23,7 +23,7 @@ std::unique_ptr<attention<double>> make_attention<double>(const architecture& si
 
 template class transformer<double>;
 
-namespace {
+namespace test_model {
 
 using model = transformer<double>;
 
@@ -51,8 +51,6 @@ std::vector<token> some_text(index length) {
     for (index i = 0; i < length; ++i) text.push_back(static_cast<token>(engine() % 7));
     return text;
 }
-
-}  // namespace
 
 TEST_CASE("the gradient of the whole model is that of central differences") {
     auto sizes = tiny;
@@ -146,4 +144,5 @@ TEST_CASE("attention weights are rows of a causal distribution") {
     }
 }
 
+}  // namespace test_model
 }  // namespace char_lm

@@ -13,7 +13,7 @@
 
 namespace char_lm {
 
-namespace {
+namespace test_training {
 
 corpus rhyme(index context) {
     std::string text;
@@ -42,8 +42,6 @@ flat_vector<float> trained(const transformer<float>& model, const corpus& text, 
     train(model, parameters, text, o, workers, [](const training_state&) {});
     return parameters;
 }
-
-}  // namespace
 
 TEST_CASE("training learns a rhyme, with the same bits for any number of threads") {
     const options o = short_run();
@@ -107,4 +105,5 @@ TEST_CASE("AdamW makes the steps of its paper") {
     }
 }
 
+}  // namespace test_training
 }  // namespace char_lm
