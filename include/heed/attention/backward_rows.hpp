@@ -79,12 +79,13 @@ void pack_backward_keys(const Call& call, const Preparation& preparation, index 
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
     for (std::size_t m = 0; m < Call::key_map_count; ++m) {
-        const auto keys =
-            preparation.keys(batch, kv_head, first, count, buffer, static_cast<encoding_map>(m));
+        const auto map = static_cast<encoding_map>(m);
+        // The first map's tell whether there is a NaN.
+        if (m > 0 && !preparation.takes(map, first, count)) continue;
+        const auto keys = preparation.keys(batch, kv_head, first, count, buffer, map);
         pad_rows(keys, count, shape.dim, to.keys[m] + first * padded<T>(shape.dim));
         if (!panels) continue;
         pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
-        // A map takes NaN and infinities to such.
         if (m == 0) to.finite[block] = all_finite(keys, count, shape.dim);
     }
     if (!panels) return;

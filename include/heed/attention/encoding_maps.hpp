@@ -120,7 +120,9 @@ void find_maps(const Call& call, const call_positions& where, const query_tile<T
             }
             return has_changed;
         };
-        while (fill(panels, strips, 1, panels) | fill(strips, panels, panels, 1)) {
+        for (bool has_changed = true; has_changed;) {
+            has_changed = fill(panels, strips, 1, panels);
+            has_changed = fill(strips, panels, panels, 1) || has_changed;
         }
     }
 }

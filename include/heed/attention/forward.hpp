@@ -71,8 +71,9 @@ void pack_block(const Call& call, const Preparation& preparation, index batch, i
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
     for (std::size_t m = 0; m < Call::key_map_count; ++m) {
-        const auto keys =
-            preparation.keys(batch, kv_head, first, count, buffer, static_cast<encoding_map>(m));
+        const auto map = static_cast<encoding_map>(m);
+        if (!preparation.takes(map, first, count)) continue;
+        const auto keys = preparation.keys(batch, kv_head, first, count, buffer, map);
         pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
     }
     const auto values = rows_of(call.v, batch, kv_head, first, count, buffer);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <concepts>
+#include <cstddef>
 #include <type_traits>
 
 #include <heed/attention/part.hpp>
@@ -43,7 +44,11 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///     index window() const;   // a query at i and a key at j are near where |i − j| < window
 ///
 /// What it prepares takes one more argument, of type encoding_map, in the first four functions
-/// above, and needs none of the others.
+/// above, needs none of the others, and offers
+///
+///     bool takes(encoding_map map, index first, index count) const;
+///         // whether any query may be where keys first … first + count − 1 take this map; if not,
+///         // they are not packed
 template <class P>
 concept position_encoding_part = part_of<P, role::position_encoding> &&
     requires(const std::remove_cvref_t<P>& encoding, arena& scratch, const attention_shape& shape,

@@ -176,6 +176,15 @@ class row_preparation {
         }
     }
 
+    /// Whether any of these keys is to be prepared by this map.
+    bool takes([[maybe_unused]] encoding_map map, [[maybe_unused]] index first,
+               [[maybe_unused]] index count) const {
+        if constexpr (Call::is_rectified)
+            return encoding_.takes(map, first, count);
+        else
+            return true;
+    }
+
     /// A query before its scale.
     void query(const query_row& row, T* to, encoding_map map = encoding_map::near) const {
         const index dim = call_.shape.dim;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <type_traits>
@@ -24,11 +25,14 @@ namespace detail {
 /// Rows of a table of cosines and sines, for queries or for keys under one map.
 template <class T>
 struct turn_rows {
-    const T* first = nullptr;
+    const T* rows = nullptr;
     index batch_stride = 0;
     index stride = 0;  ///< 0: all rows turn alike
+    index first = 0;   ///< the first query or key that there is a row for
 
-    const T* row(index batch, index i) const { return first + batch * batch_stride + i * stride; }
+    const T* row(index batch, index i) const {
+        return rows + batch * batch_stride + (i - first) * stride;
+    }
 };
 
 /// The rotations of one call's queries and keys under each map, in scratch.
@@ -36,20 +40,32 @@ template <class T>
 struct rectified_rows {
     query_maps<turn_rows<T>> queries;
     key_maps<turn_rows<T>> keys;
+    key_interval near;         ///< no query is near other keys,
+    key_interval near_to_all;  ///< and every query is near these
+    bool keeps_far_keys;       ///< their map changes nothing
     index pairs, padded;
     rope::pair_layout layout;
+
+    bool takes(encoding_map map, index first, index count) const {
+        if (map == encoding_map::near) return first < near.last && first + count > near.first;
+        return first < near_to_all.first || first + count > near_to_all.last;
+    }
+    bool turns_key(index key, encoding_map map) const {
+        if (map == encoding_map::near) return key >= near.first && key < near.last;
+        return !keeps_far_keys;
+    }
 
     void rotate_query(T* row, index batch, index query, encoding_map map) const {
         rotate<turn::forth>(row, queries[query_map(map)].row(batch, query));
     }
     void rotate_key(T* row, index batch, index key, encoding_map map) const {
-        rotate<turn::forth>(row, keys[key_map(map)].row(batch, key));
+        if (turns_key(key, map)) rotate<turn::forth>(row, keys[key_map(map)].row(batch, key));
     }
     void rotate_query_back(T* row, index batch, index query, encoding_map map) const {
         rotate<turn::back>(row, queries[query_map(map)].row(batch, query));
     }
     void rotate_key_back(T* row, index batch, index key, encoding_map map) const {
-        rotate<turn::back>(row, keys[key_map(map)].row(batch, key));
+        if (turns_key(key, map)) rotate<turn::back>(row, keys[key_map(map)].row(batch, key));
     }
 
   private:
@@ -98,28 +114,42 @@ struct rectified_rotary_part {
                               const call_positions& where) const {
         const padded_frequencies<T> padded(scratch, frequencies);
         const index row_size = padded.row_size();
-        const auto fill = [&](index count, bool is_constant, auto position) {
+        const auto fill = [&](key_interval of, bool is_constant, auto position) {
             const index batches = where.per_batch && !is_constant ? shape.batch : 1;
-            const index rows = is_constant ? 1 : count;
+            const index rows = is_constant ? 1 : of.last - of.first;
             T* table = scratch.take<T>(batches * rows * row_size);
             for (index b = 0; b < batches; ++b)
                 for (index i = 0; i < rows; ++i)
-                    padded.fill_row(position(b, i), table + (b * rows + i) * row_size);
+                    padded.fill_row(position(b, of.first + i), table + (b * rows + i) * row_size);
             return turn_rows<T>{table, batches > 1 ? rows * row_size : 0,
-                                is_constant ? 0 : row_size};
+                                is_constant ? 0 : row_size, of.first};
         };
+        // One query behind the other: so are the keys that any of them, and all of them, are near.
+        key_interval near{0, shape.keys}, near_to_all{0, 0};
+        if (where.queries == nullptr && where.keys == nullptr) {
+            const index first = where.query_first - where.key_first;
+            const index last = first + shape.queries - 1;
+            const auto bounded = [&](index j) { return std::clamp<index>(j, 0, shape.keys); };
+            near = {bounded(first - near_window + 1), bounded(last + near_window)};
+            near_to_all = {bounded(last - near_window + 1), bounded(first + near_window)};
+            if (near.last < near.first) near = {0, 0};
+            if (near_to_all.last < near_to_all.first) near_to_all = {0, 0};
+        }
         const bool same = far.is_constant();
         const auto query = [&](index b, index i) { return where.query(shape, b, i); };
         const auto key = [&](index b, index j) { return where.key(shape, b, j); };
         const auto far_query = [&](double sign) {
-            return fill(shape.queries, same, [&, sign](index b, index i) {
+            return fill({0, shape.queries}, same, [&, sign](index b, index i) {
                 return (same ? 0 : far.of(query(b, i))) + sign * far.shift;
             });
         };
-        return {{fill(shape.queries, false, query), far_query(1), far_query(-1)},
-                {fill(shape.keys, false, key),
-                 fill(shape.keys, same,
+        return {{fill({0, shape.queries}, false, query), far_query(1), far_query(-1)},
+                {fill(near, false, key),
+                 fill({0, shape.keys}, same,
                       [&](index b, index j) { return same ? 0 : far.of(key(b, j)); })},
+                near,
+                near_to_all,
+                same && frequencies.attention_factor() == 1,
                 padded.pairs,
                 padded.padded,
                 frequencies.layout()};
