@@ -113,8 +113,8 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
                     Finish&& finish) {
     constexpr int vectors = tiles.score_vectors;
     multiply_rows<tiles.score_rows, vectors>(
-        rows, strips, tiles.score_rows * dim, index(1), tiles.score_rows, panel, panel_width<T>,
-        dim, [&](index r, const vec<T>* scores) {
+        rows, strips, tiles.score_rows * dim, fixed<1>(), fixed<tiles.score_rows>(), panel,
+        fixed<panel_width<T>>(), dim, [&](index r, const vec<T>* scores) {
             unroll<vectors>([&](auto c) { scores[c].store(to + r * stride + c * vec<T>::size); });
             finish(r, scores);
         });
