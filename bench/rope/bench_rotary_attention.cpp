@@ -1,49 +1,53 @@
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
-#include <vector>
 
 #include <benchmark/benchmark.h>
-#include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/attention.hpp>
+#include <heed/attention/causal.hpp>
+#include <heed/attention/scale.hpp>
 #include <heed/rope/frequencies.hpp>
+#include <heed/rope/rectified_rotary.hpp>
 #include <heed/rope/rotary.hpp>
 
+#include "support/backward_of.hpp"
+#include "support/by_turns.hpp"
+#include "support/problem.hpp"
+
 /// \file
-/// Attention with rotary positions over the same without, measured in turns (`plain` = 1 is the
-/// time without), at d = 64: one head, which computes the table for itself alone, and eight.
+/// Attention with rotary positions over the same without (`of_plain`), by turns, at d = 64: one
+/// head, which computes the table for itself alone, and eight. And rectified ones over plain rotary
+/// (`of_rotary`), w = 256, causal and not, forward and backward.
 
 namespace {
 
-using clock_type = std::chrono::steady_clock;
-using tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
-
-template <class F>
-double seconds(F f) {
-    const auto from = clock_type::now();
-    f();
-    return std::chrono::duration<double>(clock_type::now() - from).count();
-}
+using namespace heed_bench;
+constexpr std::ptrdiff_t dim = 64, window = 256;
 
 void rotary(benchmark::State& state, heed::rope::pair_layout layout) {
-    const Eigen::Index heads = state.range(0), n = state.range(1);
-    tensor q(1, heads, n, 64), k(1, heads, n, 64), v(1, heads, n, 64), o(1, heads, n, 64);
-    q.setRandom();
-    k.setRandom();
-    v.setRandom();
-    const auto rope = heed::rope::plain({.dim = 64, .layout = layout});
-    std::vector<double> ratios;
-    for (auto _ : state) {
-        const double without = seconds([&] { heed::attention_into(o, q, k, v); });
-        const double with = seconds([&] { heed::attention_into(o, q, k, v, heed::rotary(rope)); });
-        benchmark::DoNotOptimize(o.data());
-        state.SetIterationTime(with);
-        ratios.push_back(with / without);
-    }
-    const auto middle = ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2);
-    std::nth_element(ratios.begin(), middle, ratios.end());
-    state.counters["plain"] = *middle;
+    problem<float> in(square(state.range(0), state.range(1), dim));
+    const auto rope = heed::rope::plain({.dim = dim, .layout = layout});
+    state.counters["of_plain"] = time_over(
+        state, [&] { heed::attention_into(in.o, in.q, in.k, in.v, heed::rotary(rope)); },
+        [&] { heed::attention_into(in.o, in.q, in.k, in.v); });
+}
+
+template <class... Parts>
+void rectified(benchmark::State& state, const Parts&... parts) {
+    problem<float> in(square(state.range(0), state.range(1), dim));
+    const auto rope = heed::rope::plain({.dim = dim});
+    const auto part = heed::rectified_rotary(rope, window);
+    state.counters["of_rotary"] = time_over(
+        state, [&] { heed::attention_into(in.o, in.q, in.k, in.v, part, parts...); },
+        [&] { heed::attention_into(in.o, in.q, in.k, in.v, heed::rotary(rope), parts...); });
+}
+
+template <class... Parts>
+void rectified_backward(benchmark::State& state, const Parts&... parts) {
+    problem<float> in(square(state.range(0), state.range(1), dim));
+    const auto rope = heed::rope::plain({.dim = dim});
+    state.counters["of_rotary"] =
+        time_over(state, backward_of(in, heed::rectified_rotary(rope, window), parts...),
+                  backward_of(in, heed::rotary(rope), parts...));
 }
 
 }  // namespace
@@ -54,3 +58,21 @@ BENCHMARK_CAPTURE(rotary, halves, heed::rope::halves)
     ->Args({8, 2048})
     ->UseManualTime();
 BENCHMARK_CAPTURE(rotary, interleaved, heed::rope::interleaved)->Args({1, 2048})->UseManualTime();
+BENCHMARK_CAPTURE(rectified, causal, heed::causal)
+    ->ArgNames({"heads", "n"})
+    ->Args({4, 2048})
+    ->Args({1, 8192})
+    ->UseManualTime();
+BENCHMARK_CAPTURE(rectified, bidirectional, heed::scale(0.125))
+    ->ArgNames({"heads", "n"})
+    ->Args({4, 2048})
+    ->Args({1, 8192})
+    ->UseManualTime();
+BENCHMARK_CAPTURE(rectified_backward, causal, heed::causal)
+    ->ArgNames({"heads", "n"})
+    ->Args({4, 2048})
+    ->UseManualTime();
+BENCHMARK_CAPTURE(rectified_backward, bidirectional, heed::scale(0.125))
+    ->ArgNames({"heads", "n"})
+    ->Args({4, 2048})
+    ->UseManualTime();

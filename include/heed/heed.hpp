@@ -64,6 +64,7 @@
 #include <heed/rope/parameters.hpp>
 #include <heed/rope/positions.hpp>
 #include <heed/rope/proportional.hpp>
+#include <heed/rope/rectified_rotary.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotary_bias.hpp>
 #include <heed/rope/rotate.hpp>

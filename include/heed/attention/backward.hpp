@@ -49,7 +49,7 @@ void differentiate_key_block(const Call& call, const call_positions& where,
     const index group = shape.heads / shape.kv_heads;
     const index query_blocks = count_blocks(shape.queries, tiles.backward_block);
     const index rows = std::min(tiles.backward_block, shape.queries);
-    const auto state = make_backward_state<T>(shape, rows, key_count, scratch);
+    const auto state = make_backward_state<T>(shape, Call::key_map_count, rows, key_count, scratch);
     auto block = make_block_view<T>(count_blocks(rows, query_tile<T>::strip), scratch);
     const index key_blocks = count_blocks(shape.keys, key_block<T>);
 
@@ -59,7 +59,7 @@ void differentiate_key_block(const Call& call, const call_positions& where,
         for (index i = 0; i < query_blocks; ++i, ++queries) {
             const key_interval seen = queries->tile.seen_by_all();
             if (seen.first >= first_key + key_count || seen.last <= first_key) continue;
-            look_at_block(call, queries->tile, first_key, block);
+            look_at_block(call, where, queries->tile, first_key, block);
             if (!differentiate_tile(call, where, inputs, keys, *queries, learning, block, state,
                                     failed, scratch))
                 return;
@@ -69,9 +69,9 @@ void differentiate_key_block(const Call& call, const call_positions& where,
     const index stride = padded<T>(shape.dim);
     T* buffer = scratch.take<T>(shape.dim);
     for (index j = 0; j < key_count; ++j)
-        preparation.key_back(batch, kv_head, first_key + j, state.dk + j * stride, buffer);
+        preparation.key_back(batch, kv_head, first_key + j, rows_at(state.dk, j * stride), buffer);
     const auto as_is = [](index) { return T(1); };
-    write_rows(dk, batch, kv_head, first_key, key_count, state.dk, stride, as_is);
+    write_rows(dk, batch, kv_head, first_key, key_count, state.dk[0], stride, as_is);
     write_rows(dv, batch, kv_head, first_key, key_count, state.dv, padded<T>(shape.value_dim),
                as_is);
 }
@@ -88,17 +88,21 @@ void finish_queries(const Call& call, const Preparation& preparation,
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(dim);
     for (index r = 0; r < tile.count; ++r) {
-        T* gradient = queries.dq + r * stride;
+        const auto gradients = rows_at(queries.dq, r * stride);
         if (scale_dots != nullptr) {
-            preparation.query(tile.rows[r], buffer);
-            scale_dots[r] = static_cast<double>(dot(gradient, buffer, dim));
+            scale_dots[r] = 0;
+            for (std::size_t m = 0; m < Call::query_map_count; ++m) {
+                preparation.query(tile.rows[r], buffer, static_cast<encoding_map>(m));
+                scale_dots[r] += static_cast<double>(dot(gradients[m], buffer, dim));
+            }
             if constexpr (requires { call.scale().derivative(call.shape, index(0)); })
                 scale_dots[r] *= call.scale().derivative(call.shape, tile.visible[r]);
         }
-        multiply_row(gradient, dim, tile.scale[r], gradient);
-        preparation.query_back(tile.rows[r], gradient, buffer);
+        for (std::size_t m = 0; m < Call::query_map_count; ++m)
+            multiply_row(gradients[m], dim, tile.scale[r], gradients[m]);
+        preparation.query_back(tile.rows[r], gradients, buffer);
     }
-    write_rows(dq, tile.batch, tile.head, tile.first, tile.count, queries.dq, stride,
+    write_rows(dq, tile.batch, tile.head, tile.first, tile.count, queries.dq[0], stride,
                [](index) { return T(1); });
 }
 
@@ -185,11 +189,13 @@ void backward(const Call& call, const backward_inputs<T, Statistics>& inputs,
         const index blocks_a_head = group * query_blocks;
         auto* keys = own.take<backward_keys<T>>(wave);
         auto* queries = own.take<backward_queries<T>>(wave * blocks_a_head);
-        for (index i = 0; i < wave; ++i) keys[i] = make_backward_keys<T>(shape, own);
+        for (index i = 0; i < wave; ++i)
+            keys[i] = make_backward_keys<T>(shape, Call::key_map_count, own);
         for (index i = 0; i < wave * blocks_a_head; ++i) {
             const index begin = i % query_blocks * tiles.backward_block;
             queries[i] = make_backward_queries<T>(
-                shape, std::min(tiles.backward_block, shape.queries - begin), own);
+                shape, Call::query_map_count, std::min(tiles.backward_block, shape.queries - begin),
+                own);
         }
 
         for (index first = 0; first < all_heads; first += wave) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include <heed/attention/call.hpp>
@@ -12,6 +13,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
+#include <heed/core/unroll.hpp>
 
 /// \file
 /// What backward reads, packed: keys and values of a head, blocks of queries and of d_o.
@@ -21,29 +23,47 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// Keys and values of one head as backward reads them.
 template <class T>
 struct backward_keys {
-    T* key_panels;    ///< for q·kᵀ
-    T* keys;          ///< padded rows, for ds·k
-    T* value_panels;  ///< for d_o·vᵀ
-    bool* finite;     ///< [blocks]: whether the prepared keys of a block are
+    key_maps<T*> key_panels;  ///< of each map, for q·kᵀ
+    key_maps<T*> keys;        ///< of each map, padded rows, for ds·k
+    T* value_panels;          ///< for d_o·vᵀ
+    bool* finite;             ///< [blocks]: whether the prepared keys of a block are
 };
 
 /// A block of queries of one head as backward reads it.
 template <class T>
 struct backward_queries {
-    query_tile<T> tile;  ///< strips for q·kᵀ
-    T* queries;          ///< padded rows, for dsᵀ·q
-    T* gradient_strips;  ///< d_o, for d_o·vᵀ
-    T* gradients;        ///< d_o as padded rows, for pᵀ·d_o
-    T* statistic;        ///< D of each row
-    T* dq;               ///< padded rows: the sum so far, of scaled queries
-    index* turn;         ///< the block of keys whose turn it is to add to dq
-    bool finite;         ///< whether prepared queries and d_o are
+    query_tile<T> tile;      ///< strips for q·kᵀ
+    query_maps<T*> queries;  ///< of each map, padded rows, for dsᵀ·q
+    T* gradient_strips;      ///< d_o, for d_o·vᵀ
+    T* gradients;            ///< d_o as padded rows, for pᵀ·d_o
+    T* statistic;            ///< D of each row
+    query_maps<T*> dq;       ///< of each map, padded rows: the sum so far, of scaled queries
+    index* turn;             ///< the block of keys whose turn it is to add to dq
+    bool finite;             ///< whether prepared queries and d_o are
 };
 
+/// The rows of each map at an offset.
+template <class T, std::size_t Most>
+std::array<T*, Most> rows_at(const std::array<T*, Most>& rows, index offset) {
+    std::array<T*, Most> at{};
+    for (std::size_t m = 0; m < Most; ++m)
+        if (rows[m] != nullptr) at[m] = rows[m] + offset;
+    return at;
+}
+
+/// Memory for padded rows, of each of the maps.
+template <class T, std::size_t Most>
+std::array<T*, Most> take_rows(index count, index dim, std::size_t maps, arena& scratch) {
+    std::array<T*, Most> rows{};
+    for (std::size_t m = 0; m < maps; ++m) rows[m] = scratch.take<T>(count * padded<T>(dim));
+    return rows;
+}
+
 template <class T>
-backward_keys<T> make_backward_keys(const attention_shape& shape, arena& scratch) {
-    return {scratch.take<T>(packed_size<T>(panel_width<T>, shape.keys, shape.dim)),
-            scratch.take<T>(shape.keys * padded<T>(shape.dim)),
+backward_keys<T> make_backward_keys(const attention_shape& shape, std::size_t maps,
+                                    arena& scratch) {
+    return {take_key_panels<T>(shape, maps, scratch),
+            take_rows<T, most_key_maps>(shape.keys, shape.dim, maps, scratch),
             scratch.take<T>(packed_size<T>(panel_width<T>, shape.keys, shape.value_dim)),
             scratch.take<bool>(count_blocks(shape.keys, key_block<T>))};
 }
@@ -58,11 +78,17 @@ void pack_backward_keys(const Call& call, const Preparation& preparation, index 
     const index count = std::min(key_block<T>, shape.keys - first);
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
-    const auto keys = preparation.keys(batch, kv_head, first, count, buffer);
-    pad_rows(keys, count, shape.dim, to.keys + first * padded<T>(shape.dim));
+    for (std::size_t m = 0; m < Call::key_map_count; ++m) {
+        const auto map = static_cast<encoding_map>(m);
+        // The first map's tell whether there is a NaN.
+        if (m > 0 && !preparation.takes(map, first, count)) continue;
+        const auto keys = preparation.keys(batch, kv_head, first, count, buffer, map);
+        pad_rows(keys, count, shape.dim, to.keys[m] + first * padded<T>(shape.dim));
+        if (!panels) continue;
+        pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
+        if (m == 0) to.finite[block] = all_finite(keys, count, shape.dim);
+    }
     if (!panels) return;
-    pack_panels(keys, count, shape.dim, to.key_panels + first * shape.dim);
-    to.finite[block] = all_finite(keys, count, shape.dim);
     const auto values = rows_of(call.v, batch, kv_head, first, count, buffer);
     pack_panels(values, count, shape.value_dim, to.value_panels + first * shape.value_dim);
 }
@@ -77,14 +103,14 @@ struct backward_inputs {
 
 /// Memory for a block of queries is taken first, by one thread, and filled by any.
 template <class T>
-backward_queries<T> make_backward_queries(const attention_shape& shape, index count,
-                                          arena& scratch) {
-    return {take_tile<T>(shape, count, scratch),
-            scratch.take<T>(count * padded<T>(shape.dim)),
+backward_queries<T> make_backward_queries(const attention_shape& shape, std::size_t maps,
+                                          index count, arena& scratch) {
+    return {take_tile<T>(shape, maps, count, scratch),
+            take_rows<T, most_query_maps>(count, shape.dim, maps, scratch),
             scratch.take<T>(packed_size<T>(query_tile<T>::strip, count, shape.value_dim)),
             scratch.take<T>(count * padded<T>(shape.value_dim)),
             scratch.take<T>(count),
-            scratch.take<T>((count + tiles.value_rows) * padded<T>(shape.dim)),
+            take_rows<T, most_query_maps>(count + tiles.value_rows, shape.dim, maps, scratch),
             scratch.take<index>(1),
             true};
 }
@@ -99,8 +125,12 @@ void pack_backward_queries(const Call& call, const call_positions& where,
     const attention_shape& shape = call.shape;
     const index dim = shape.dim, value_dim = shape.value_dim;
     fill_tile(call, where, preparation, batch, head, first, count, block.tile);
-    const contiguous_rows<T> queries{block.tile.plain, dim};
-    pad_rows(queries, count, dim, block.queries);
+    const contiguous_rows<T> queries{block.tile.plain[0], dim};
+    const auto sums = static_cast<std::size_t>((count + tiles.value_rows) * padded<T>(dim));
+    for (std::size_t m = 0; m < Call::query_map_count; ++m) {
+        pad_rows({block.tile.plain[m], dim}, count, dim, block.queries[m]);
+        std::fill_n(block.dq[m], sums, T(0));
+    }
 
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * value_dim);
@@ -110,8 +140,6 @@ void pack_backward_queries(const Call& call, const call_positions& where,
         pack_strips(gradients, count, value_dim, block.gradient_strips);
         block.finite = all_finite(gradients, count, value_dim) && all_finite(queries, count, dim);
     }
-    std::fill_n(block.dq, static_cast<std::size_t>((count + tiles.value_rows) * padded<T>(dim)),
-                T(0));
     *block.turn = block.tile.seen_by_all().first / key_block<T>;
 }
 
@@ -134,6 +162,27 @@ void fill_backward_queries(const Call& call, const call_positions& where,
                 block.statistic[r] = stream.with_log_sum_exp_gradient(
                     block.statistic[r], inputs.d_lse(batch, head, first + r));
     }
+}
+
+/// to[row, …] += Σ_k a[row, k]·b[k, …], `to` and b being padded rows of `width` numbers.
+template <class T>
+void add_product(index rows, const T* a, index a_row, index a_step, const T* b, index width,
+                 index depth, T* to) {
+    const index stride = padded<T>(width);
+    multiply_columns(rows, a, a_row, a_step, contiguous_rows<T>{b, stride}, width, depth,
+                     [&]<int Vectors>(index r, index column, const vec<T>* sums) {
+                         unroll<Vectors>([&](auto c) {
+                             T* at = to + r * stride + column + c * vec<T>::size;
+                             (vec<T>::load_aligned(at) + sums[c]).store_aligned(at);
+                         });
+                     });
+}
+
+/// to += weight·row, of padded rows.
+template <class T>
+void add_row(T weight, const T* row, index width, T* to) {
+    for (index c = 0; c < width; c += vec<T>::size)
+        fma(vec<T>(weight), vec<T>::load(row + c), vec<T>::load(to + c)).store(to + c);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -10,6 +10,7 @@
 #include <heed/attention/backward_rows.hpp>
 #include <heed/attention/call.hpp>
 #include <heed/attention/learning.hpp>
+#include <heed/attention/rectified_products.hpp>
 #include <heed/attention/scores.hpp>
 #include <heed/attention/turns.hpp>
 #include <heed/core/architecture.hpp>
@@ -29,20 +30,23 @@ template <class T>
 struct backward_state {
     T* p;
     T* ds;
-    T* dk;
+    T* mixed;  ///< what rectified_products keeps of ds; null without such an encoding
+    key_maps<T*> dk;
     T* dv;
 };
 
 template <class T>
-backward_state<T> make_backward_state(const attention_shape& shape, index queries, index keys,
-                                      arena& scratch) {
+backward_state<T> make_backward_state(const attention_shape& shape, std::size_t maps, index queries,
+                                      index keys, arena& scratch) {
     const index rows = round_up(queries, tiles.score_rows) + tiles.score_rows;
     const index key_rows = keys + tiles.value_rows;
     backward_state<T> state{scratch.take<T>(rows * score_stride<T>),
                             scratch.take<T>(rows * score_stride<T>),
-                            scratch.take<T>(key_rows * padded<T>(shape.dim)),
+                            maps > 1 ? scratch.take<T>(rows * score_stride<T>) : nullptr,
+                            take_rows<T, most_key_maps>(key_rows, shape.dim, maps, scratch),
                             scratch.take<T>(key_rows * padded<T>(shape.value_dim))};
-    std::fill_n(state.dk, static_cast<std::size_t>(key_rows * padded<T>(shape.dim)), T(0));
+    for (std::size_t m = 0; m < maps; ++m)
+        std::fill_n(state.dk[m], static_cast<std::size_t>(key_rows * padded<T>(shape.dim)), T(0));
     std::fill_n(state.dv, static_cast<std::size_t>(key_rows * padded<T>(shape.value_dim)), T(0));
     return state;
 }
@@ -111,27 +115,6 @@ void differentiate_row(const Call& call, const call_positions& where, const quer
     }
 }
 
-/// to[row, …] += Σ_k a[row, k]·b[k, …], `to` and b being padded rows of `width` numbers.
-template <class T>
-void add_product(index rows, const T* a, index a_row, index a_step, const T* b, index width,
-                 index depth, T* to) {
-    const index stride = padded<T>(width);
-    multiply_columns(rows, a, a_row, a_step, contiguous_rows<T>{b, stride}, width, depth,
-                     [&]<int Vectors>(index r, index column, const vec<T>* sums) {
-                         unroll<Vectors>([&](auto c) {
-                             T* at = to + r * stride + column + c * vec<T>::size;
-                             (vec<T>::load_aligned(at) + sums[c]).store_aligned(at);
-                         });
-                     });
-}
-
-/// to += weight·row, of padded rows.
-template <class T>
-void add_row(T weight, const T* row, index width, T* to) {
-    for (index c = 0; c < width; c += vec<T>::size)
-        fma(vec<T>(weight), vec<T>::load(row + c), vec<T>::load(to + c)).store(to + c);
-}
-
 /// The keys of a block that row-wise ranges leave to see, cut where the queries that see them
 /// change: f(first key, keys, first query, queries), all relative.
 template <class T, class F>
@@ -159,17 +142,16 @@ void for_key_chunks(const query_tile<T>& tile, const block_view<T>& block, key_i
 
 /// The products of a tile: p gets q·kᵀ, ds gets d_o·vᵀ, where they are seen.
 template <class T, class Call>
-void multiply_tile_pair(const Call& call, const backward_keys<T>& keys,
+void multiply_tile_pair(const Call& call, const call_positions& where, const backward_keys<T>& keys,
                         const backward_queries<T>& queries, const block_view<T>& block,
                         const backward_state<T>& state) {
     const attention_shape& shape = call.shape;
     const query_tile<T>& tile = queries.tile;
     for (index key = 0; key < key_block<T>; key += panel_width<T>) {
+        multiply_keys<false>(call, where, tile, block, key, keys.key_panels, state.p,
+                             score_stride<T>, static_cast<T*>(nullptr));
         for_strips_seeing<T, Call>(tile, block, key, [&](index first_row, index rows) {
             const index at = first_row * score_stride<T> + key;
-            multiply_panel(tile.strips + first_row * shape.dim, rows,
-                           keys.key_panels + (block.first + key) * shape.dim, shape.dim,
-                           state.p + at, score_stride<T>);
             multiply_panel(queries.gradient_strips + first_row * shape.value_dim, rows,
                            keys.value_panels + (block.first + key) * shape.value_dim,
                            shape.value_dim, state.ds + at, score_stride<T>);
@@ -201,21 +183,28 @@ void add_seen_products(const Call& call, const call_positions& where, const back
     const index value_stride = padded<T>(shape.value_dim);
     const arena::scope mark(scratch);
     bool* sees = scratch.take<bool>(key_block<T>);
-    T* row_sum = scratch.take<T>(dim_stride);
+    const auto row_sum =
+        take_rows<T, most_query_maps>(1, shape.dim, Call::query_map_count, scratch);
     for (index r = 0; r < tile.count; ++r) {
         const key_interval range{block.range[r / tile.strip].first,
                                  block.range[r / tile.strip].last};
         list_seen(call, where, tile, r, block, range, sees);
-        std::fill_n(row_sum, static_cast<std::size_t>(dim_stride), T(0));
+        for (std::size_t m = 0; m < Call::query_map_count; ++m)
+            std::fill_n(row_sum[m], static_cast<std::size_t>(dim_stride), T(0));
         for (index j = range.first; j < std::min(range.last, all.last); ++j) {
             if (!sees[j]) continue;
             const T p = state.p[r * score_stride<T> + j], ds = state.ds[r * score_stride<T> + j];
-            add_row(ds, keys.keys + (block.first + j) * dim_stride, shape.dim, row_sum);
+            const encoding_map map = map_of(call, where, tile.rows[r], block.first + j);
+            const std::size_t query = query_map(map), key = key_map(map);
+            add_row(ds, keys.keys[key] + (block.first + j) * dim_stride, shape.dim, row_sum[query]);
             add_row(p, queries.gradients + r * value_stride, shape.value_dim,
                     state.dv + j * value_stride);
-            add_row(ds, queries.queries + r * dim_stride, shape.dim, state.dk + j * dim_stride);
+            add_row(ds, queries.queries[query] + r * dim_stride, shape.dim,
+                    state.dk[key] + j * dim_stride);
         }
-        for (index c = 0; c < shape.dim; ++c) queries.dq[r * dim_stride + c] += row_sum[c];
+        for (std::size_t m = 0; m < Call::query_map_count; ++m)
+            for (index c = 0; c < shape.dim; ++c)
+                queries.dq[m][r * dim_stride + c] += row_sum[m][c];
     }
 }
 
@@ -232,7 +221,7 @@ bool differentiate_tile(const Call& call, const call_positions& where,
     const index dim_stride = padded<T>(shape.dim);
     const index value_stride = padded<T>(shape.value_dim);
 
-    multiply_tile_pair(call, keys, queries, block, state);
+    multiply_tile_pair(call, where, keys, queries, block, state);
     key_interval all = seen_of_block(tile, block);
     const auto stream = call.normaliser().template streaming<T>(tile.head);
     const Statistics* statistics =
@@ -256,15 +245,30 @@ bool differentiate_tile(const Call& call, const call_positions& where,
     all.last = std::min(all.last, shape.keys - block.first);
 
     if (!await_turn(queries.turn, key_index, failed)) return false;
-    if (queries.finite && keys.finite[key_index]) {
+    const bool finite = queries.finite && keys.finite[key_index];
+    if constexpr (Call::is_rectified) {
+        if (finite) {
+            const rectified_products<T, Call> products{
+                call, where, tile, block, all, state.ds, score_stride<T>, state.mixed};
+            products.add_to_queries(keys.keys, queries.dq);
+            pass_turn(queries.turn);
+            for_key_chunks(tile, block, all, [&](index key, index count, index row, index rows) {
+                add_product(count, state.p + row * score_stride<T> + key, index(1), score_stride<T>,
+                            queries.gradients + row * value_stride, shape.value_dim, rows,
+                            state.dv + key * value_stride);
+            });
+            products.add_to_keys(queries.queries, state.dk);
+            return true;
+        }
+    } else if (finite) {
         for (index s = 0; s < tile.strip_count(); ++s) {
             const index first = s * tile.strip;
             const index rows = std::min(tile.strip, tile.count - first);
             const key_interval range{block.range[s].first, std::min(block.range[s].last, all.last)};
             if (range.first >= range.last) continue;
             add_product(rows, state.ds + first * score_stride<T> + range.first, score_stride<T>,
-                        index(1), keys.keys + (block.first + range.first) * dim_stride, shape.dim,
-                        range.last - range.first, queries.dq + first * dim_stride);
+                        index(1), keys.keys[0] + (block.first + range.first) * dim_stride,
+                        shape.dim, range.last - range.first, queries.dq[0] + first * dim_stride);
         }
         pass_turn(queries.turn);
         for_key_chunks(tile, block, all, [&](index key, index count, index row, index rows) {
@@ -273,8 +277,8 @@ bool differentiate_tile(const Call& call, const call_positions& where,
                         queries.gradients + row * value_stride, shape.value_dim, rows,
                         state.dv + key * value_stride);
             add_product(count, state.ds + at, index(1), score_stride<T>,
-                        queries.queries + row * dim_stride, shape.dim, rows,
-                        state.dk + key * dim_stride);
+                        queries.queries[0] + row * dim_stride, shape.dim, rows,
+                        state.dk[0] + key * dim_stride);
         });
         return true;
     }

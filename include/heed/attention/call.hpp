@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -56,6 +57,10 @@ class attention_call {
   public:
     static constexpr bool has_positions = count_of<role::positions, Parts...> == 1;
     static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> == 1;
+    /// The maps of the position encoding that a query takes, and those of a key.
+    static constexpr bool is_rectified = (rectifies<Parts> || ...);
+    static constexpr std::size_t query_map_count = is_rectified ? most_query_maps : 1;
+    static constexpr std::size_t key_map_count = is_rectified ? most_key_maps : 1;
     static constexpr bool has_observers = count_of<role::observer, Parts...> > 0;
     static constexpr bool has_modifiers = count_of<role::modifier, Parts...> > 0;
     /// No modifier learns, and the derivative of each is 1.

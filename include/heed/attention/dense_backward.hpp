@@ -33,11 +33,11 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 template <class T>
 struct row_head {
     backward_keys<T> packed;
-    T* values;    ///< padded rows
-    T* dk;        ///< padded rows
-    T* dv;        ///< padded rows
-    bool dense;   ///< whether any row that reads it is
-    index* turn;  ///< [key blocks]: the block of queries whose turn it is to add
+    T* values;        ///< padded rows
+    key_maps<T*> dk;  ///< of each map, padded rows
+    T* dv;            ///< padded rows
+    bool dense;       ///< whether any row that reads it is
+    index* turn;      ///< [key blocks]: the block of queries whose turn it is to add
 };
 
 /// A block of queries of one head.
@@ -50,11 +50,11 @@ struct row_queries : backward_queries<T> {
 };
 
 template <class T>
-row_head<T> make_row_head(const attention_shape& shape, arena& scratch) {
+row_head<T> make_row_head(const attention_shape& shape, std::size_t maps, arena& scratch) {
     const index rows = shape.keys + tiles.value_rows;
-    return {make_backward_keys<T>(shape, scratch),
+    return {make_backward_keys<T>(shape, maps, scratch),
             scratch.take<T>(shape.keys * padded<T>(shape.value_dim)),
-            scratch.take<T>(rows * padded<T>(shape.dim)),
+            take_rows<T, most_key_maps>(rows, shape.dim, maps, scratch),
             scratch.take<T>(rows * padded<T>(shape.value_dim)),
             true,
             scratch.take<index>(count_blocks(shape.keys, key_block<T>))};
@@ -73,7 +73,8 @@ void pack_row_keys(const Call& call, const Preparation& preparation, index batch
     T* buffer = scratch.take<T>(count * shape.value_dim);
     pad_rows(rows_of(call.v, batch, kv_head, first, count, buffer), count, shape.value_dim,
              to.values + first * value_width);
-    std::fill_n(to.dk + first * width, static_cast<std::size_t>(count * width), T(0));
+    for (std::size_t m = 0; m < Call::key_map_count; ++m)
+        std::fill_n(to.dk[m] + first * width, static_cast<std::size_t>(count * width), T(0));
     std::fill_n(to.dv + first * value_width, static_cast<std::size_t>(count * value_width), T(0));
     to.turn[block] = 0;
 }
@@ -84,22 +85,29 @@ struct gradient_rows {
     score_rows<T> scores;
     T* products;  ///< q·k before the modifiers; null if no modifier wants them
     T* p;
-    T* ds;  ///< dp, then the gradient of the scores, then of the products
+    T* ds;     ///< dp, then the gradient of the scores, then of the products
+    T* mixed;  ///< what rectified_products keeps of ds; null without such an encoding
 
     T* row(T* of, index r) const { return of + r * scores.stride; }
 };
 
-/// to[r, …] = a·b for everything that a tile sees, `strips` and `panels` being packed.
+/// ds = d_o·vᵀ for everything that a tile sees and, where they are wanted, the products q·kᵀ.
 template <class T, class Call>
-void multiply_seen(const Call& call, const query_tile<T>& tile, const T* strips, const T* panels,
-                   index dim, const score_rows<T>& rows, T* to, arena& scratch) {
-    for_key_blocks(call, tile, scratch, [&](const block_view<T>& block) {
+void multiply_seen(const Call& call, const call_positions& where, const row_head<T>& head,
+                   const row_queries<T>& queries, const gradient_rows<T>& rows, arena& scratch) {
+    const query_tile<T>& tile = queries.tile;
+    const index dim = call.shape.value_dim, stride = rows.scores.stride;
+    for_key_blocks(call, where, tile, scratch, [&](const block_view<T>& block) {
+        const index column = block.first - rows.scores.first;
         for (index key = 0; key < key_block<T>; key += panel_width<T>) {
             for_strips_seeing<T, Call>(tile, block, key, [&](index first_row, index count) {
-                multiply_panel(strips + first_row * dim, count, panels + (block.first + key) * dim,
-                               dim, to + first_row * rows.stride + (block.first - rows.first) + key,
-                               rows.stride);
+                multiply_panel(queries.gradient_strips + first_row * dim, count,
+                               head.packed.value_panels + (block.first + key) * dim, dim,
+                               rows.ds + first_row * stride + column + key, stride);
             });
+            if (rows.products != nullptr)
+                multiply_keys<false>(call, where, tile, block, key, head.packed.key_panels,
+                                     rows.products + column, stride, static_cast<T*>(nullptr));
         }
     });
 }
@@ -113,20 +121,15 @@ gradient_rows<T> differentiate_rows(const Call& call, const call_positions& wher
                                     T* parameter, arena& scratch) {
     constexpr index size = vec<T>::size;
     constexpr T left_out = -std::numeric_limits<T>::infinity();
-    const attention_shape& shape = call.shape;
     const query_tile<T>& tile = queries.tile;
-    gradient_rows<T> rows{make_score_rows(tile, scratch), nullptr, nullptr, nullptr};
+    gradient_rows<T> rows{make_score_rows(tile, scratch), nullptr, nullptr, nullptr, nullptr};
     const index count = round_up(tile.count, tile.strip) + tiles.score_rows;
     rows.p = scratch.take<T>(count * rows.scores.stride);
     rows.ds = scratch.take<T>(count * rows.scores.stride);
     score_all_keys(call, where, tile, head.packed.key_panels, rows.scores, scratch);
-    multiply_seen(call, tile, queries.gradient_strips, head.packed.value_panels, shape.value_dim,
-                  rows.scores, rows.ds, scratch);
-    if (wants_products) {
-        rows.products = scratch.take<T>(count * rows.scores.stride);
-        multiply_seen(call, tile, tile.strips, head.packed.key_panels, shape.dim, rows.scores,
-                      rows.products, scratch);
-    }
+    if (wants_products) rows.products = scratch.take<T>(count * rows.scores.stride);
+    if (Call::is_rectified) rows.mixed = scratch.take<T>(count * rows.scores.stride);
+    multiply_seen(call, where, head, queries, rows, scratch);
 
     const auto normaliser = call.normaliser().template whole_row<T>(tile.head);
     const index columns = round_up(rows.scores.last - rows.scores.first, panel_width<T>);
@@ -200,20 +203,41 @@ void modify_rows_back(const Call& call, const call_positions& where, const row_q
 
 /// dq, dk and dv of one block of keys get their sums from dense rows; what is left out adds
 /// nothing, not even where it holds NaN.
-template <class T>
-void add_row_products(const attention_shape& shape, const row_head<T>& head,
+template <class T, class Call>
+void add_row_products(const Call& call, const call_positions& where, const row_head<T>& head,
                       const row_queries<T>& queries, const gradient_rows<T>& rows,
                       const block_view<T>& block) {
+    const attention_shape& shape = call.shape;
     const query_tile<T>& tile = queries.tile;
     const index width = padded<T>(shape.dim), value_width = padded<T>(shape.value_dim);
     const index offset = block.first - rows.scores.first;
     key_interval all = seen_of_block(tile, block);
     all.last = std::min(all.last, shape.keys - block.first);
     if (all.first >= all.last) return;
-    T* dk = head.dk + block.first * width;
+    const key_maps<T*> dk = rows_at(head.dk, block.first * width);
     T* dv = head.dv + block.first * value_width;
-    const T* keys = head.packed.keys + block.first * width;
-    if (queries.finite && head.packed.finite[block.first / key_block<T>]) {
+    const T* keys = head.packed.keys[0] + block.first * width;
+    const bool finite = queries.finite && head.packed.finite[block.first / key_block<T>];
+    if constexpr (Call::is_rectified) {
+        if (finite) {
+            const rectified_products<T, Call> products{call,
+                                                       where,
+                                                       tile,
+                                                       block,
+                                                       all,
+                                                       rows.ds + offset,
+                                                       rows.scores.stride,
+                                                       rows.mixed + offset};
+            products.add_to_queries(head.packed.keys, queries.dq);
+            for_key_chunks(tile, block, all, [&](index key, index count, index row, index height) {
+                add_product(count, rows.row(rows.p, row) + offset + key, index(1),
+                            rows.scores.stride, queries.gradients + row * value_width,
+                            shape.value_dim, height, dv + key * value_width);
+            });
+            products.add_to_keys(queries.queries, dk);
+            return;
+        }
+    } else if (finite) {
         for (index s = 0; s < tile.strip_count(); ++s) {
             const index first = s * tile.strip;
             const key_interval range{block.range[s].first, std::min(block.range[s].last, all.last)};
@@ -221,14 +245,14 @@ void add_row_products(const attention_shape& shape, const row_head<T>& head,
             add_product(std::min(tile.strip, tile.count - first),
                         rows.row(rows.ds, first) + offset + range.first, rows.scores.stride,
                         index(1), keys + range.first * width, shape.dim, range.last - range.first,
-                        queries.dq + first * width);
+                        queries.dq[0] + first * width);
         }
         for_key_chunks(tile, block, all, [&](index key, index count, index row, index height) {
             add_product(count, rows.row(rows.p, row) + offset + key, index(1), rows.scores.stride,
                         queries.gradients + row * value_width, shape.value_dim, height,
                         dv + key * value_width);
             add_product(count, rows.row(rows.ds, row) + offset + key, index(1), rows.scores.stride,
-                        queries.queries + row * width, shape.dim, height, dk + key * width);
+                        queries.queries[0] + row * width, shape.dim, height, dk[0] + key * width);
         });
         return;
     }
@@ -240,8 +264,11 @@ void add_row_products(const attention_shape& shape, const row_head<T>& head,
             const index c = offset + j;
             if (rows.scores.row(r)[c] == -std::numeric_limits<T>::infinity()) continue;
             const T ds = rows.row(rows.ds, r)[c];
-            add_row(ds, keys + j * width, shape.dim, queries.dq + r * width);
-            add_row(ds, queries.queries + r * width, shape.dim, dk + j * width);
+            const encoding_map map = map_of(call, where, tile.rows[r], block.first + j);
+            const std::size_t query = query_map(map), key = key_map(map);
+            add_row(ds, head.packed.keys[key] + (block.first + j) * width, shape.dim,
+                    queries.dq[query] + r * width);
+            add_row(ds, queries.queries[query] + r * width, shape.dim, dk[key] + j * width);
             add_row(rows.row(rows.p, r)[c], queries.gradients + r * value_width, shape.value_dim,
                     dv + j * value_width);
         }
@@ -268,11 +295,11 @@ void add_query_block(const Call& call, const call_positions& where, const Stats&
         if (!await_turn(turn + b, number, failed)) return;
         const index first_key = b * key_block<T>;
         if (queries.any_dense && first_key < seen.last && first_key + key_block < T >> seen.first) {
-            look_at_block(call, tile, first_key, block);
+            look_at_block(call, where, tile, first_key, block);
             const learning_at<T, Entries> learning{
                 entries, (tile.batch * shape.heads + tile.head) * key_blocks + b};
             if constexpr (modifies) modify_rows_back(call, where, queries, rows, block, learning);
-            add_row_products(shape, head, queries, rows, block);
+            add_row_products(call, where, head, queries, rows, block);
         }
         pass_turn(turn + b);
     }

@@ -26,7 +26,7 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// The keys and values of one head as the microkernels read them.
 template <class T>
 struct packed_head {
-    T* key_panels;              ///< pack_panels
+    key_maps<T*> key_panels;    ///< pack_panels, of each map
     T* padded_values;           ///< null if v's own memory will do
     contiguous_rows<T> values;  ///< padded rows
     bool* finite_values;        ///< [blocks]: whether a block of v is free of NaN and infinities
@@ -34,9 +34,19 @@ struct packed_head {
 
 constexpr index count_blocks(index number, index block) { return (number + block - 1) / block; }
 
+/// Memory for the keys of a head as panels, of each map.
 template <class T>
-packed_head<T> make_packed_head(const attention_shape& shape, bool pads_values, arena& scratch) {
-    return {scratch.take<T>(packed_size<T>(panel_width<T>, shape.keys, shape.dim)),
+key_maps<T*> take_key_panels(const attention_shape& shape, std::size_t maps, arena& scratch) {
+    key_maps<T*> panels{};
+    for (std::size_t m = 0; m < maps; ++m)
+        panels[m] = scratch.take<T>(packed_size<T>(panel_width<T>, shape.keys, shape.dim));
+    return panels;
+}
+
+template <class T>
+packed_head<T> make_packed_head(const attention_shape& shape, std::size_t maps, bool pads_values,
+                                arena& scratch) {
+    return {take_key_panels<T>(shape, maps, scratch),
             pads_values ? scratch.take<T>(shape.keys * padded<T>(shape.value_dim)) : nullptr,
             {},
             scratch.take<bool>(count_blocks(shape.keys, key_block<T>))};
@@ -60,8 +70,12 @@ void pack_block(const Call& call, const Preparation& preparation, index batch, i
     const index count = std::min(key_block<T>, shape.keys - first);
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
-    const auto keys = preparation.keys(batch, kv_head, first, count, buffer);
-    pack_panels(keys, count, shape.dim, to.key_panels + first * shape.dim);
+    for (std::size_t m = 0; m < Call::key_map_count; ++m) {
+        const auto map = static_cast<encoding_map>(m);
+        if (!preparation.takes(map, first, count)) continue;
+        const auto keys = preparation.keys(batch, kv_head, first, count, buffer, map);
+        pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
+    }
     const auto values = rows_of(call.v, batch, kv_head, first, count, buffer);
     if (to.padded_values != nullptr)
         pad_rows(values, count, shape.value_dim,
@@ -174,7 +188,7 @@ void attend(const Call& call, const call_positions& where, const Preparation& pr
             index batch, index head, index first, index count, const packed_head<T>& packed,
             const tensor_view<T, 4>& o, Statistics* statistics, arena& scratch) {
     const arena::scope mark(scratch);
-    auto tile = take_tile<T>(call.shape, count, scratch);
+    auto tile = take_tile<T>(call.shape, Call::query_map_count, count, scratch);
     fill_tile(call, where, preparation, batch, head, first, count, tile);
     const auto state = make_forward_state<T>(call.shape, count, scratch);
     auto block = make_block_view<T>(tile.strip_count(), scratch);
@@ -184,7 +198,7 @@ void attend(const Call& call, const call_positions& where, const Preparation& pr
     const key_interval seen = tile.seen_by_all();
     for (index key = seen.first / key_block<T> * key_block<T>; key < seen.last;
          key += key_block<T>) {
-        look_at_block(call, tile, key, block);
+        look_at_block(call, where, tile, key, block);
         attend_to_block(call, where, stream, tile, packed, block, state, observed, scratch);
     }
     Statistics unused;
@@ -239,7 +253,8 @@ void for_query_blocks(const Call& call, index rows, Attend&& attend) {
         const index query_blocks = count_blocks(shape.queries, rows);
         packed_head<T>* packed = own.take<packed_head<T>>(wave);
         const bool pads_values = !are_padded(call.v);
-        for (index i = 0; i < wave; ++i) packed[i] = make_packed_head<T>(shape, pads_values, own);
+        for (index i = 0; i < wave; ++i)
+            packed[i] = make_packed_head<T>(shape, Call::key_map_count, pads_values, own);
 
         for (index first = 0; first < shape.batch * shape.kv_heads; first += wave) {
             const index heads = std::min(wave, shape.batch * shape.kv_heads - first);

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <array>
 #include <concepts>
+#include <cstddef>
+#include <type_traits>
 
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
@@ -17,9 +20,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///
 ///     using role = heed::role::position_encoding;
 ///     static constexpr bool is_rectified = false;
-///         // one linear map a row, and the score is the product of the two results. A rectified
-///         // encoding (ReRoPE), whose map depends on the distance of the two, is to say true, and
-///         // to offer a second set of maps for the tiles beyond its window.
+///         // one linear map a row, and the score is the product of the two results
 ///     void check(const attention_shape& shape) const;
 ///         // throws shape_error or argument_error
 ///     template <class T> auto prepare(arena& scratch, const attention_shape& shape,
@@ -36,6 +37,18 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///         // And the same of rows first … first + count − 1, `stride` numbers apart:
 ///         //     void rotate_queries(T* rows, index stride, index batch, index first,
 ///         //                         index count) const;       … rotate_keys, …_back
+///
+/// A rectified encoding (ReRoPE), whose maps depend on how far apart the two stand, says
+/// is_rectified = true, and
+///
+///     index window() const;   // a query at i and a key at j are near where |i − j| < window
+///
+/// What it prepares takes one more argument, of type encoding_map, in the first four functions
+/// above, needs none of the others, and offers
+///
+///     bool takes(encoding_map map, index first, index count) const;
+///         // whether any query may be where keys first … first + count − 1 take this map; if not,
+///         // they are not packed
 template <class P>
 concept position_encoding_part = part_of<P, role::position_encoding> &&
     requires(const std::remove_cvref_t<P>& encoding, arena& scratch, const attention_shape& shape,
@@ -45,5 +58,30 @@ concept position_encoding_part = part_of<P, role::position_encoding> &&
     encoding.template prepare<float>(scratch, shape, where);
     encoding.template prepare<double>(scratch, shape, where);
 };
+
+namespace detail {
+
+/// Which of a position encoding's maps two rows take for their score: the first one, or, of a
+/// rectified encoding, by where the key stands as the query sees it. Keys have one map for both
+/// sides beyond the window.
+enum class encoding_map { near, past, future };
+
+inline constexpr std::size_t most_query_maps = 3, most_key_maps = 2;
+constexpr std::size_t query_map(encoding_map map) { return static_cast<std::size_t>(map); }
+constexpr std::size_t key_map(encoding_map map) { return map == encoding_map::near ? 0 : 1; }
+
+/// Something for each map.
+template <class X>
+using query_maps = std::array<X, most_query_maps>;
+template <class X>
+using key_maps = std::array<X, most_key_maps>;
+
+template <class P>
+inline constexpr bool rectifies = false;
+template <class P>
+requires part_of<P, role::position_encoding>
+inline constexpr bool rectifies<P> = std::remove_cvref_t<P>::is_rectified;
+
+}  // namespace detail
 
 }  // namespace heed::inline HEED_ARCHITECTURE

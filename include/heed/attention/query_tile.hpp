@@ -28,10 +28,10 @@ struct query_tile {
     query_row* rows = nullptr;     ///< [count]
     key_interval* seen = nullptr;  ///< [count]: what a row sees at most
     index* visible =
-        nullptr;          ///< [count]: n_i, if the scale, the normaliser or an observer needs it
-    T* scale = nullptr;   ///< [count]: c_i
-    T* plain = nullptr;   ///< [count, dim]: prepared rows times their scale
-    T* strips = nullptr;  ///< the same, packed
+        nullptr;         ///< [count]: n_i, if the scale, the normaliser or an observer needs it
+    T* scale = nullptr;  ///< [count]: c_i
+    query_maps<T*> plain = {};   ///< of each map [count, dim]: prepared rows times their scale
+    query_maps<T*> strips = {};  ///< the same, packed
 
     static constexpr index strip = tiles.score_rows;
     index strip_count() const { return (count + strip - 1) / strip; }
@@ -114,13 +114,17 @@ index count_seen(const Call& call, const call_positions& where, const query_row&
 
 /// Memory for a tile of `count` queries.
 template <class T>
-query_tile<T> take_tile(const attention_shape& shape, index count, arena& scratch) {
-    return {.rows = scratch.take<query_row>(count),
-            .seen = scratch.take<key_interval>(count),
-            .visible = scratch.take<index>(count),
-            .scale = scratch.take<T>(count),
-            .plain = scratch.take<T>(count * shape.dim),
-            .strips = scratch.take<T>(packed_size<T>(query_tile<T>::strip, count, shape.dim))};
+query_tile<T> take_tile(const attention_shape& shape, std::size_t maps, index count,
+                        arena& scratch) {
+    query_tile<T> tile{.rows = scratch.take<query_row>(count),
+                       .seen = scratch.take<key_interval>(count),
+                       .visible = scratch.take<index>(count),
+                       .scale = scratch.take<T>(count)};
+    for (std::size_t m = 0; m < maps; ++m) {
+        tile.plain[m] = scratch.take<T>(count * shape.dim);
+        tile.strips[m] = scratch.take<T>(packed_size<T>(query_tile<T>::strip, count, shape.dim));
+    }
+    return tile;
 }
 
 /// Prepares queries first … first + count − 1: their intervals, scales and packed rows.
@@ -144,9 +148,12 @@ void fill_tile(const Call& call, const call_positions& where, const Preparation&
         tile.scale[r] = scale_counts || r == 0
                             ? static_cast<T>(call.scale().on_row(row, call.shape, tile.visible[r]))
                             : tile.scale[0];
-        preparation.scaled_query(row, tile.scale[r], tile.plain + r * dim);
+        for (std::size_t m = 0; m < Call::query_map_count; ++m)
+            preparation.scaled_query(row, tile.scale[r], tile.plain[m] + r * dim,
+                                     static_cast<encoding_map>(m));
     }
-    pack_strips<T>({tile.plain, dim}, count, dim, tile.strips);
+    for (std::size_t m = 0; m < Call::query_map_count; ++m)
+        pack_strips<T>({tile.plain[m], dim}, count, dim, tile.strips[m]);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -56,11 +56,10 @@ void differentiate_supports(const Call& call, const call_positions& where, const
                             const row_head<T>& head, const row_queries<T>& queries) {
     const query_tile<T>& tile = queries.tile;
     const auto normaliser = call.normaliser().template whole_row<T>(tile.head);
-    const contiguous_rows<T> keys{head.packed.keys, padded<T>(call.shape.dim)};
     const contiguous_rows<T> values{head.values, padded<T>(call.shape.value_dim)};
     for (index r = 0; r < tile.count; ++r) {
         if (queries.dense[r]) continue;
-        differentiate_support(call, where, normaliser, queries, r, keys, values,
+        differentiate_support(call, where, normaliser, queries, r, head.packed.keys, values,
                               kept.supports().row(tile.batch, tile.head, tile.first + r),
                               queries.ds + queries.first[r]);
     }
@@ -68,10 +67,11 @@ void differentiate_supports(const Call& call, const call_positions& where, const
 
 /// What the rows with a support add to dk and dv of a stretch of keys, and then those gradients.
 template <class T, class Call, class Preparation, class Stats>
-void finish_keys(const Call& call, const Preparation& preparation, const Stats& kept,
-                 const row_head<T>& head, const row_queries<T>* queries, index query_blocks,
-                 index batch, index kv_head, key_interval range, const tensor_view<T, 4>& dk,
-                 const tensor_view<T, 4>& dv, arena& scratch) {
+void finish_keys(const Call& call, [[maybe_unused]] const call_positions& where,
+                 const Preparation& preparation, const Stats& kept, const row_head<T>& head,
+                 const row_queries<T>* queries, index query_blocks, index batch, index kv_head,
+                 key_interval range, const tensor_view<T, 4>& dk, const tensor_view<T, 4>& dv,
+                 arena& scratch) {
     const attention_shape& shape = call.shape;
     const index width = padded<T>(shape.dim), value_width = padded<T>(shape.value_dim);
     if constexpr (is_sparse<typename Stats::stream_type>) {
@@ -80,20 +80,19 @@ void finish_keys(const Call& call, const Preparation& preparation, const Stats& 
             for (index r = 0; r < tile.count; ++r) {
                 if (queries[i].dense[r]) continue;
                 const auto support = kept.supports().row(tile.batch, tile.head, tile.first + r);
-                add_support(support, queries[i].ds + queries[i].first[r], range,
-                            queries[i].queries + r * width, width,
-                            queries[i].gradients + r * value_width, value_width, head.dk, head.dv);
+                add_support(call, where, support, queries[i].ds + queries[i].first[r], range,
+                            queries[i], r, head.dk, head.dv);
             }
         }
     }
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(shape.dim);
     const index count = range.last - range.first;
-    T* keys = head.dk + range.first * width;
-    for (index j = 0; j < count; ++j)
-        preparation.key_back(batch, kv_head, range.first + j, keys + j * width, buffer);
+    for (index j = range.first; j < range.last; ++j)
+        preparation.key_back(batch, kv_head, j, rows_at(head.dk, j * width), buffer);
     const auto as_is = [](index) { return T(1); };
-    write_rows(dk, batch, kv_head, range.first, count, keys, width, as_is);
+    write_rows(dk, batch, kv_head, range.first, count, head.dk[0] + range.first * width, width,
+               as_is);
     write_rows(dv, batch, kv_head, range.first, count, head.dv + range.first * value_width,
                value_width, as_is);
 }
@@ -133,11 +132,12 @@ void backward_whole_rows(const Call& call, const tensor_view<const T, 4>& d_o, c
             call, encoding);
         auto* heads = own.take<row_head<T>>(wave);
         auto* queries = own.take<row_queries<T>>(wave * blocks_a_head);
-        for (index i = 0; i < wave; ++i) heads[i] = make_row_head<T>(shape, own);
+        for (index i = 0; i < wave; ++i)
+            heads[i] = make_row_head<T>(shape, Call::key_map_count, own);
         for (index i = 0; i < wave * blocks_a_head; ++i) {
             const index count = std::min(height, shape.queries - i % query_blocks * height);
-            queries[i] = {make_backward_queries<T>(shape, count, own), nullptr,
-                          own.take<index>(count), own.take<bool>(count), true};
+            queries[i] = {make_backward_queries<T>(shape, Call::query_map_count, count, own),
+                          nullptr, own.take<index>(count), own.take<bool>(count), true};
         }
 
         for (index first = 0; first < all_heads; first += wave) {
@@ -194,7 +194,7 @@ void backward_whole_rows(const Call& call, const tensor_view<const T, 4>& d_o, c
                 const index i = task / stretches;
                 const index begin = std::min(task % stretches * stretch * key_block<T>, shape.keys);
                 const index end = std::min(begin + stretch * key_block<T>, shape.keys);
-                finish_keys(call, preparation, kept, heads[i], queries + i * blocks_a_head,
+                finish_keys(call, where, preparation, kept, heads[i], queries + i * blocks_a_head,
                             blocks_a_head, batch_of(i), kv_head_of(i), {begin, end}, dk, dv,
                             memory.slot(slot));
             });

@@ -134,7 +134,7 @@ void attend_rows(const Call& call, const call_positions& where, const Preparatio
                  const tensor_view<T, 4>& o, Stats* kept, arena& scratch) {
     using rows_type = decltype(call.normaliser().template whole_row<T>(head));
     const arena::scope mark(scratch);
-    auto tile = take_tile<T>(call.shape, count, scratch);
+    auto tile = take_tile<T>(call.shape, Call::query_map_count, count, scratch);
     fill_tile(call, where, preparation, batch, head, first, count, tile);
     const auto rows = make_score_rows(tile, scratch);
     score_all_keys(call, where, tile, packed.key_panels, rows, scratch);
@@ -180,7 +180,7 @@ void attend_rows(const Call& call, const call_positions& where, const Preparatio
         call.observe(tile.rows[r], observed.finish(r, T(1), tile.visible[r]));
         if (kept != nullptr) kept->row(batch, head, first + r) = solved;
     }
-    for_key_blocks(call, tile, scratch, [&](const block_view<T>& block) {
+    for_key_blocks(call, where, tile, scratch, [&](const block_view<T>& block) {
         add_dense_rows(call, where, tile, block, packed, rows, dense, output, stride, scratch);
     });
     write_rows(o, batch, head, first, count, output, stride, [](index) { return T(1); });

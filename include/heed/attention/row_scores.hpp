@@ -68,13 +68,14 @@ score_rows<T> make_score_rows(const query_tile<T>& tile, arena& scratch) {
 
 /// f(block view) for every block of keys that a tile sees, in their order.
 template <class T, class Call, class F>
-void for_key_blocks(const Call& call, const query_tile<T>& tile, arena& scratch, F&& f) {
+void for_key_blocks(const Call& call, const call_positions& where, const query_tile<T>& tile,
+                    arena& scratch, F&& f) {
     const arena::scope mark(scratch);
     auto block = make_block_view<T>(tile.strip_count(), scratch);
     const key_interval seen = tile.seen_by_all();
     for (index key = seen.first / key_block<T> * key_block<T>; key < seen.last;
          key += key_block<T>) {
-        look_at_block(call, tile, key, block);
+        look_at_block(call, where, tile, key, block);
         f(block);
     }
 }
@@ -82,7 +83,7 @@ void for_key_blocks(const Call& call, const query_tile<T>& tile, arena& scratch,
 /// All scores of a tile, and the largest of each row.
 template <class T, class Call>
 void score_all_keys(const Call& call, const call_positions& where, const query_tile<T>& tile,
-                    const T* key_panels, const score_rows<T>& rows, arena& scratch) {
+                    const key_maps<T*>& key_panels, const score_rows<T>& rows, arena& scratch) {
     constexpr T left_out = -std::numeric_limits<T>::infinity();
     const arena::scope mark(scratch);
     const index count = round_up(tile.count, tile.strip) + tiles.score_rows;
@@ -93,7 +94,7 @@ void score_all_keys(const Call& call, const call_positions& where, const query_t
         for (index r = 0; r < tile.count; ++r)
             std::fill(rows.row(r) + rows.own[r].first, rows.row(r) + rows.own[r].last, left_out);
     }
-    for_key_blocks(call, tile, scratch, [&](const block_view<T>& block) {
+    for_key_blocks(call, where, tile, scratch, [&](const block_view<T>& block) {
         score_block(call, where, tile, block, key_panels, rows.scores + (block.first - rows.first),
                     rows.stride, lane_maximum, block_maximum);
         for (index r = 0; r < tile.count; ++r)

@@ -156,7 +156,8 @@ class row_preparation {
         : call_(call), encoding_(encoding) {}
 
     /// Keys, in `buffer` if they had to be changed or gathered.
-    contiguous_rows<T> keys(index batch, index kv_head, index first, index count, T* buffer) const {
+    contiguous_rows<T> keys(index batch, index kv_head, index first, index count, T* buffer,
+                            encoding_map map = encoding_map::near) const {
         if constexpr (!changes_keys) {
             return rows_of(call_.k, batch, kv_head, first, count, buffer);
         } else {
@@ -166,45 +167,77 @@ class row_preparation {
                 if constexpr (biases_key)
                     add_input_bias<false>(call_.parts(), kv_head, buffer + r * dim, dim);
                 if constexpr (normalises_key<scale_type>) normalise_row(buffer + r * dim, dim);
-                if constexpr (has_encoding)
+                if constexpr (Call::is_rectified)
+                    encoding_.rotate_key(buffer + r * dim, batch, first + r, map);
+                else if constexpr (has_encoding)
                     encoding_.rotate_key(buffer + r * dim, batch, first + r);
             }
             return {buffer, dim};
         }
     }
 
+    /// Whether any of these keys is to be prepared by this map.
+    bool takes([[maybe_unused]] encoding_map map, [[maybe_unused]] index first,
+               [[maybe_unused]] index count) const {
+        if constexpr (Call::is_rectified)
+            return encoding_.takes(map, first, count);
+        else
+            return true;
+    }
+
     /// A query before its scale.
-    void query(const query_row& row, T* to) const {
+    void query(const query_row& row, T* to, encoding_map map = encoding_map::near) const {
         const index dim = call_.shape.dim;
         copy_biased_query(row, to);
         if constexpr (normalises_query<scale_type>) normalise_row(to, dim);
-        if constexpr (has_encoding) encoding_.rotate_query(to, row.batch, row.query);
+        if constexpr (Call::is_rectified)
+            encoding_.rotate_query(to, row.batch, row.query, map);
+        else if constexpr (has_encoding)
+            encoding_.rotate_query(to, row.batch, row.query);
     }
 
     /// A query times its scale.
-    void scaled_query(const query_row& row, T scale, T* to) const {
+    void scaled_query(const query_row& row, T scale, T* to,
+                      encoding_map map = encoding_map::near) const {
         const index dim = call_.shape.dim;
         if constexpr (!has_encoding && !normalises_query<scale_type> && !biases_query) {
             const auto from = rows_of(call_.q, row.batch, row.head, row.query, 1, to);
             multiply_row(from.data, dim, scale, to);
         } else {
-            query(row, to);
+            query(row, to, map);
             multiply_row(to, dim, scale, to);
         }
     }
 
-    /// The gradient of a query before its scale, in place, becomes that of q.
-    void query_back(const query_row& row, T* gradient, T* buffer) const {
-        if constexpr (has_encoding) encoding_.rotate_query_back(gradient, row.batch, row.query);
+    /// The gradients of a query before its scale, one a map, become that of q in the first's place.
+    void query_back(const query_row& row, const query_maps<T*>& gradients, T* buffer) const {
+        T* gradient = gradients[0];
+        if constexpr (Call::is_rectified) {
+            for (std::size_t m = 0; m < most_query_maps; ++m) {
+                encoding_.rotate_query_back(gradients[m], row.batch, row.query,
+                                            static_cast<encoding_map>(m));
+                if (m > 0) add_to(gradient, gradients[m], call_.shape.dim);
+            }
+        } else if constexpr (has_encoding) {
+            encoding_.rotate_query_back(gradient, row.batch, row.query);
+        }
         if constexpr (normalises_query<scale_type>) {
             copy_biased_query(row, buffer);
             normalise_row_back(gradient, buffer, call_.shape.dim);
         }
     }
 
-    /// The gradient of a prepared key, in place, becomes that of k.
-    void key_back(index batch, index kv_head, index key, T* gradient, T* buffer) const {
-        if constexpr (has_encoding) encoding_.rotate_key_back(gradient, batch, key);
+    /// The gradients of a prepared key, one a map, become that of k in the first's place.
+    void key_back(index batch, index kv_head, index key, const key_maps<T*>& gradients,
+                  T* buffer) const {
+        T* gradient = gradients[0];
+        if constexpr (Call::is_rectified) {
+            encoding_.rotate_key_back(gradient, batch, key, encoding_map::near);
+            encoding_.rotate_key_back(gradients[1], batch, key, encoding_map::past);
+            add_to(gradient, gradients[1], call_.shape.dim);
+        } else if constexpr (has_encoding) {
+            encoding_.rotate_key_back(gradient, batch, key);
+        }
         if constexpr (normalises_key<scale_type>) {
             copy_rows(call_.k, batch, kv_head, key, 1, buffer);
             if constexpr (biases_key)
@@ -214,6 +247,10 @@ class row_preparation {
     }
 
   private:
+    static void add_to(T* to, const T* from, index count) {
+        for (index c = 0; c < count; ++c) to[c] += from[c];
+    }
+
     void copy_biased_query(const query_row& row, T* to) const {
         copy_rows(call_.q, row.batch, row.head, row.query, 1, to);
         if constexpr (biases_query)

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include <heed/attention/call.hpp>
+#include <heed/attention/encoding_maps.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/query_tile.hpp>
 #include <heed/core/architecture.hpp>
@@ -31,21 +32,26 @@ struct block_view {
     key_interval* range =
         nullptr;                  ///< [strips]: multiples of panel_width, empty if nothing is seen
     visibility* panel = nullptr;  ///< [strips, panels]; only for calls with lane masks
+    map_set* maps = nullptr;      ///< [strips, panels]; only for rectified encodings
 
     visibility of(index strip, index key) const {
         return panel[strip * panels + key / panel_width<T>];
+    }
+    map_set maps_of(index strip, index key) const {
+        return maps[strip * panels + key / panel_width<T>];
     }
 };
 
 template <class T>
 block_view<T> make_block_view(index strips, arena& scratch) {
     return {0, scratch.take<key_interval>(strips),
-            scratch.take<visibility>(strips * block_view<T>::panels)};
+            scratch.take<visibility>(strips * block_view<T>::panels),
+            scratch.take<map_set>(strips * block_view<T>::panels)};
 }
 
 template <class T, class Call>
-void look_at_block(const Call& call, const query_tile<T>& tile, index first_key,
-                   block_view<T>& block) {
+void look_at_block(const Call& call, const call_positions& where, const query_tile<T>& tile,
+                   index first_key, block_view<T>& block) {
     constexpr index width = panel_width<T>;
     block.first = first_key;
     for (index s = 0; s < tile.strip_count(); ++s) {
@@ -67,17 +73,24 @@ void look_at_block(const Call& call, const query_tile<T>& tile, index first_key,
             while (begin < end && block.of(s, end - width) == visibility::none) end -= width;
         }
     }
+    if constexpr (Call::is_rectified)
+        find_maps<T>(call, where, tile, first_key, block.panels, block.maps);
 }
 
-/// Runs f(first row, rows) over the strips of a tile that see keys at `key` of the block, as few
-/// times as possible.
-template <class T, class Call, class F>
-void for_strips_seeing(const query_tile<T>& tile, const block_view<T>& block, index key, F&& f) {
-    const auto sees = [&](index s) {
-        if (key < block.range[s].first || key >= block.range[s].last) return false;
-        if constexpr (Call::has_lane_masks) return block.of(s, key) != visibility::none;
-        return true;
-    };
+/// Whether a strip sees keys at `key` of the block.
+template <class T, class Call>
+bool strip_sees(const block_view<T>& block, index strip, index key) {
+    if (key < block.range[strip].first || key >= block.range[strip].last) return false;
+    if constexpr (Call::has_lane_masks) return block.of(strip, key) != visibility::none;
+    return true;
+}
+
+/// Runs f(first row, rows) over the strips of a tile that see keys at `key` of the block and are
+/// `wanted`, as few times as possible.
+template <class T, class Call, class Wanted, class F>
+void for_strips(const query_tile<T>& tile, const block_view<T>& block, index key, Wanted&& wanted,
+                F&& f) {
+    const auto sees = [&](index s) { return strip_sees<T, Call>(block, s, key) && wanted(s); };
     const index strips = tile.strip_count();
     for (index s = 0; s < strips; ++s) {
         if (!sees(s)) continue;
@@ -87,6 +100,11 @@ void for_strips_seeing(const query_tile<T>& tile, const block_view<T>& block, in
         f(first_row, std::min((s + 1) * tile.strip, tile.count) - first_row);
     }
 }
+template <class T, class Call, class F>
+void for_strips_seeing(const query_tile<T>& tile, const block_view<T>& block, index key, F&& f) {
+    for_strips<T, Call>(
+        tile, block, key, [](index) { return true; }, f);
+}
 
 /// The products of packed rows with one panel of keys: to[r, …] for `rows` rows, `stride` apart;
 /// `finish(r, scores)` sees the vectors of each row as they are stored.
@@ -95,8 +113,8 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
                     Finish&& finish) {
     constexpr int vectors = tiles.score_vectors;
     multiply_rows<tiles.score_rows, vectors>(
-        rows, strips, tiles.score_rows * dim, index(1), tiles.score_rows, panel, panel_width<T>,
-        dim, [&](index r, const vec<T>* scores) {
+        rows, strips, tiles.score_rows * dim, fixed<1>(), fixed<tiles.score_rows>(), panel,
+        fixed<panel_width<T>>(), dim, [&](index r, const vec<T>* scores) {
             unroll<vectors>([&](auto c) { scores[c].store(to + r * stride + c * vec<T>::size); });
             finish(r, scores);
         });
@@ -116,6 +134,85 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
         unroll<tiles.score_vectors>([&](auto c) { maximum = max(maximum, scores[c]); });
         maximum.store_aligned(lane_maximum + r * vec<T>::size);
     });
+}
+
+/// The products of a strip of queries with a panel for which not all of its scores take one map.
+template <class T, class Call>
+void multiply_mixed(const Call& call, const call_positions& where, const query_tile<T>& tile,
+                    const block_view<T>& block, index strip, index key,
+                    const key_maps<T*>& key_panels, T* to, index stride) {
+    constexpr index size = vec<T>::size, width = panel_width<T>;
+    const index dim = call.shape.dim, first_row = strip * tile.strip;
+    const index rows = std::min(tile.strip, tile.count - first_row);
+    const map_set maps = block.maps_of(strip, key);
+    alignas(64) T other[tiles.score_rows * width];
+    bool is_first = true;
+    for (const encoding_map map : all_encoding_maps) {
+        if (!maps.has(map)) continue;
+        const T* strips = tile.strips[query_map(map)] + first_row * dim;
+        const T* panel = key_panels[key_map(map)] + (block.first + key) * dim;
+        if (is_first) {
+            multiply_panel(strips, rows, panel, dim, to, stride);
+            is_first = false;
+            continue;
+        }
+        multiply_panel(strips, rows, panel, dim, other, width);
+        for (index r = 0; r < rows; ++r) {
+            for (index c = 0; c < width; c += size) {
+                T* at = to + r * stride + c;
+                const auto keys = make_lanes<T>(call, where, tile.batch, block.first + key + c);
+                select(take_map<T>(call, tile.rows[first_row + r], keys, map),
+                       vec<T>::load(other + r * width + c), vec<T>::load(at))
+                    .store(at);
+            }
+        }
+    }
+}
+
+/// The products of a tile with one panel of keys, where they are seen. With Maximum, lane_maximum
+/// gets the largest of each lane so far.
+template <bool Maximum, class T, class Call>
+void multiply_keys(const Call& call, [[maybe_unused]] const call_positions& where,
+                   const query_tile<T>& tile, const block_view<T>& block, index key,
+                   const key_maps<T*>& key_panels, T* scores, index stride, T* lane_maximum) {
+    constexpr index size = vec<T>::size;
+    const index dim = call.shape.dim;
+    const auto multiply = [&](encoding_map map, index first_row, index rows) {
+        const T* strips = tile.strips[query_map(map)] + first_row * dim;
+        const T* panel = key_panels[key_map(map)] + (block.first + key) * dim;
+        T* to = scores + first_row * stride + key;
+        if constexpr (Maximum)
+            multiply_panel(strips, rows, panel, dim, to, stride, lane_maximum + first_row * size);
+        else
+            multiply_panel(strips, rows, panel, dim, to, stride);
+    };
+    if constexpr (!Call::is_rectified) {
+        for_strips_seeing<T, Call>(tile, block, key, [&](index first_row, index rows) {
+            multiply(encoding_map::near, first_row, rows);
+        });
+    } else {
+        for (const encoding_map map : all_encoding_maps) {
+            const auto wanted = [&](index s) { return block.maps_of(s, key).is(map); };
+            for_strips<T, Call>(tile, block, key, wanted, [&](index first_row, index rows) {
+                multiply(map, first_row, rows);
+            });
+        }
+        for (index s = 0; s < tile.strip_count(); ++s) {
+            if (!block.maps_of(s, key).is_mixed() || !strip_sees<T, Call>(block, s, key)) continue;
+            const index first_row = s * tile.strip;
+            T* to = scores + first_row * stride + key;
+            multiply_mixed(call, where, tile, block, s, key, key_panels, to, stride);
+            if constexpr (Maximum) {
+                for (index r = 0; r < std::min(tile.strip, tile.count - first_row); ++r) {
+                    T* at = lane_maximum + (first_row + r) * size;
+                    vec<T> maximum = vec<T>::load_aligned(at);
+                    for (index c = 0; c < panel_width<T>; c += size)
+                        maximum = max(maximum, vec<T>::load(to + r * stride + c));
+                    maximum.store_aligned(at);
+                }
+            }
+        }
+    }
 }
 
 /// s of one vector through all modifiers, from left to right.
@@ -184,30 +281,20 @@ T finish_scores(const Call& call, const call_positions& where, const query_tile<
 /// `key_panels` are those of the head, `lane_maximum` is scratch of a vector a row.
 template <class T, class Call>
 void score_block(const Call& call, const call_positions& where, const query_tile<T>& tile,
-                 const block_view<T>& block, const T* key_panels, T* scores, index stride,
-                 T* lane_maximum, T* row_maximum) {
+                 const block_view<T>& block, const key_maps<T*>& key_panels, T* scores,
+                 index stride, T* lane_maximum, T* row_maximum) {
     constexpr index size = vec<T>::size;
     // Where scores are changed afterwards, so is the largest of them.
     constexpr bool final = !Call::has_modifiers && !Call::has_lane_masks;
-    const index dim = call.shape.dim;
     const vec<T> lowest(-std::numeric_limits<T>::infinity());
     if constexpr (final) {
         for (index r = 0; r < round_up(tile.count, tile.strip); ++r)
             lowest.store_aligned(lane_maximum + r * size);
     }
 
-    for (index key = 0; key < key_block<T>; key += panel_width<T>) {
-        for_strips_seeing<T, Call>(tile, block, key, [&](index first_row, index rows) {
-            const T* strips = tile.strips + first_row * dim;
-            const T* panel = key_panels + (block.first + key) * dim;
-            T* to = scores + first_row * stride + key;
-            if constexpr (final)
-                multiply_panel(strips, rows, panel, dim, to, stride,
-                               lane_maximum + first_row * size);
-            else
-                multiply_panel(strips, rows, panel, dim, to, stride);
-        });
-    }
+    for (index key = 0; key < key_block<T>; key += panel_width<T>)
+        multiply_keys<final>(call, where, tile, block, key, key_panels, scores, stride,
+                             lane_maximum);
     for (index r = 0; r < tile.count; ++r) {
         const key_interval range = block.range[r / tile.strip];
         T* row = scores + r * stride;

@@ -98,37 +98,43 @@ T modify_back(const Call& call, const call_positions& where, const query_row& ro
 /// One row: ds from its support, and dq.
 template <class T, class Call, class Kernel>
 void differentiate_support(const Call& call, const call_positions& where, const Kernel& normaliser,
-                           const backward_queries<T>& queries, index r,
-                           const contiguous_rows<T>& keys, const contiguous_rows<T>& values,
-                           const row_support<T>& support, T* ds) {
+                           const backward_queries<T>& queries, index r, const key_maps<T*>& keys,
+                           const contiguous_rows<T>& values, const row_support<T>& support, T* ds) {
     const index width = padded<T>(call.shape.dim);
     const index value_width = padded<T>(call.shape.value_dim);
     const T* d_o = queries.gradients + r * value_width;
-    const T* query = queries.queries + r * width;
-    T* dq = queries.dq + r * width;
     for (index s = 0; s < support.count; ++s)
         ds[s] = dot_padded(d_o, values[support.positions[s]], value_width);
     normalise_support_back(normaliser, support, ds);
     for (index s = 0; s < support.count; ++s) {
-        const T* key = keys[support.positions[s]];
+        const index at = support.positions[s];
+        const encoding_map map = map_of(call, where, queries.tile.rows[r], at);
+        const T* query = queries.queries[query_map(map)] + r * width;
+        const T* key = keys[key_map(map)] + at * width;
         if constexpr (!Call::only_adds)
-            ds[s] = modify_back(call, where, queries.tile.rows[r], support.positions[s],
+            ds[s] = modify_back(call, where, queries.tile.rows[r], at,
                                 dot_padded(query, key, width), ds[s]);
-        add_row(ds[s], key, width, dq);
+        add_row(ds[s], key, width, queries.dq[query_map(map)] + r * width);
     }
 }
 
 /// dk and dv of the keys first … last − 1 get what one row adds to them.
-template <class T>
-void add_support(const row_support<T>& support, const T* ds, key_interval range, const T* query,
-                 index width, const T* d_o, index value_width, T* dk, T* dv) {
+template <class T, class Call>
+void add_support(const Call& call, const call_positions& where, const row_support<T>& support,
+                 const T* ds, key_interval range, const backward_queries<T>& queries, index r,
+                 const key_maps<T*>& dk, T* dv) {
+    const index width = padded<T>(call.shape.dim);
+    const index value_width = padded<T>(call.shape.value_dim);
     const auto* begin = support.positions;
     const auto* end = begin + support.count;
     const auto from = std::lower_bound(begin, end, range.first) - begin;
     for (index s = from; s < support.count && support.positions[s] < range.last; ++s) {
         const index key = support.positions[s];
-        add_row(ds[s], query, width, dk + key * width);
-        add_row(support.probabilities[s], d_o, value_width, dv + key * value_width);
+        const encoding_map map = map_of(call, where, queries.tile.rows[r], key);
+        add_row(ds[s], queries.queries[query_map(map)] + r * width, width,
+                dk[key_map(map)] + key * width);
+        add_row(support.probabilities[s], queries.gradients + r * value_width, value_width,
+                dv + key * value_width);
     }
 }
 

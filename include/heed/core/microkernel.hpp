@@ -1,5 +1,7 @@
 #pragma once
 
+#include <type_traits>
+
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
@@ -14,11 +16,17 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
+/// A stride that the compiler knows.
+template <index Stride>
+using fixed = std::integral_constant<index, Stride>;
+
 /// sum[r][c] = Σ_k a[r·a_row + k·a_step]·b[k·b_step + c], each a single chain of multiply-adds from
 /// zero in the order of k; then `finish(row, sums)` for each row, sums being Columns vectors.
-template <int Rows, int Columns, class T, class Finish>
-[[gnu::always_inline]] inline void multiply_tile(const T* a, index a_row, index a_step, const T* b,
-                                                 index b_step, index depth, Finish&& finish) {
+template <int Rows, int Columns, class T, class RowStride, class Step, class OtherStep,
+          class Finish>
+[[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step,
+                                                 const T* b, OtherStep b_step, index depth,
+                                                 Finish&& finish) {
     vec<T> sum[Rows][Columns];
     unroll<Rows * Columns>([&](auto i) { sum[i / Columns][i % Columns] = vec<T>(T(0)); });
     for (index k = 0; k < depth; ++k) {
@@ -43,12 +51,15 @@ template <int Rows, int Columns, class T, class Finish>
 /// row's index. The last tile may be up to MaxRows/3 rows too high: there must be memory below `a`,
 /// and finish must bear those rows.
 ///
-/// `a_tile` is the distance from one tile of MaxRows rows to the next.
+/// `a_tile` is the distance from one tile of MaxRows rows to the next. The other strides are
+/// indices or, where the kernel is to be built for one, fixed<…>.
 ///
 /// Flattened: `finish` must become part of the tile, or its sums go through memory.
-template <int MaxRows, int Columns, class T, class Finish>
-[[gnu::flatten]] void multiply_rows(index rows, const T* a, index a_tile, index a_row, index a_step,
-                                    const T* b, index b_step, index depth, Finish&& finish) {
+template <int MaxRows, int Columns, class T, class RowStride, class Step, class OtherStep,
+          class Finish>
+[[gnu::flatten]] void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row,
+                                    Step a_step, const T* b, OtherStep b_step, index depth,
+                                    Finish&& finish) {
     index first = 0;
     const auto tile = [&]<int Rows>() {
         multiply_tile<Rows, Columns>(a, a_row, a_step, b, b_step, depth,
