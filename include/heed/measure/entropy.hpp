@@ -48,6 +48,7 @@ class shannon_entropy_measure : public row_measure<shannon_entropy_measure> {
     }
 };
 
+/// Shannon's entropy of rows: see shannon_entropy_measure.
 inline constexpr shannon_entropy_measure shannon_entropy{};
 
 /// Of the rows p, a distribution each, Rényi's entropy log Σp^q/(1 − q) of order q ≥ 0: log of the

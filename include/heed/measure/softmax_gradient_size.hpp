@@ -48,6 +48,7 @@ class softmax_gradient_size_measure : public row_measure<softmax_gradient_size_m
     double alpha_ = 1;
 };
 
+/// ½‖∂p/∂x‖₁ of rows: see softmax_gradient_size_measure.
 inline constexpr softmax_gradient_size_measure softmax_gradient_size{};
 
 }  // namespace measure

@@ -81,6 +81,7 @@ class sparsity_measure : public row_measure<sparsity_measure> {
     double q_ = 1, p_ = 2;
 };
 
+/// S*_{q,p} of rows: see sparsity_measure.
 inline constexpr sparsity_measure sparsity{};
 
 /// Of the rows x, S_0 = mean|x|/max|x| (kexue 9595): between 1/n and 1, small is sparse. NaN for a
@@ -94,6 +95,7 @@ class mean_over_max_measure : public row_measure<mean_over_max_measure> {
     }
 };
 
+/// S_0 of rows: see mean_over_max_measure.
 inline constexpr mean_over_max_measure mean_over_max{};
 
 /// Of the rows x, Hoyer's sparsity (√n − l_1/l_2)/(√n − 1): 0 if all |x| are equal, 1 if one is not
@@ -110,6 +112,7 @@ class hoyer_measure : public row_measure<hoyer_measure> {
     }
 };
 
+/// Hoyer's sparsity of rows: see hoyer_measure.
 inline constexpr hoyer_measure hoyer{};
 
 /// Of the rows x, the Gini index 1 − 2·Σ_i |x|_(i)/l_1·(n − i + ½)/n, |x|_(1) ≤ … ≤ |x|_(n): 0 if
@@ -150,6 +153,7 @@ class gini_measure : public row_measure<gini_measure> {
     }
 };
 
+/// The Gini index of rows: see gini_measure.
 inline constexpr gini_measure gini{};
 
 /// Of the rows x, the fraction of elements with |x| ≤ ε; NaN counts as none. See row_measure.

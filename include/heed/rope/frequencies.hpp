@@ -24,7 +24,9 @@ enum class pair_layout {
     halves,      ///< x_t and x_{t+r/2}, as checkpoints have it
     interleaved  ///< x_{2t} and x_{2t+1}, as the original has it
 };
+/// x_t and x_{t+r/2} are a pair.
 inline constexpr pair_layout halves = pair_layout::halves;
+/// x_{2t} and x_{2t+1} are a pair.
 inline constexpr pair_layout interleaved = pair_layout::interleaved;
 
 /// The angle by which each pair turns from one position to the next, in radians, and how pairs lie

@@ -141,6 +141,7 @@ class entmax15_normaliser : public row_function<entmax15_normaliser> {
     }
 };
 
+/// Entmax with α = 1.5, in attention and on rows: see entmax15_normaliser.
 inline constexpr entmax15_normaliser entmax15{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -172,6 +172,7 @@ class l2_softmax_normaliser : public row_function<l2_softmax_normaliser> {
     }
 };
 
+/// Softmax whose rows have length 1, in attention and on rows: see l2_softmax_normaliser.
 inline constexpr l2_softmax_normaliser l2_softmax{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -44,6 +44,7 @@ class log_softmax_function : public row_function<log_softmax_function> {
     double tau_ = 1;
 };
 
+/// log softmax on rows: see log_softmax_function.
 inline constexpr log_softmax_function log_softmax{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE

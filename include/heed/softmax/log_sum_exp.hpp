@@ -135,6 +135,7 @@ class log_sum_exp_function {
     double tau_ = 1;
 };
 
+/// log Σe^x of rows: see log_sum_exp_function.
 inline constexpr log_sum_exp_function log_sum_exp{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE

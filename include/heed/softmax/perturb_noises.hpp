@@ -134,9 +134,13 @@ struct uniform_noise {
     static double quantile(double p) { return p - 1; }
 };
 
+/// Gumbel noise: perturb-max is softmax.
 inline constexpr gumbel_noise gumbel{};
+/// Normal noise, of variance 1.
 inline constexpr normal_noise normal{};
+/// Logistic noise.
 inline constexpr logistic_noise logistic{};
+/// Uniform noise.
 inline constexpr uniform_noise uniform{};
 
 }  // namespace perturb

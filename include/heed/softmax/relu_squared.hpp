@@ -109,6 +109,7 @@ class relu_squared_normaliser : public row_function<relu_squared_normaliser> {
     double divisor_ = 0;
 };
 
+/// relu(x)²/n, in attention and on rows: see relu_squared_normaliser.
 inline constexpr relu_squared_normaliser relu_squared{};
 
 /// p = relu(x)²/Σrelu(x)²; dx = (2·relu(x)/Z) ⊙ (dp − p·dp).
@@ -141,6 +142,7 @@ class normalised_relu_squared_normaliser : public row_function<normalised_relu_s
     }
 };
 
+/// relu(x)²/Σrelu(x)², in attention and on rows: see normalised_relu_squared_normaliser.
 inline constexpr normalised_relu_squared_normaliser normalised_relu_squared{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -90,6 +90,7 @@ class sigmoid_normaliser : public row_function<sigmoid_normaliser> {
     std::optional<double> bias_;
 };
 
+/// σ(x + b), in attention and on rows: see sigmoid_normaliser.
 inline constexpr sigmoid_normaliser sigmoid{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE

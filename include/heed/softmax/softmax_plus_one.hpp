@@ -58,6 +58,7 @@ class softmax_plus_one_normaliser : public row_function<softmax_plus_one_normali
     double tau_ = 1;
 };
 
+/// Softmax with 1 added to its sum, in attention and on rows: see softmax_plus_one_normaliser.
 inline constexpr softmax_plus_one_normaliser softmax_plus_one{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -118,6 +118,7 @@ class sparsemax_normaliser : public row_function<sparsemax_normaliser> {
     }
 };
 
+/// Sparsemax, in attention and on rows: see sparsemax_normaliser.
 inline constexpr sparsemax_normaliser sparsemax{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE
