@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <vector>
 
@@ -21,55 +20,14 @@
 #include "attention/reference_check.hpp"
 #include "reference/accuracy.hpp"
 #include "reference/sparse.hpp"
+#include "rope/rectified_score.hpp"
 #include "support/catch.hpp"
 
 namespace test_rectified_rotary {
 
 using namespace heed_test;
+using namespace rectified_test;
 using heed::index;
-
-/// f(i, j), the distance that the rotation is told.
-using distance = std::function<double(double i, double j)>;
-
-distance leaky(double window, double slope) {
-    return [=](double i, double j) {
-        const double r = i - j;
-        if (std::abs(r) < window) return r;
-        return std::copysign(window + (std::abs(r) - window) * slope, r);
-    };
-}
-distance grouped(double window, double group) {
-    return [=](double i, double j) {
-        const double r = i - j;
-        if (std::abs(r) < window) return r;
-        const double shift = window - std::floor(window / group);
-        return std::floor(i / group) - std::floor(j / group) + std::copysign(shift, r);
-    };
-}
-
-/// The score (R_f q_i)·k_j/√d, in the place of whatever it was.
-reference::modifier rotated_score(const problem& from, const distance& f, index rotated,
-                                  const reference::position_function& query,
-                                  const reference::position_function& key) {
-    const auto theta = reference::plain_frequencies(rotated);
-    const index d = from.sizes.dim;
-    const auto score = [=, q = from.q, k = from.k](double, index b, index h, index i, index j) {
-        const index kv = reference::kv_head(h, q, k);
-        const double r = f(query(b, i), key(b, j));
-        double sum = 0;
-        for (index c = 2 * static_cast<index>(theta.size()); c < d; ++c)
-            sum += q(b, h, i, c) * k(b, kv, j, c);
-        for (index t = 0; t < static_cast<index>(theta.size()); ++t) {
-            const index u = t + static_cast<index>(theta.size());
-            const double angle = r * theta[static_cast<std::size_t>(t)];
-            const double c = std::cos(angle), s = std::sin(angle);
-            sum += (q(b, h, i, t) * c - q(b, h, i, u) * s) * k(b, kv, j, t) +
-                   (q(b, h, i, t) * s + q(b, h, i, u) * c) * k(b, kv, j, u);
-        }
-        return sum / std::sqrt(static_cast<double>(d));
-    };
-    return {score, [](double, index, index, index, index) { return 1.0; }};
-}
 
 /// Forward is the reference's, in float and double; backward in double is the slope of forward, and
 /// in float what it is in double.
@@ -113,10 +71,6 @@ void check_rectified(generator& random, const problem& from, const reference::op
     near(gradient32.v, gradient.v);
 }
 
-reference::position_function consecutive(index first) {
-    return [=](index, index i) { return static_cast<double>(first + i); };
-}
-
 /// A drawn problem with at least 8 dimensions, all of them rotated or all but the last.
 problem rotatable(generator& random, const problem& drawn) {
     extents e = drawn.sizes;
@@ -128,6 +82,7 @@ TEST_CASE("rectified positions: the reference's scores, with a causal mask and w
     for_problems(131, [](generator& random, const problem& drawn) {
         const problem from = rotatable(random, drawn);
         const extents& e = from.sizes;
+        const reference::rotation turned{reference::plain_frequencies(e.dim / 2 * 2)};
         const index rotated = e.dim / 2 * 2, window = random.one_of<index>({1, 3, 20, 70, 200});
         const auto rope = heed::rope::plain({.dim = rotated});
         const auto queries = consecutive(e.keys - e.queries), keys = consecutive(0);
@@ -135,19 +90,19 @@ TEST_CASE("rectified positions: the reference's scores, with a causal mask and w
         INFO("window " << window);
 
         reference::options how;
-        how.modifiers = {rotated_score(from, leaky(w, 0), rotated, queries, keys)};
+        how.modifiers = {rotated_score(from, leaky(w, 0), turned, queries, keys)};
         check_rectified(random, from, how, heed::rectified_rotary(rope, window));
         how.visible = reference::causal(e.queries, e.keys);
         check_rectified(random, from, how, heed::rectified_rotary(rope, window), heed::causal);
-        how.modifiers = {rotated_score(from, leaky(w, 1 / 3.0), rotated, queries, keys),
+        how.modifiers = {rotated_score(from, leaky(w, 1 / 3.0), turned, queries, keys),
                          reference::soft_cap(2)};
         check_rectified(random, from, how, heed::leaky_rectified_rotary(rope, window, 3),
                         heed::soft_cap(2), heed::causal);
-        how.modifiers = {rotated_score(from, leaky(w, 4), rotated, queries, keys)};
+        how.modifiers = {rotated_score(from, leaky(w, 4), turned, queries, keys)};
         check_rectified(random, from, how, heed::leaky_rectified_rotary(rope, window, 0.25),
                         heed::causal);
         how.visible = {};
-        how.modifiers = {rotated_score(from, grouped(w, 5), rotated, queries, keys)};
+        how.modifiers = {rotated_score(from, grouped(w, 5), turned, queries, keys)};
         check_rectified(random, from, how, heed::grouped_rotary(rope, window, 5));
     });
 }
@@ -156,6 +111,7 @@ TEST_CASE("rectified positions at positions of one's own, in any order") {
     for_problems(132, [](generator& random, const problem& drawn) {
         const problem from = rotatable(random, drawn);
         const extents& e = from.sizes;
+        const reference::rotation turned{reference::plain_frequencies(e.dim / 2 * 2)};
         const index rotated = e.dim / 2 * 2, window = random.one_of<index>({2, 15, 60});
         const auto rope = heed::rope::plain({.dim = rotated});
         std::vector<double> queries, keys;
@@ -167,7 +123,7 @@ TEST_CASE("rectified positions at positions of one's own, in any order") {
             return [where](index, index i) { return where[static_cast<std::size_t>(i)]; };
         };
         reference::options how;
-        how.modifiers = {rotated_score(from, leaky(static_cast<double>(window), 0.5), rotated,
+        how.modifiers = {rotated_score(from, leaky(static_cast<double>(window), 0.5), turned,
                                        at(queries), at(keys))};
         check_rectified(random, from, how, heed::leaky_rectified_rotary(rope, window, 2),
                         heed::positions(queries, keys));
@@ -180,13 +136,14 @@ TEST_CASE("rectified positions under entmax: few keys of a row, and all of them"
         const extents& e = from.sizes;
         // Scores far apart leave few keys, which backward finds again by their places.
         if (random.chance(0.5)) multiply(from.q, 8);
+        const reference::rotation turned{reference::plain_frequencies(e.dim / 2 * 2)};
         const index rotated = e.dim / 2 * 2, window = random.one_of<index>({3, 20, 70});
         const auto rope = heed::rope::plain({.dim = rotated});
         reference::options how;
         how.normaliser = reference::row_normaliser{
             [](const reference::row& x) { return reference::entmax15(x); }, {}};
         how.visible = reference::causal(e.queries, e.keys);
-        how.modifiers = {rotated_score(from, leaky(static_cast<double>(window), 0), rotated,
+        how.modifiers = {rotated_score(from, leaky(static_cast<double>(window), 0), turned,
                                        consecutive(e.keys - e.queries), consecutive(0))};
         const inputs<double> in(from);
         const auto exact = attention_forward(from.q, from.k, from.v, how);
