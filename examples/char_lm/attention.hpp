@@ -24,9 +24,10 @@ class attention {
 
     [[nodiscard]] virtual std::unique_ptr<attention_stats> make_stats() const = 0;
 
-    /// out = attention(q, k, v), and what backward needs of each row.
-    virtual void forward(const matrix<Scalar>& qkv, index sequences, matrix<Scalar>& out,
-                         attention_stats& stats) const = 0;
+    /// out = attention(q, k, v), and what backward needs of each row. The windows of all training
+    /// are numbered; `first_window` is the first of these.
+    virtual void forward(const matrix<Scalar>& qkv, index sequences, index first_window,
+                         matrix<Scalar>& out, attention_stats& stats) const = 0;
 
     /// d_qkv, interleaved as qkv is.
     virtual void backward(const matrix<Scalar>& d_out, const matrix<Scalar>& out,
@@ -45,10 +46,11 @@ class attention {
     /// What each pair of tokens of one sequence gets of one head: [length, length].
     [[nodiscard]] virtual matrix<Scalar> weights(const matrix<Scalar>& qkv, index head,
                                                  score_scale scale) const = 0;
-};
 
-/// The attention of an architecture, with its normaliser; normalisers.cpp knows their names.
-template <class Scalar>
-std::unique_ptr<attention<Scalar>> make_attention(const architecture& sizes);
+    /// Of one sequence, how many nats each token's attention spreads over, by head: [heads,
+    /// length].
+    [[nodiscard]] virtual matrix<Scalar> entropies(const matrix<Scalar>& qkv,
+                                                   score_scale scale) const = 0;
+};
 
 }  // namespace char_lm

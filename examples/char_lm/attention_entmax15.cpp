@@ -3,9 +3,8 @@
 
 namespace char_lm {
 
-std::unique_ptr<attention<float>> entmax15_attention(const architecture& sizes) {
-    return std::make_unique<attention_with<float, std::remove_cvref_t<decltype(heed::entmax15)>>>(
-        sizes, heed::entmax15);
+std::unique_ptr<attention<float>> entmax15_attention(const architecture& sizes, index) {
+    return make_rotary_attention<float>(sizes, heed::entmax15);
 }
 
 }  // namespace char_lm

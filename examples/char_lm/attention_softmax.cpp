@@ -3,9 +3,8 @@
 
 namespace char_lm {
 
-std::unique_ptr<attention<float>> softmax_attention(const architecture& sizes) {
-    return std::make_unique<attention_with<float, std::remove_cvref_t<decltype(heed::softmax)>>>(
-        sizes, heed::softmax);
+std::unique_ptr<attention<float>> softmax_attention(const architecture& sizes, index) {
+    return make_rotary_attention<float>(sizes, heed::softmax);
 }
 
 }  // namespace char_lm

@@ -4,10 +4,8 @@
 namespace char_lm {
 
 /// Softmax over the sixteen highest scores of a row.
-std::unique_ptr<attention<float>> sparse_softmax_attention(const architecture& sizes) {
-    return std::make_unique<
-        attention_with<float, std::remove_cvref_t<decltype(heed::sparse_softmax(16))>>>(
-        sizes, heed::sparse_softmax(16));
+std::unique_ptr<attention<float>> sparse_softmax_attention(const architecture& sizes, index) {
+    return make_rotary_attention<float>(sizes, heed::sparse_softmax(16));
 }
 
 }  // namespace char_lm

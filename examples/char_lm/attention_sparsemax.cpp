@@ -3,9 +3,8 @@
 
 namespace char_lm {
 
-std::unique_ptr<attention<float>> sparsemax_attention(const architecture& sizes) {
-    return std::make_unique<attention_with<float, std::remove_cvref_t<decltype(heed::sparsemax)>>>(
-        sizes, heed::sparsemax);
+std::unique_ptr<attention<float>> sparsemax_attention(const architecture& sizes, index) {
+    return make_rotary_attention<float>(sizes, heed::sparsemax);
 }
 
 }  // namespace char_lm

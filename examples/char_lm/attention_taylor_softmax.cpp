@@ -3,10 +3,8 @@
 
 namespace char_lm {
 
-std::unique_ptr<attention<float>> taylor_softmax_attention(const architecture& sizes) {
-    return std::make_unique<
-        attention_with<float, std::remove_cvref_t<decltype(heed::taylor_softmax(2))>>>(
-        sizes, heed::taylor_softmax(2));
+std::unique_ptr<attention<float>> taylor_softmax_attention(const architecture& sizes, index) {
+    return make_rotary_attention<float>(sizes, heed::taylor_softmax(2));
 }
 
 }  // namespace char_lm

@@ -4,14 +4,18 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 
 #include <heed/heed.hpp>
 
 #include "attention.hpp"
 
 /// \file
-/// The model's attention, with any normaliser: all of it is heed's. One program file for each
-/// normaliser includes this, so that they compile side by side.
+/// The model's attention, of any parts: all of it is heed's. One program file for each normaliser
+/// includes this, so that they compile side by side.
 
 namespace char_lm {
 
@@ -37,42 +41,67 @@ class chosen_scale {
     double log_length_;
 };
 
-template <class Scalar, class Normaliser>
+/// What the parts of an attention may depend on.
+struct attention_call {
+    score_scale scale = score_scale::standard;
+    index sequences = 1;
+    index length = 0;                        ///< of each sequence
+    std::optional<index> first_window = {};  ///< in training, of all its windows
+};
+
+template <class Scalar, class Parts>
+struct stats_of_parts;
+
+template <class Scalar, class... Part>
+struct stats_of_parts<Scalar, std::tuple<Part...>> {
+    using type = heed::stats_for<Scalar, Part...>;
+};
+
+/// `Parts` gives the parts of a call in a tuple.
+template <class Scalar, class Parts>
 class attention_with final : public attention<Scalar> {
   public:
-    attention_with(const architecture& sizes, Normaliser normaliser)
+    attention_with(const architecture& sizes, Parts parts)
         : heads_(sizes.heads),
           dimension_(sizes.width / sizes.heads),
-          length_(sizes.context),
-          trained_with_(sizes.scale, sizes.context),
-          rotary_(heed::rotary(heed::rope::plain({.dim = dimension_}))),
-          normaliser_(normaliser) {}
+          trained_with_(sizes.scale),
+          parts_(std::move(parts)) {}
 
     [[nodiscard]] std::unique_ptr<attention_stats> make_stats() const override {
         return std::make_unique<stats_of>();
     }
 
-    void forward(const matrix<Scalar>& qkv, index sequences, matrix<Scalar>& out,
-                 attention_stats& stats) const override {
+    void forward(const matrix<Scalar>& qkv, index sequences, index first_window,
+                 matrix<Scalar>& out, attention_stats& stats) const override {
         const index length = qkv.rows() / sequences;
+        auto& kept = static_cast<stats_of&>(stats);
+        kept.call = {trained_with_, sequences, length, first_window};
         out.resize(qkv.rows(), heads_ * dimension_);
         const auto [q, k, v] = split(qkv.data(), sequences, length);
-        heed::attention_forward_into(heads_of(out.data(), sequences, length),
-                                     static_cast<stats_of&>(stats).rows, q, k, v, heed::causal,
-                                     rotary_, trained_with_, normaliser_);
+        const auto o = heads_of(out.data(), sequences, length);
+        std::apply(
+            [&, &q = q, &k = k, &v = v](const auto&... part) {
+                heed::attention_forward_into(o, kept.rows, q, k, v, part...);
+            },
+            parts_(kept.call));
     }
 
     void backward(const matrix<Scalar>& d_out, const matrix<Scalar>& out,
                   const attention_stats& stats, const matrix<Scalar>& qkv, index sequences,
                   matrix<Scalar>& d_qkv) const override {
         const index length = qkv.rows() / sequences;
+        const auto& kept = static_cast<const stats_of&>(stats);
         d_qkv.resize(qkv.rows(), qkv.cols());
         const auto [q, k, v] = split(qkv.data(), sequences, length);
         const auto [dq, dk, dv] = split(d_qkv.data(), sequences, length);
-        heed::attention_backward_into(
-            heed::into(dq, dk, dv), heads_of(d_out.data(), sequences, length),
-            heads_of(out.data(), sequences, length), static_cast<const stats_of&>(stats).rows, q, k,
-            v, heed::causal, rotary_, trained_with_, normaliser_);
+        const auto gradients = heed::into(dq, dk, dv);
+        const auto d_o = heads_of(d_out.data(), sequences, length);
+        const auto o = heads_of(out.data(), sequences, length);
+        std::apply(
+            [&, &q = q, &k = k, &v = v](const auto&... part) {
+                heed::attention_backward_into(gradients, d_o, o, kept.rows, q, k, v, part...);
+            },
+            parts_(kept.call));
     }
 
     void infer(const matrix<Scalar>& qkv, index sequences, score_scale scale,
@@ -94,26 +123,42 @@ class attention_with final : public attention<Scalar> {
 
     [[nodiscard]] matrix<Scalar> weights(const matrix<Scalar>& qkv, index head,
                                          score_scale scale) const override {
-        const auto [q, k, v] = split(qkv.data(), 1, qkv.rows());
-        const auto all = heed::attention_weights(q, k, heed::causal, rotary_,
-                                                 chosen_scale(scale, length_), normaliser_);
-        matrix<Scalar> one(qkv.rows(), qkv.rows());
-        for (index i = 0; i < one.rows(); ++i)
-            for (index j = 0; j < one.cols(); ++j) one(i, j) = all(0, head, i, j);
+        const index length = qkv.rows();
+        const auto [q, k, v] = split(qkv.data(), 1, length);
+        const auto all =
+            std::apply([&, &q = q, &k = k](
+                           const auto&... part) { return heed::attention_weights(q, k, part...); },
+                       parts_({.scale = scale, .length = length}));
+        matrix<Scalar> one(length, length);
+        for (index i = 0; i < length; ++i)
+            for (index j = 0; j < length; ++j) one(i, j) = all(0, head, i, j);
         return one;
     }
 
+    [[nodiscard]] matrix<Scalar> entropies(const matrix<Scalar>& qkv,
+                                           score_scale scale) const override {
+        const index length = qkv.rows();
+        const auto [q, k, v] = split(qkv.data(), 1, length);
+        matrix<Scalar> all(heads_, length), out(length, heads_ * dimension_);
+        const auto each_row = heed::view(all.data(), {index(1), heads_, length});
+        attend(heads_of(out.data(), 1, length), q, k, v, scale, heed::row_entropy.into(each_row));
+        return all;
+    }
+
   private:
-    using rotary = decltype(heed::rotary(heed::rope::plain({.dim = index(2)})));
+    using parts_of_call = std::invoke_result_t<const Parts&, const attention_call&>;
 
     struct stats_of final : attention_stats {
-        heed::stats_for<Scalar, Normaliser> rows;
+        typename stats_of_parts<Scalar, parts_of_call>::type rows;
+        attention_call call;
     };
 
-    template <class Out, class View>
-    void attend(Out&& out, const View& q, const View& k, const View& v, score_scale scale) const {
-        heed::attention_into(out, q, k, v, heed::causal, rotary_, chosen_scale(scale, length_),
-                             normaliser_);
+    template <class Out, class View, class... Observer>
+    void attend(Out&& out, const View& q, const View& k, const View& v, score_scale scale,
+                const Observer&... observer) const {
+        std::apply(
+            [&](const auto&... part) { heed::attention_into(out, q, k, v, part..., observer...); },
+            parts_({.scale = scale, .sequences = k.extents[0], .length = k.extents[2]}));
     }
 
     /// q, k and v as [sequences, heads, length, dimension] over rows of [q | k | v], without a
@@ -138,10 +183,33 @@ class attention_with final : public attention<Scalar> {
 
     index heads_;
     index dimension_;
-    index length_;
-    chosen_scale trained_with_;
-    rotary rotary_;
-    Normaliser normaliser_;
+    score_scale trained_with_;
+    Parts parts_;
 };
+
+template <class Scalar, class Parts>
+std::unique_ptr<attention<Scalar>> make_attention_with(const architecture& sizes, Parts parts) {
+    return std::make_unique<attention_with<Scalar, Parts>>(sizes, std::move(parts));
+}
+
+/// Causal, with rotary positions, the scale that is asked for, and a normaliser.
+template <class Scalar, class Normaliser>
+std::unique_ptr<attention<Scalar>> make_rotary_attention(const architecture& sizes,
+                                                         heed::rope::frequencies frequencies,
+                                                         const Normaliser& normaliser) {
+    auto parts = [normaliser, rotary = heed::rotary(std::move(frequencies)),
+                  trained = sizes.context](const attention_call& call) {
+        return std::tuple_cat(std::tie(heed::causal, rotary, normaliser),
+                              std::tuple(chosen_scale(call.scale, trained)));
+    };
+    return make_attention_with<Scalar>(sizes, std::move(parts));
+}
+
+template <class Scalar, class Normaliser>
+std::unique_ptr<attention<Scalar>> make_rotary_attention(const architecture& sizes,
+                                                         const Normaliser& normaliser) {
+    return make_rotary_attention<Scalar>(
+        sizes, heed::rope::plain({.dim = sizes.width / sizes.heads}), normaliser);
+}
 
 }  // namespace char_lm

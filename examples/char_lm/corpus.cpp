@@ -95,9 +95,8 @@ corpus::corpus(const std::vector<fs::path>& files, index context, std::uint64_t 
     if (text.size() < 2 * window)
         throw failure(exit_code::short_text,
                       "the text has " + std::to_string(text.size()) + " characters, but needs " +
-                          std::to_string(2 * window) + ": a window of --context (" +
-                          std::to_string(context) +
-                          ") and the next character, once to learn and once to test");
+                          std::to_string(2 * window) + ": a window of " + std::to_string(context) +
+                          " and the next one, once to learn and once to test");
     training_size_ = text.size() - std::max(text.size() / 10, window);
 
     std::array<bool, 256> occurs{};

@@ -2,29 +2,37 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 namespace char_lm {
 
-std::optional<score> evaluate(const transformer<float>& model, std::span<const float> parameters,
-                              std::span<const token> text, index length, index longest,
-                              index stretches, score_scale scale, team& threads) {
-    const index scored = model.sizes().context;
-    const auto characters = static_cast<index>(text.size());
-    stretches = std::min(stretches, (characters - longest - 1) / scored + 1);
-    if (characters < longest + 1 || stretches < 1) return std::nullopt;
+std::vector<text_window> spread_windows(std::span<const token> text, index length, index scored,
+                                        index count) {
+    const index room = static_cast<index>(text.size()) - length - 1;
+    std::vector<text_window> windows;
+    if (room < 0) return windows;
+    count = std::min(count, room / scored + 1);
+    for (index w = 0; w < count; ++w) {
+        const index first = count > 1 ? room * w / (count - 1) : room;
+        windows.push_back(text.subspan(std::size_t(first), std::size_t(length) + 1));
+    }
+    return windows;
+}
 
-    // Stretches are spread evenly over the text; the last one ends where the text ends.
-    std::vector<score> sums(static_cast<std::size_t>(stretches));
+score evaluate(const transformer<float>& model, std::span<const float> parameters,
+               const std::vector<text_window>& windows, index length, score_scale scale,
+               team& threads) {
+    const index scored = std::min(length, model.sizes().context);
+    std::vector<score> sums(windows.size());
     std::vector<std::shared_ptr<transformer<float>::workspace>> work;
     for (int i = 0; i < threads.size(); ++i) work.push_back(model.make_workspace());
-    threads.share(stretches, [&](int member, index s) {
-        const index room = characters - longest - 1;
-        const index end = longest + (stretches > 1 ? room * s / (stretches - 1) : room);
-        const auto inputs = text.subspan(std::size_t(end - length), std::size_t(length));
-        const auto& logits = model.infer(parameters, inputs, 1, scale, *work[std::size_t(member)]);
-        score& sum = sums[std::size_t(s)];
+    threads.share(static_cast<index>(windows.size()), [&](int member, index w) {
+        const auto window = windows[std::size_t(w)].last(std::size_t(length) + 1);
+        const auto& logits = model.infer(parameters, window.first(std::size_t(length)), 1, scale,
+                                         *work[std::size_t(member)]);
+        score& sum = sums[std::size_t(w)];
         for (index i = length - scored; i < length; ++i) {
-            const index target = text[std::size_t(end - length + i + 1)];
+            const index target = window[std::size_t(i) + 1];
             const auto row = logits.row(i).array();
             index best = 0;
             const float highest = row.maxCoeff(&best);
@@ -34,9 +42,10 @@ std::optional<score> evaluate(const transformer<float>& model, std::span<const f
     });
 
     score mean;
+    const double characters = double(windows.size()) * double(scored);
     for (const score& sum : sums) {
-        mean.accuracy += sum.accuracy / double(stretches * scored);
-        mean.loss += sum.loss / double(stretches * scored);
+        mean.accuracy += sum.accuracy / characters;
+        mean.loss += sum.loss / characters;
     }
     return mean;
 }

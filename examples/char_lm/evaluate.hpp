@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,12 +14,20 @@ struct score {
     double loss = 0;      ///< nats a character
 };
 
-/// Predicts stretches of `text`, each of one training length, with so much of the text before them
-/// that model and stretch together see `length` characters. The stretches are the same for every
-/// `length` up to `longest`: what differs is only how far the model may look back. Empty when the
-/// text does not hold one stretch.
-std::optional<score> evaluate(const transformer<float>& model, std::span<const float> parameters,
-                              std::span<const token> text, index length, index longest,
-                              index stretches, score_scale scale, team& threads);
+/// Characters of a text, and the one that follows each.
+using text_window = std::span<const token>;
+
+/// Up to `count` windows of `length` characters and the one that follows, spread evenly over the
+/// text: the last one ends where the text ends, and their last `scored` characters do not overlap.
+/// None when the text does not hold one.
+std::vector<text_window> spread_windows(std::span<const token> text, index length, index scored,
+                                        index count);
+
+/// Predicts the last characters of each window, as many as a training length has, with so much of
+/// the window before them that the model sees `length` characters. What is predicted is the same
+/// for every `length`: what differs is only how far the model may look back.
+score evaluate(const transformer<float>& model, std::span<const float> parameters,
+               const std::vector<text_window>& windows, index length, score_scale scale,
+               team& threads);
 
 }  // namespace char_lm

@@ -33,6 +33,22 @@ struct linear {
     }
 };
 
+/// y += b, in the first columns of y: as many as b has, which may be none.
+struct bias {
+    weight b;
+
+    template <class Scalar>
+    void forward(const Scalar* p, matrix<Scalar>& y) const {
+        y.leftCols(b.columns).rowwise() += b.in(p).row(0);
+    }
+
+    /// db = Σ dy over the rows.
+    template <class Scalar>
+    void backward(Scalar* g, const matrix<Scalar>& dy) const {
+        b.in(g) = dy.leftCols(b.columns).colwise().sum();
+    }
+};
+
 /// y = table[token], a row for each character.
 struct embedding {
     weight table;

@@ -3,6 +3,7 @@
 /// `char_lm --help` lists what can be changed.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <exception>
@@ -18,9 +19,10 @@
 #include "evaluate.hpp"
 #include "generate.hpp"
 #include "model.hpp"
+#include "normalisers.hpp"
 #include "options.hpp"
 #include "plots.hpp"
-#include "progress.hpp"
+#include "support/progress_bar.hpp"
 #include "team.hpp"
 #include "trainer.hpp"
 
@@ -38,6 +40,14 @@ void prepare(const std::filesystem::path& folder) {
                       "cannot write to the folder " + folder.string());
 }
 
+/// What the progress bar says of training; `loss` is a smooth one, worth reading.
+std::string describe(const training_state& state, double loss) {
+    std::array<char, 64> line{};
+    std::snprintf(line.data(), line.size(), "loss %.3f  %5.1f k tokens/s", loss,
+                  state.tokens_a_second / 1000);
+    return line.data();
+}
+
 /// What training left behind.
 struct training_result {
     std::vector<loss_point> curve;  ///< for the picture
@@ -52,29 +62,30 @@ training_result learn(const transformer<float>& model, flat_vector<float>& param
     double smooth = 0;
     double next_point = 0;
     double next_measurement = 0;
+    const auto held_out = spread_windows(text.validation(), o.context, o.context, 32);
     {
-        progress_bar bar(o.quiet);
-        train(model, parameters, text, o, threads, [&](const training_state& state) {
+        examples::progress_bar bar(o.quiet);
+        train(model, parameters, text, o.training, threads, [&](const training_state& state) {
             const double keep = std::min(0.98, 1 - 1 / double(state.step));
             smooth = keep * smooth + (1 - keep) * state.loss;
             if (state.fraction >= next_point || state.fraction >= 1) {
                 next_point += 1.0 / 400;
-                loss_point point{state.seconds, state.step * o.batch * o.context, smooth,
+                loss_point point{state.seconds, state.step * o.training.batch * o.context, smooth,
                                  std::numeric_limits<double>::quiet_NaN()};
                 if (state.fraction >= next_measurement || state.fraction >= 1) {
                     next_measurement += 1 / measurements;
-                    const auto now = evaluate(model, parameters, text.validation(), o.context,
-                                              o.context, 32, model.sizes().scale, threads);
-                    if (now) point.validation = now->loss;
+                    point.validation = evaluate(model, parameters, held_out, o.context,
+                                                model.sizes().scale, threads)
+                                           .loss;
                 }
                 points.push_back(point);
             }
-            bar.show(state, smooth);
+            bar.show(state.fraction, describe(state, smooth));
             end = state;
         });
     }
     std::printf("\nTrained %td steps of %td characters in %.1f s, %.1f thousand tokens a second.\n",
-                end.step, o.batch * o.context, end.seconds, end.tokens_a_second / 1000);
+                end.step, o.training.batch * o.context, end.seconds, end.tokens_a_second / 1000);
     std::printf("Loss on text held out: %.3f nats (%.3f bits) a character.\n",
                 points.back().validation, points.back().validation / std::log(2.0));
     return {points, end};
@@ -113,12 +124,10 @@ void compare_with_softmax(const transformer<float>& model, const flat_vector<flo
                           team& threads) {
     std::printf("\nThe same %td steps with softmax, to compare:\n\n", result.end.step);
     std::fflush(stdout);
-    architecture sizes = model.sizes();
-    sizes.normaliser = "softmax";
-    const transformer<float> plain(sizes);
+    const transformer<float> plain(model.sizes(), attention_with_normaliser("softmax"));
     flat_vector<float> plain_parameters(std::size_t(plain.parameter_count()));
-    plain.initialise(plain_parameters, o.seed);
-    o.steps = result.end.step;
+    plain.initialise(plain_parameters, o.training.seed);
+    o.training.steps = result.end.step;
     const auto plain_result = learn(plain, plain_parameters, text, o, threads);
 
     std::printf("\n%-18s%12s%12s%14s%16s\n", "", "loss, nats", "support", "sparsity S*",
@@ -137,7 +146,8 @@ void compare_with_softmax(const transformer<float>& model, const flat_vector<flo
 void write_sample(const transformer<float>& model, const flat_vector<float>& parameters,
                   const corpus& text, const options& o) {
     const auto prompt = text.whole_lines(text.validation(), o.context / 2);
-    const auto sample = generate(model, parameters, prompt, o.characters, o.temperature, o.seed);
+    const auto sample =
+        generate(model, parameters, prompt, o.characters, o.temperature, o.training.seed);
     const bool terminal = isatty(STDOUT_FILENO) != 0;
     std::printf("\nA sample at temperature %.2g. The model goes on from the text %s:\n\n",
                 o.temperature, terminal ? "in grey" : "before the mark ▸");
@@ -153,6 +163,7 @@ void look_further(const transformer<float>& model, const flat_vector<float>& par
     index longest = 8 * o.context;
     while (longest > o.context && longest + 1 > static_cast<index>(text.validation().size()))
         longest /= 2;
+    const auto windows = spread_windows(text.validation(), longest, o.context, 64);
     std::printf(
         "\nNext-character accuracy on text held out, by how many characters the model sees.\n"
         "It was trained on L = %td; it predicts the same characters in every column.\n\n%-34s",
@@ -161,9 +172,8 @@ void look_further(const transformer<float>& model, const flat_vector<float>& par
     const auto row = [&](const char* name, score_scale scale) {
         std::printf("\n%-34s", name);
         for (index length = o.context; length <= longest; length *= 2) {
-            const auto now =
-                evaluate(model, parameters, text.validation(), length, longest, 64, scale, threads);
-            if (now) std::printf("%7.1f %%", 100 * now->accuracy);
+            const score now = evaluate(model, parameters, windows, length, scale, threads);
+            std::printf("%7.1f %%", 100 * now.accuracy);
             std::fflush(stdout);
         }
     };
@@ -210,15 +220,15 @@ bool draw_attention(const transformer<float>& model, const flat_vector<float>& p
 
 void run(const options& o) {
     const auto files = find_files(o.files);
-    const corpus text(files, o.context, o.seed);
+    const corpus text(files, o.context, o.training.seed);
     prepare(o.out);
 
     team threads(o.threads);
     const transformer<float> model({text.vocabulary_size(), o.layers, o.heads, o.width, o.context,
-                                    o.log_n ? score_scale::log_n : score_scale::standard,
-                                    o.normaliser});
+                                    o.log_n ? score_scale::log_n : score_scale::standard},
+                                   attention_with_normaliser(o.normaliser));
     flat_vector<float> parameters(std::size_t(model.parameter_count()));
-    model.initialise(parameters, o.seed);
+    model.initialise(parameters, o.training.seed);
 
     std::printf("Text: %.2f million characters from %zu file%s, %td of them different.\n",
                 double(text.training().size() + text.validation().size()) / 1e6, files.size(),

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "matrix.hpp"
@@ -26,8 +26,16 @@ struct architecture {
     index width = 128;
     index context = 128;                        ///< length of the training windows
     score_scale scale = score_scale::standard;  ///< in training: standard or log_n
-    std::string normaliser = "softmax";         ///< one of normaliser_names()
+    bool query_key_bias = false;                ///< q and k get a learned vector (kexue 9577)
 };
+
+template <class Scalar>
+class attention;
+
+/// Makes the attention of a layer, counted from 0.
+template <class Scalar>
+using attention_factory =
+    std::function<std::unique_ptr<attention<Scalar>>(const architecture&, index layer)>;
 
 /// A causal character transformer: embedding, `layers` blocks, norm, linear. A block is
 ///
@@ -50,7 +58,7 @@ class transformer {
         std::shared_ptr<workspace> work;
     };
 
-    explicit transformer(const architecture& sizes);
+    transformer(const architecture& sizes, const attention_factory<Scalar>& make_attention);
     ~transformer();
 
     [[nodiscard]] const architecture& sizes() const;
@@ -66,10 +74,11 @@ class transformer {
     void initialise(std::span<Scalar> parameters, std::uint64_t seed) const;
 
     /// The sum of the losses over `sequences` windows that stand one behind the other in `inputs`,
-    /// and the gradient of that sum divided by `count`, written to `gradient`.
+    /// and the gradient of that sum divided by `count`, written to `gradient`. `first_window` is
+    /// the first of them, counted over all training.
     double loss_and_gradient(std::span<const Scalar> parameters, std::span<const token> inputs,
-                             std::span<const token> targets, index sequences, index count,
-                             workspace& work, std::span<Scalar> gradient) const;
+                             std::span<const token> targets, index sequences, index first_window,
+                             index count, workspace& work, std::span<Scalar> gradient) const;
 
     /// logits [tokens, vocabulary] of `sequences` windows. The result lives in `work`.
     const matrix<Scalar>& infer(std::span<const Scalar> parameters, std::span<const token> inputs,
@@ -83,6 +92,12 @@ class transformer {
     [[nodiscard]] matrix<Scalar> attention_weights(std::span<const Scalar> parameters,
                                                    std::span<const token> inputs, index layer,
                                                    index head, workspace& work) const;
+
+    /// How many nats the attention of each character of one window spreads over:
+    /// [layers · heads, length].
+    [[nodiscard]] matrix<Scalar> attention_entropies(std::span<const Scalar> parameters,
+                                                     std::span<const token> inputs,
+                                                     score_scale scale, workspace& work) const;
 
   private:
     struct parts;

@@ -19,6 +19,7 @@ namespace char_lm {
 struct block {
     rms_norm before_attention;
     linear qkv;  ///< to [q | k | v] of all heads, one product
+    bias qk;     ///< of q and k, if the architecture has one
     linear out;
     rms_norm before_mlp;
     linear up;
@@ -33,8 +34,9 @@ struct transformer<Scalar>::parts {
     std::vector<block> blocks;
     rms_norm last_norm;
     linear to_logits;
-    index decayed = 0;
-    std::unique_ptr<attention<Scalar>> attend;
+    index decayed = 0;  ///< behind the matrices, before the gains
+    index gained = 0;   ///< behind the gains, before the biases
+    std::vector<std::unique_ptr<attention<Scalar>>> attend;  ///< of each block
 
     template <class Attend>
     void forward(const Scalar* p, std::span<const token> inputs, workspace& work,
@@ -42,8 +44,9 @@ struct transformer<Scalar>::parts {
     void backward(const Scalar* p, Scalar* g, std::span<const token> inputs, index sequences,
                   workspace& work) const;
 
-    explicit parts(const architecture& a)
-        : sizes(a), blocks(std::size_t(a.layers)), attend(make_attention<Scalar>(a)) {
+    parts(const architecture& a, const attention_factory<Scalar>& make_attention)
+        : sizes(a), blocks(std::size_t(a.layers)) {
+        for (index layer = 0; layer < a.layers; ++layer) attend.push_back(make_attention(a, layer));
         embed.table = layout.add(a.vocabulary, a.width);
         for (block& b : blocks) {
             b.qkv.w = layout.add(a.width, 3 * a.width);
@@ -58,6 +61,8 @@ struct transformer<Scalar>::parts {
             b.before_mlp.gain = layout.add(1, a.width);
         }
         last_norm.gain = layout.add(1, a.width);
+        gained = layout.size();
+        for (block& b : blocks) b.qk.b = layout.add(1, a.query_key_bias ? 2 * a.width : 0);
     }
 };
 
@@ -85,8 +90,9 @@ struct transformer<Scalar>::workspace {
 };
 
 template <class Scalar>
-transformer<Scalar>::transformer(const architecture& sizes)
-    : parts_(std::make_unique<parts>(sizes)) {}
+transformer<Scalar>::transformer(const architecture& sizes,
+                                 const attention_factory<Scalar>& make_attention)
+    : parts_(std::make_unique<parts>(sizes, make_attention)) {}
 
 template <class Scalar>
 transformer<Scalar>::~transformer() = default;
@@ -110,7 +116,8 @@ template <class Scalar>
 auto transformer<Scalar>::make_workspace() const -> std::shared_ptr<workspace> {
     auto work = std::make_shared<workspace>();
     work->blocks.resize(parts_->blocks.size());
-    for (auto& kept : work->blocks) kept.stats = parts_->attend->make_stats();
+    for (std::size_t i = 0; i < work->blocks.size(); ++i)
+        work->blocks[i].stats = parts_->attend[i]->make_stats();
     return work;
 }
 
@@ -123,7 +130,7 @@ auto transformer<Scalar>::make_cache(index capacity) const -> cache {
 
 /// Variance 1/inputs for every matrix (LeCun); the two that write to the residual stream start
 /// smaller by √(2·layers), so that the stream's size does not depend on the depth. Gains start
-/// at 1.
+/// at 1, biases at 0.
 template <class Scalar>
 void transformer<Scalar>::initialise(std::span<Scalar> parameters, std::uint64_t seed) const {
     std::mt19937_64 engine(seed);
@@ -142,7 +149,8 @@ void transformer<Scalar>::initialise(std::span<Scalar> parameters, std::uint64_t
         fill(b.down.w, from_width / 2 * to_stream);
     }
     fill(parts_->to_logits.w, from_width / 4);
-    std::fill(parameters.begin() + parts_->decayed, parameters.end(), Scalar(1));
+    std::fill(parameters.begin() + parts_->decayed, parameters.begin() + parts_->gained, Scalar(1));
+    std::fill(parameters.begin() + parts_->gained, parameters.end(), Scalar(0));
 }
 
 /// Forward: every block keeps in `work` what its backward reads. `attend_in_block(i, kept)` is the
@@ -159,6 +167,7 @@ void transformer<Scalar>::parts::forward(const Scalar* p, std::span<const token>
         kept.x.swap(work.x);
         b.before_attention.forward(p, kept.x, kept.normed);
         b.qkv.forward(p, kept.normed, kept.qkv);
+        b.qk.forward(p, kept.qkv);
         attend_in_block(i, kept);
         b.out.forward(p, kept.attended, work.branch);
         kept.x_middle = kept.x + work.branch;
@@ -190,8 +199,9 @@ void transformer<Scalar>::parts::backward(const Scalar* p, Scalar* g, std::span<
         b.before_mlp.backward(p, g, kept.x_middle, work.d_branch, work.d_x);
 
         b.out.backward(p, g, kept.attended, work.d_x, work.d_attended);
-        attend->backward(work.d_attended, kept.attended, *kept.stats, kept.qkv, sequences,
-                         work.d_qkv);
+        attend[i]->backward(work.d_attended, kept.attended, *kept.stats, kept.qkv, sequences,
+                            work.d_qkv);
+        b.qk.backward(g, work.d_qkv);
         b.qkv.backward(p, g, kept.normed, work.d_qkv, work.d_branch);
         b.before_attention.backward(p, g, kept.x, work.d_branch, work.d_x);
     }
@@ -202,10 +212,10 @@ template <class Scalar>
 double transformer<Scalar>::loss_and_gradient(std::span<const Scalar> parameters,
                                               std::span<const token> inputs,
                                               std::span<const token> targets, index sequences,
-                                              index count, workspace& work,
+                                              index first_window, index count, workspace& work,
                                               std::span<Scalar> gradient) const {
-    const auto attend = [&](std::size_t, auto& kept) {
-        parts_->attend->forward(kept.qkv, sequences, kept.attended, *kept.stats);
+    const auto attend = [&](std::size_t i, auto& kept) {
+        parts_->attend[i]->forward(kept.qkv, sequences, first_window, kept.attended, *kept.stats);
     };
     parts_->forward(parameters.data(), inputs, work, attend);
     const double loss = cross_entropy::forward_backward(work.logits, targets, count);
@@ -217,8 +227,8 @@ template <class Scalar>
 const matrix<Scalar>& transformer<Scalar>::infer(std::span<const Scalar> parameters,
                                                  std::span<const token> inputs, index sequences,
                                                  score_scale scale, workspace& work) const {
-    const auto attend = [&](std::size_t, auto& kept) {
-        parts_->attend->infer(kept.qkv, sequences, scale, kept.attended);
+    const auto attend = [&](std::size_t i, auto& kept) {
+        parts_->attend[i]->infer(kept.qkv, sequences, scale, kept.attended);
     };
     parts_->forward(parameters.data(), inputs, work, attend);
     return work.logits;
@@ -230,7 +240,7 @@ const matrix<Scalar>& transformer<Scalar>::step(std::span<const Scalar> paramete
     const index position = seen.length++;
     const auto attend = [&](std::size_t i, auto& kept) {
         seen.qkv[i].row(position) = kept.qkv.row(0);
-        parts_->attend->decode(seen.qkv[i], seen.length, parts_->sizes.scale, kept.attended);
+        parts_->attend[i]->decode(seen.qkv[i], seen.length, parts_->sizes.scale, kept.attended);
     };
     parts_->forward(parameters.data(), std::span<const token>(&next, 1), *seen.work, attend);
     return seen.work->logits;
@@ -241,7 +251,23 @@ matrix<Scalar> transformer<Scalar>::attention_weights(std::span<const Scalar> pa
                                                       std::span<const token> inputs, index layer,
                                                       index head, workspace& work) const {
     infer(parameters, inputs, 1, parts_->sizes.scale, work);
-    return parts_->attend->weights(work.blocks[std::size_t(layer)].qkv, head, parts_->sizes.scale);
+    const auto i = std::size_t(layer);
+    return parts_->attend[i]->weights(work.blocks[i].qkv, head, parts_->sizes.scale);
+}
+
+template <class Scalar>
+matrix<Scalar> transformer<Scalar>::attention_entropies(std::span<const Scalar> parameters,
+                                                        std::span<const token> inputs,
+                                                        score_scale scale, workspace& work) const {
+    infer(parameters, inputs, 1, scale, work);
+    const index heads = parts_->sizes.heads;
+    matrix<Scalar> all(parts_->sizes.layers * heads, static_cast<index>(inputs.size()));
+    for (index layer = 0; layer < parts_->sizes.layers; ++layer) {
+        const auto i = std::size_t(layer);
+        all.middleRows(layer * heads, heads) =
+            parts_->attend[i]->entropies(work.blocks[i].qkv, scale);
+    }
+    return all;
 }
 
 }  // namespace char_lm

@@ -26,11 +26,10 @@ std::vector<std::string> normaliser_names() {
     return names;
 }
 
-template <>
-std::unique_ptr<attention<float>> make_attention<float>(const architecture& sizes) {
-    for (const auto& [name, make] : normalisers)
-        if (sizes.normaliser == name) return make(sizes);
-    throw std::invalid_argument("there is no normaliser " + sizes.normaliser);
+attention_factory<float> attention_with_normaliser(const std::string& name) {
+    for (const auto& [known, make] : normalisers)
+        if (name == known) return make;
+    throw std::invalid_argument("there is no normaliser " + name);
 }
 
 }  // namespace char_lm

@@ -49,23 +49,23 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
     app.add_flag("-q,--quiet", o.quiet, "No progress bar");
 
     const std::string training = "Training";
-    app.add_option("--seconds", o.seconds, "Time to train")
+    app.add_option("--seconds", o.training.seconds, "Time to train")
         ->check(between(0.1, 1e6))
         ->type_name("S")
         ->group(training);
-    app.add_option("--steps", o.steps, "Steps to train instead: the same on every run")
+    app.add_option("--steps", o.training.steps, "Steps to train instead: the same on every run")
         ->check(between(std::ptrdiff_t{0}, std::ptrdiff_t{100'000'000}))
         ->type_name("N")
         ->group(training);
-    app.add_option("--batch", o.batch, "Windows of text in a step")
+    app.add_option("--batch", o.training.batch, "Windows of text in a step")
         ->check(between(1, 4096))
         ->type_name("N")
         ->group(training);
-    app.add_option("--learning-rate", o.learning_rate, "Highest step size of AdamW")
+    app.add_option("--learning-rate", o.training.learning_rate, "Highest step size of AdamW")
         ->check(between(1e-8, 1.0))
         ->type_name("X")
         ->group(training);
-    app.add_option("--seed", o.seed, "Seed of weights, windows and sample")
+    app.add_option("--seed", o.training.seed, "Seed of weights, windows and sample")
         ->type_name("N")
         ->group(training);
     app.add_option("--threads", o.threads, "Threads, 0 for all of the machine's")

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "trainer.hpp"
 
 namespace char_lm {
 
@@ -14,9 +15,7 @@ struct options {
     std::vector<std::filesystem::path> files;  ///< none: the installed Eigen headers
     std::filesystem::path out = "char_lm_output";
 
-    double seconds = 60;
-    std::ptrdiff_t steps = 0;  ///< 0: as many as fit into `seconds`
-    std::uint64_t seed = 1;
+    training_settings training;
     int threads = 0;  ///< 0: as many as the machine has
 
     std::ptrdiff_t context = 128;
@@ -25,8 +24,6 @@ struct options {
     std::ptrdiff_t width = 128;
     std::string normaliser = "softmax";
     bool log_n = false;  ///< scores scaled by log n in training too
-    std::ptrdiff_t batch = 8;
-    double learning_rate = 3e-3;
 
     std::ptrdiff_t characters = 700;  ///< length of the sample
     double temperature = 0.6;

@@ -80,38 +80,41 @@ double sum_gradients(std::vector<shard>& shards, team& threads, index piece) {
 }  // namespace
 
 void train(const transformer<float>& model, flat_vector<float>& parameters, const corpus& text,
-           const options& o, team& threads,
+           const training_settings& settings, team& threads,
            const std::function<void(const training_state&)>& watch) {
     using clock = std::chrono::steady_clock;
     constexpr index piece = 1 << 14;      // 64 KiB of floats: four such arrays fit into L2
     constexpr double largest_norm = 1.0;  // longer gradients are cut to this
 
     const index size = model.parameter_count();
+    const index context = model.sizes().context;
     const index decayed = model.decayed_count();
-    auto shards = cut(o.batch, size);
+    auto shards = cut(settings.batch, size);
     std::vector<std::shared_ptr<transformer<float>::workspace>> work;
     for (int i = 0; i < threads.size(); ++i) work.push_back(model.make_workspace());
     adamw optimiser(size, {});
-    std::mt19937_64 engine(o.seed);
+    std::mt19937_64 engine(settings.seed);
     batch now;
 
     const auto start = clock::now();
     training_state state;
     while (state.fraction < 1) {
-        now.draw(text.training(), o.batch, o.context, engine);
-        const index tokens = o.batch * o.context;
+        now.draw(text.training(), settings.batch, context, engine);
+        const index tokens = settings.batch * context;
         threads.share(static_cast<index>(shards.size()), [&](int member, index s) {
             shard& part = shards[std::size_t(s)];
-            const auto first = std::size_t(part.first * o.context);
-            const auto count = std::size_t(part.windows * o.context);
+            const auto first = std::size_t(part.first * context);
+            const auto count = std::size_t(part.windows * context);
             part.loss =
                 model.loss_and_gradient(parameters, std::span(now.inputs).subspan(first, count),
                                         std::span(now.targets).subspan(first, count), part.windows,
-                                        tokens, *work[std::size_t(member)], part.gradient);
+                                        state.step * settings.batch + part.first, tokens,
+                                        *work[std::size_t(member)], part.gradient);
         });
 
         const double norm = sum_gradients(shards, threads, piece);
-        const auto rate = static_cast<float>(learning_rate_at(state.fraction, o.learning_rate));
+        const auto rate =
+            static_cast<float>(learning_rate_at(state.fraction, settings.learning_rate));
         const auto factor = static_cast<float>(norm > largest_norm ? largest_norm / norm : 1.0);
         optimiser.next_step();
         const auto update = [&](index first, index count, bool decays) {
@@ -129,8 +132,8 @@ void train(const transformer<float>& model, flat_vector<float>& parameters, cons
         state.loss /= double(tokens);
         state.seconds = std::chrono::duration<double>(clock::now() - start).count();
         state.tokens_a_second = double(state.step * tokens) / state.seconds;
-        state.fraction =
-            o.steps > 0 ? double(state.step) / double(o.steps) : state.seconds / o.seconds;
+        state.fraction = settings.steps > 0 ? double(state.step) / double(settings.steps)
+                                            : state.seconds / settings.seconds;
         watch(state);
     }
 }

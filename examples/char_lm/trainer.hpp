@@ -1,15 +1,21 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
-#include <memory>
-#include <vector>
 
 #include "corpus.hpp"
 #include "model.hpp"
-#include "options.hpp"
 #include "team.hpp"
 
 namespace char_lm {
+
+struct training_settings {
+    double seconds = 60;
+    index steps = 0;              ///< 0: as many as fit into `seconds`
+    index batch = 8;              ///< windows of text in a step
+    double learning_rate = 3e-3;  ///< the highest
+    std::uint64_t seed = 1;       ///< of the windows
+};
 
 /// How training stands after a step.
 struct training_state {
@@ -23,10 +29,10 @@ struct training_state {
 /// Trains `parameters` in place, calling `watch` after every step.
 ///
 /// A batch is cut into shards of a few windows. Each shard has gradients of its own, and they are
-/// summed in the shards' order, so with --steps a run gives the same numbers again, for any number
-/// of threads.
+/// summed in the shards' order, so with settings.steps a run gives the same numbers again, for any
+/// number of threads.
 void train(const transformer<float>& model, flat_vector<float>& parameters, const corpus& text,
-           const options& o, team& threads,
+           const training_settings& settings, team& threads,
            const std::function<void(const training_state&)>& watch);
 
 }  // namespace char_lm

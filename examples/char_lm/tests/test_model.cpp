@@ -13,14 +13,6 @@
 
 namespace char_lm {
 
-template <>
-std::unique_ptr<attention<double>> make_attention<double>(const architecture& sizes) {
-    if (sizes.normaliser == "entmax15")
-        return std::make_unique<attention_with<double, heed::entmax15_normaliser>>(sizes,
-                                                                                   heed::entmax15);
-    return std::make_unique<attention_with<double, heed::softmax_normaliser>>(sizes, heed::softmax);
-}
-
 template class transformer<double>;
 
 namespace test_model {
@@ -33,7 +25,15 @@ const architecture tiny{.vocabulary = 7,
                         .width = 8,
                         .context = 6,
                         .scale = score_scale::standard,
-                        .normaliser = "softmax"};
+                        .query_key_bias = false};
+
+std::unique_ptr<attention<double>> softmax(const architecture& sizes, index) {
+    return make_rotary_attention<double>(sizes, heed::softmax);
+}
+
+std::unique_ptr<attention<double>> entmax15(const architecture& sizes, index) {
+    return make_rotary_attention<double>(sizes, heed::entmax15);
+}
 
 std::vector<double> some_parameters(const model& m) {
     std::vector<double> parameters(std::size_t(m.parameter_count()));
@@ -41,7 +41,7 @@ std::vector<double> some_parameters(const model& m) {
     // Gains away from 1 and logits away from 0, so that no gradient is small by chance.
     std::mt19937_64 engine(4);
     std::uniform_real_distribution<double> factor(0.5, 2.0);
-    for (double& p : parameters) p *= factor(engine);
+    for (double& p : parameters) p = (p == 0 ? 0.1 : p) * factor(engine);
     return parameters;
 }
 
@@ -55,8 +55,8 @@ std::vector<token> some_text(index length) {
 TEST_CASE("the gradient of the whole model is that of central differences") {
     auto sizes = tiny;
     sizes.scale = GENERATE(score_scale::standard, score_scale::log_n);
-    sizes.normaliser = GENERATE("softmax", "entmax15");
-    const model m(sizes);
+    sizes.query_key_bias = GENERATE(false, true);
+    const model m(sizes, sizes.query_key_bias ? softmax : entmax15);
     auto parameters = some_parameters(m);
     const index sequences = 3;
     const index count = sequences * tiny.context;
@@ -66,14 +66,15 @@ TEST_CASE("the gradient of the whole model is that of central differences") {
     const auto work = m.make_workspace();
 
     std::vector<double> gradient(parameters.size(), std::nan(""));
-    m.loss_and_gradient(parameters, inputs, targets, sequences, count, *work, gradient);
+    m.loss_and_gradient(parameters, inputs, targets, sequences, 0, count, *work, gradient);
     double largest = 0;
     for (const double g : gradient) largest = std::max(largest, std::abs(g));
     REQUIRE(largest > 0.01);
 
     std::vector<double> unused(parameters.size());
     const auto mean_loss = [&] {
-        return m.loss_and_gradient(parameters, inputs, targets, sequences, count, *work, unused) /
+        return m.loss_and_gradient(parameters, inputs, targets, sequences, 0, count, *work,
+                                   unused) /
                double(count);
     };
     const double step = 1e-5;
@@ -93,7 +94,7 @@ TEST_CASE("the gradient of the whole model is that of central differences") {
 }
 
 TEST_CASE("one character at a time gives what the whole window gives") {
-    const model m(tiny);
+    const model m(tiny, softmax);
     const auto parameters = some_parameters(m);
     const auto text = some_text(tiny.context);
     const auto work = m.make_workspace();
@@ -106,7 +107,7 @@ TEST_CASE("one character at a time gives what the whole window gives") {
 }
 
 TEST_CASE("no character depends on those behind it, nor on other windows of the batch") {
-    const model m(tiny);
+    const model m(tiny, softmax);
     const auto parameters = some_parameters(m);
     auto text = some_text(2 * tiny.context);
     const auto work = m.make_workspace();
@@ -120,7 +121,7 @@ TEST_CASE("no character depends on those behind it, nor on other windows of the 
 }
 
 TEST_CASE("log n scaling after training changes nothing within the training length") {
-    const model m(tiny);
+    const model m(tiny, softmax);
     const auto parameters = some_parameters(m);
     const auto text = some_text(2 * tiny.context);
     const auto work = m.make_workspace();
@@ -133,7 +134,7 @@ TEST_CASE("log n scaling after training changes nothing within the training leng
 }
 
 TEST_CASE("attention weights are rows of a causal distribution") {
-    const model m(tiny);
+    const model m(tiny, softmax);
     const auto parameters = some_parameters(m);
     const auto text = some_text(tiny.context);
     const auto work = m.make_workspace();

@@ -4,6 +4,7 @@
 
 #include "evaluate.hpp"
 #include "generate.hpp"
+#include "normalisers.hpp"
 #include "optimiser.hpp"
 #include "support/catch.hpp"
 #include "temporary_folder.hpp"
@@ -22,43 +23,36 @@ corpus rhyme(index context) {
     return {{folder.file("rhyme.txt", text)}, context, 1};
 }
 
-options short_run() {
-    options o;
-    o.context = 16;
-    o.width = 16;
-    o.layers = 1;
-    o.heads = 2;
-    o.steps = 60;
-    o.learning_rate = 2e-2;
-    o.seed = 7;
-    return o;
+const training_settings short_run{.steps = 60, .learning_rate = 2e-2, .seed = 7};
+
+transformer<float> small_model(const corpus& text) {
+    return {
+        {.vocabulary = text.vocabulary_size(), .layers = 1, .heads = 2, .width = 16, .context = 16},
+        attention_with_normaliser("softmax")};
 }
 
-flat_vector<float> trained(const transformer<float>& model, const corpus& text, const options& o,
-                           int threads) {
+flat_vector<float> trained(const transformer<float>& model, const corpus& text, int threads) {
     flat_vector<float> parameters(std::size_t(model.parameter_count()));
-    model.initialise(parameters, o.seed);
+    model.initialise(parameters, short_run.seed);
     team workers(threads);
-    train(model, parameters, text, o, workers, [](const training_state&) {});
+    train(model, parameters, text, short_run, workers, [](const training_state&) {});
     return parameters;
 }
 
 TEST_CASE("training learns a rhyme, with the same bits for any number of threads") {
-    const options o = short_run();
-    const corpus text = rhyme(o.context);
-    const transformer<float> model(
-        {text.vocabulary_size(), o.layers, o.heads, o.width, o.context, score_scale::standard});
-    const auto one = trained(model, text, o, 1);
-    CHECK((one == trained(model, text, o, 1)));
-    CHECK((one == trained(model, text, o, 2)));
-    CHECK((one == trained(model, text, o, 3)));
+    const corpus text = rhyme(16);
+    const auto model = small_model(text);
+    const auto one = trained(model, text, 1);
+    CHECK((one == trained(model, text, 1)));
+    CHECK((one == trained(model, text, 2)));
+    CHECK((one == trained(model, text, 3)));
 
     team workers(2);
-    const auto learnt = evaluate(model, one, text.validation(), o.context, o.context, 8,
-                                 score_scale::standard, workers);
-    REQUIRE(learnt);
-    CHECK(learnt->loss < text.entropy(1));
-    CHECK(learnt->accuracy > 0.7);
+    const auto windows = spread_windows(text.validation(), 16, 16, 8);
+    REQUIRE(windows.size() == 8);
+    const score learnt = evaluate(model, one, windows, 16, score_scale::standard, workers);
+    CHECK(learnt.loss < text.entropy(1));
+    CHECK(learnt.accuracy > 0.7);
 
     const auto prompt = text.validation().first(5);
     const auto sample = generate(model, one, prompt, 50, 0.5, 1);
@@ -67,21 +61,17 @@ TEST_CASE("training learns a rhyme, with the same bits for any number of threads
     CHECK(sample != generate(model, one, prompt, 50, 5.0, 2));
 }
 
-TEST_CASE("evaluation says when the text is too short for a length") {
-    const options o = short_run();
-    const corpus text = rhyme(o.context);
-    const transformer<float> model(
-        {text.vocabulary_size(), o.layers, o.heads, o.width, o.context, score_scale::standard});
-    flat_vector<float> parameters(std::size_t(model.parameter_count()));
-    model.initialise(parameters, o.seed);
-    team workers(1);
-    const auto held_out = static_cast<index>(text.validation().size());
-    const auto at = [&](index length) {
-        return evaluate(model, parameters, text.validation(), length, length, 4,
-                        score_scale::standard, workers);
-    };
-    CHECK(at(held_out - 1));
-    CHECK_FALSE(at(held_out));
+TEST_CASE("windows are spread over a text from end to end") {
+    const corpus text = rhyme(16);
+    const auto held_out = text.validation();
+    const auto size = static_cast<index>(held_out.size());
+    const auto three = spread_windows(held_out, 20, 16, 3);
+    REQUIRE(three.size() == 3);
+    CHECK(three.front().data() == held_out.data());
+    CHECK(three.back().data() + 21 == held_out.data() + size);
+    for (const auto& window : three) CHECK(window.size() == 21);
+    CHECK(spread_windows(held_out, size - 1, 16, 3).size() == 1);
+    CHECK(spread_windows(held_out, size, 16, 3).empty());
 }
 
 TEST_CASE("AdamW makes the steps of its paper") {

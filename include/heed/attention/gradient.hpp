@@ -122,8 +122,8 @@ auto make_learned(const P& part, const attention_shape& shape) {
 }
 
 /// The views of the learned parts' gradients.
-template <class T, class... Learned>
-auto learned_views(std::tuple<Learned...>& learned) {
+template <class T, class Tuple>
+auto learned_views(Tuple& learned) {
     const auto view = [](auto& object) {
         static_assert(std::is_same_v<T, scalar_of<decltype(object)>>,
                       "heed: the gradient of a learned part must have the scalar of q, k and v");
