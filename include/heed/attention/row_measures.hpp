@@ -19,8 +19,8 @@ struct row_entropy_observer : row_observer<row_entropy_observer> {
 /// where one key takes all or none is seen. A part of attention_forward, which returns it behind
 /// stats, [batch, heads, queries]:
 ///
-///     auto [o, stats, entropy] = heed::attention_forward(q, k, v, heed::causal,
-///     heed::row_entropy); heed::attention_into(o, q, k, v, heed::row_entropy.into(entropy));
+///     auto [o, stats, entropy] = heed::attention_forward(q, k, v, heed::row_entropy);
+///     heed::attention_into(o, q, k, v, heed::row_entropy.into(entropy));
 inline constexpr row_entropy_observer row_entropy{};
 
 /// The type of heed::row_sparsity.
