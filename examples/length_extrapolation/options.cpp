@@ -1,0 +1,112 @@
+#include "options.hpp"
+
+#include <algorithm>
+#include <string>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+
+#include "error.hpp"
+
+namespace length_extrapolation {
+
+namespace {
+
+using char_lm::exit_code;
+using char_lm::failure;
+
+/// Everything a single option cannot check of itself.
+void check_together(const options& o) {
+    if (o.width % o.heads != 0 || (o.width / o.heads) % 2 != 0 || o.width / o.heads < 4)
+        throw failure(exit_code::bad_options,
+                      "--width / --heads (" + std::to_string(o.width) + " / " +
+                          std::to_string(o.heads) +
+                          ") must be even and at least 4: rotary positions turn pairs of numbers");
+}
+
+}  // namespace
+
+std::optional<options> read_options(int count, char** arguments, int& status) {
+    options o;
+    CLI::App app{
+        "Trains small causal transformers on short windows of text and lets them read far longer\n"
+        "ones, with every rotary position encoding that is made for it."};
+    app.get_formatter()->column_width(38);
+    app.add_option("files", o.files, "Text to learn: files, or folders of them [Eigen's headers]")
+        ->type_name("PATH");
+    app.option_defaults()->always_capture_default();
+    const auto between = [](auto least, auto most) {
+        return CLI::Range(least, most).description("");
+    };
+
+    app.add_option("-o,--out", o.out, "Folder for checkpoints, tables and pictures")
+        ->type_name("FOLDER");
+    app.add_flag("--evaluate", o.evaluate, "Read the checkpoints in the folder: no training");
+    app.add_flag("--quick", o.quick, "A minute in all: 4 s a model and 4 windows, unless given");
+    app.add_flag("-q,--quiet", o.quiet, "No progress bar");
+    const auto* windows =
+        app.add_option("--windows", o.windows, "Windows of text that a method is measured on")
+            ->check(between(1, 1 << 20))
+            ->type_name("N");
+    app.add_option("--threads", o.threads, "Threads, 0 for all of the machine's")
+        ->check(between(0, 1024))
+        ->type_name("N");
+
+    const std::string training = "Training, of each model";
+    const auto* seconds = app.add_option("--seconds", o.training.seconds, "Time")
+                              ->check(between(0.1, 1e6))
+                              ->type_name("S")
+                              ->group(training);
+    app.add_option("--steps", o.training.steps, "Steps instead: the same on every run")
+        ->check(between(std::ptrdiff_t{0}, std::ptrdiff_t{100'000'000}))
+        ->type_name("N")
+        ->group(training);
+    app.add_option("--batch", o.training.batch, "Windows of text in a step")
+        ->check(between(1, 4096))
+        ->type_name("N")
+        ->group(training);
+    app.add_option("--learning-rate", o.training.learning_rate, "Highest step size of AdamW")
+        ->check(between(1e-8, 1.0))
+        ->type_name("X")
+        ->group(training);
+    app.add_option("--seed", o.training.seed, "Seed of weights and windows")
+        ->type_name("N")
+        ->group(training);
+
+    const std::string model = "Model";
+    app.add_option("--context", o.context, "Characters in a window of training")
+        ->check(between(8, 1 << 14))
+        ->type_name("N")
+        ->group(model);
+    app.add_option("--layers", o.layers, "Blocks of attention and MLP")
+        ->check(between(2, 256))
+        ->type_name("N")
+        ->group(model);
+    app.add_option("--heads", o.heads, "Attention heads")
+        ->check(between(1, 256))
+        ->type_name("N")
+        ->group(model);
+    app.add_option("--width", o.width, "Numbers that stand for one character")
+        ->check(between(4, 1 << 14))
+        ->type_name("N")
+        ->group(model);
+    app.footer(
+        "\nEnds with 0 when all went well, 2 for options that do not fit one another or a\n"
+        "checkpoint, 3 for a file that is missing or broken, 4 for an empty text, 5 for a text\n"
+        "too short, 6 for an output folder that cannot be written to.");
+
+    try {
+        app.parse(count, arguments);
+    } catch (const CLI::ParseError& error) {
+        status = app.exit(error);
+        return std::nullopt;
+    }
+    if (o.quick && seconds->count() == 0) o.training.seconds = 4;
+    if (o.quick && windows->count() == 0) o.windows = 4;
+    check_together(o);
+    if (o.threads == 0)
+        o.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    return o;
+}
+
+}  // namespace length_extrapolation

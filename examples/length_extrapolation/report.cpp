@@ -1,0 +1,164 @@
+#include "report.hpp"
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "support/gnuplot.hpp"
+
+namespace length_extrapolation {
+
+using examples::quoted;
+
+namespace {
+
+/// † takes three bytes, but one place.
+std::string padded(std::string text, std::size_t places) {
+    std::size_t taken = 0;
+    for (const char c : text) taken += (static_cast<unsigned char>(c) & 0xC0U) != 0x80U ? 1 : 0;
+    if (taken < places) text.append(places - taken, ' ');
+    return text;
+}
+
+std::string row_name(const method& how) {
+    const std::string scale = scale_name(how.scale);
+    return padded(how.name + (scale.empty() ? "" : ", " + scale), 34);
+}
+
+const char* scale_word(char_lm::score_scale scale) {
+    switch (scale) {
+        case char_lm::score_scale::standard:
+            return "standard";
+        case char_lm::score_scale::log_n_after_training:
+            return "log_n_after_training";
+        case char_lm::score_scale::log_n:
+            return "log_n";
+    }
+    return "";
+}
+
+std::string start_of_picture(const std::filesystem::path& picture, const char* size) {
+    return std::string("set terminal pngcairo size ") + size + " font 'sans,11' noenhanced\n" +
+           "set output " + quoted(picture.string()) +
+           "\nset datafile separator ','\nset logscale x 2\n"
+           "set grid lc rgb '#dddddd'\nset border lc rgb '#888888'\n";
+}
+
+/// A curve of the lines of accuracy.csv that are a method's.
+struct accuracy_line {
+    const char* method;
+    const char* scale;
+    const char* title;
+};
+
+}  // namespace
+
+void print_accuracy(const std::vector<reading>& readings, const std::vector<index>& lengths) {
+    std::printf("%-34s", "");
+    for (std::size_t i = 0; i < readings.size() && readings[i].how.name == readings[0].how.name &&
+                            readings[i].how.scale == readings[0].how.scale;
+         ++i)
+        std::printf(" |%*s", int(9 * lengths.size()), readings[i].text.c_str());
+    std::printf("\n%-34s", "it sees");
+    for (std::size_t i = 0; i < readings.size(); ++i) {
+        const bool starts = i == 0 || readings[i].text == readings[0].text;
+        if (i > 0 && starts) break;
+        std::printf(" |");
+        for (const index length : lengths) std::printf("%9td", length);
+    }
+    const std::string* first_text = nullptr;
+    for (const reading& r : readings) {
+        if (first_text == nullptr) first_text = &r.text;
+        if (r.text == *first_text) std::printf("\n%s", row_name(r.how).c_str());
+        std::printf(" |");
+        for (const auto& score : r.by_length) std::printf("%7.1f %%", 100 * score.accuracy);
+    }
+    std::printf("\n");
+}
+
+void print_entropy(const std::vector<entropy_curve>& curves, const std::vector<index>& lengths) {
+    std::printf("%-34s  ", "n");
+    for (const index length : lengths) std::printf("%9td", length);
+    for (const entropy_curve& curve : curves) {
+        std::printf("\n%s  ", row_name(curve.how).c_str());
+        for (const index length : lengths)
+            for (const entropy_point& point : curve.points)
+                if (static_cast<index>(point.n) == length) std::printf("%9.2f", point.nats);
+    }
+    std::printf("\n");
+}
+
+void write_accuracy(const std::filesystem::path& file, const std::vector<reading>& readings,
+                    const std::vector<index>& lengths) {
+    std::ofstream csv(file);
+    csv << "method,model,scale,text,length,accuracy,loss\n";
+    for (const reading& r : readings)
+        for (std::size_t i = 0; i < lengths.size(); ++i)
+            csv << r.how.name << ',' << r.how.model << ',' << scale_word(r.how.scale) << ','
+                << r.text << ',' << lengths[i] << ',' << r.by_length[i].accuracy << ','
+                << r.by_length[i].loss << '\n';
+}
+
+void write_entropy(const std::filesystem::path& file, const std::vector<entropy_curve>& curves) {
+    std::ofstream csv(file);
+    csv << "method,model,scale,n,nats\n";
+    for (const entropy_curve& curve : curves)
+        for (const entropy_point& point : curve.points)
+            csv << curve.how.name << ',' << curve.how.model << ',' << scale_word(curve.how.scale)
+                << ',' << point.n << ',' << point.nats << '\n';
+}
+
+bool draw_accuracy(const std::filesystem::path& picture, const std::filesystem::path& csv,
+                   index context) {
+    const std::string window = "ReRoPE-w" + std::to_string(context / 2);
+    const std::array<accuracy_line, 8> shown{{
+        {"RoPE", "standard", "RoPE"},
+        {"PI", "standard", "PI"},
+        {"NTK-mixed", "standard", "NTK-mixed"},
+        {"NTK-mixed", "log_n", "NTK-mixed, log n"},
+        {"YaRN", "standard", "YaRN"},
+        {window.c_str(), "log_n", "ReRoPE, log n"},
+        {"inverse Leaky ReRoPE", "log_n", "inverse Leaky ReRoPE, log n"},
+        {"HWFA", "log_n", "HWFA, log n"},
+    }};
+    std::string script = start_of_picture(picture, "1100,520") + "data = " + quoted(csv.string()) +
+                         "\nset format y '%.0f %%'\nset yrange [0:*]\n"
+                         "set xlabel 'characters it sees'\n"
+                         "set multiplot layout 1,2\n"
+                         "of(name, scale, text) = strcol(1) eq name && strcol(3) eq scale && "
+                         "strcol(4) eq text ? 100*$6 : NaN\n";
+    for (const std::string text : {"ordinary", "repeated"}) {
+        script += "set title 'next character, " + text + " text'\n" +
+                  (text == "ordinary" ? "set key off\n" : "set key bottom left\n") + "plot ";
+        int colour = 0;
+        for (const accuracy_line& line : shown)
+            script += "data skip 1 using 5:(of('" + std::string(line.method) + "', '" + line.scale +
+                      "', '" + text + "')) with linespoints lw 2 pt 7 ps 0.7 lc " +
+                      std::to_string(++colour) + " title '" + line.title + "', ";
+        script += "\n";
+    }
+    return examples::gnuplot(script);
+}
+
+bool draw_entropy(const std::filesystem::path& picture, const std::filesystem::path& csv,
+                  const std::vector<entropy_curve>& curves, index context) {
+    std::string script =
+        start_of_picture(picture, "900,540") + "data = " + quoted(csv.string()) +
+        "\nset title 'mean entropy of attention, nats'\nset xlabel 'n, characters it sees'\n"
+        "set key bottom right\nset arrow from " +
+        std::to_string(context) + ", graph 0 to " + std::to_string(context) +
+        ", graph 1 nohead dt 2 lc rgb '#888888'\n"
+        "of(name, scale) = strcol(1) eq name && strcol(3) eq scale ? $5 : NaN\nplot ";
+    int colour = 0;
+    for (const entropy_curve& curve : curves) {
+        const std::string scale = scale_name(curve.how.scale);
+        script += "data skip 1 using 4:(of('" + curve.how.name + "', '" +
+                  scale_word(curve.how.scale) + "')) with lines lw 2 lc " +
+                  std::to_string(++colour) + " title '" + curve.how.name +
+                  (scale.empty() ? "" : ", " + scale) + "', ";
+    }
+    return examples::gnuplot(script + "\n");
+}
+
+}  // namespace length_extrapolation
