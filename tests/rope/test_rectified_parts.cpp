@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <heed/attention/alibi.hpp>
 #include <heed/attention/anti_causal.hpp>
 #include <heed/attention/attention.hpp>
@@ -118,6 +120,20 @@ TEST_CASE("a decode step turns only the keys that are near") {
     CHECK_FALSE(rows.takes(encoding_map::near, 0, keys - window));
     CHECK(rows.takes(encoding_map::near, keys - window, 1));
     CHECK(rows.takes(encoding_map::past, 0, 1));
+}
+
+TEST_CASE("a window without an end is near to every key") {
+    heed::arena scratch;
+    const auto rope = heed::rope::plain({.dim = 16});
+    const heed::attention_shape shape{1, 4, 2, 37, 149, 16, 16};
+    for (const index window : {index(1000), std::numeric_limits<index>::max()}) {
+        const auto rows = heed::rectified_rotary(rope, window)
+                              .prepare<float>(scratch, shape, {.query_first = 112});
+        using heed::detail::encoding_map;
+        CHECK(rows.turns_key(0, encoding_map::near));
+        CHECK(rows.turns_key(148, encoding_map::near));
+        CHECK_FALSE(rows.takes(encoding_map::past, 0, 149));
+    }
 }
 
 }  // namespace test_rectified_parts

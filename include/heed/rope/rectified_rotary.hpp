@@ -129,9 +129,10 @@ struct rectified_rotary_part {
         if (where.queries == nullptr && where.keys == nullptr) {
             const index first = where.query_first - where.key_first;
             const index last = first + shape.queries - 1;
+            const index reach = std::min(near_window, index(1) << 62);  // a window may be endless
             const auto bounded = [&](index j) { return std::clamp<index>(j, 0, shape.keys); };
-            near = {bounded(first - near_window + 1), bounded(last + near_window)};
-            near_to_all = {bounded(last - near_window + 1), bounded(first + near_window)};
+            near = {bounded(first - reach + 1), bounded(last + reach)};
+            near_to_all = {bounded(last - reach + 1), bounded(first + reach)};
             if (near.last < near.first) near = {0, 0};
             if (near_to_all.last < near_to_all.first) near_to_all = {0, 0};
         }
