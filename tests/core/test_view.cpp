@@ -263,6 +263,10 @@ TEST_CASE("impossible views are refused by name") {
                     heed::shape_error);
     CHECK_THROWS_WITH(check_view("v", heed::view(&number, {large, large}, {0, 0})),
                       Catch::Matchers::Contains("64 bits"));
+    CHECK_THROWS_WITH(check_view("v", heed::view(&number, {large, large})),
+                      Catch::Matchers::Contains("64 bits"));
+    CHECK_THROWS_WITH(check_view("v", heed::view(&number, std::array{large, large, large})),
+                      Catch::Matchers::Contains("64 bits"));
     CHECK_THROWS_WITH(check_view("v", heed::view(&number, {2, 2}, {large * 4, large * 4})),
                       Catch::Matchers::Contains("64 bits"));
     CHECK_THROWS_AS(check_view("v", heed::view(null, {large, large, std::int64_t(0)}, {0, 0, 0})),

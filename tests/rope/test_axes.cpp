@@ -180,6 +180,8 @@ TEST_CASE("the points of a grid, the last axis fastest") {
     CHECK(heed::rope::grid_positions({3, 0}).rows() == 0);
     CHECK_THROWS_AS(heed::rope::grid_positions({}), heed::shape_error);
     CHECK_THROWS_AS(heed::rope::grid_positions({2, -1}), heed::shape_error);
+    CHECK_THROWS_WITH(heed::rope::grid_positions({heed::index(1) << 40, heed::index(1) << 40}),
+                      Catch::Matchers::Contains("64 bits"));
 }
 
 TEST_CASE("axes refuse what has no meaning, naming it") {

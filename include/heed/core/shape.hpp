@@ -57,12 +57,18 @@ struct any_integral {
     constexpr any_integral(T number) : value(static_cast<index>(number)) {}
 };
 
+/// a·b, wrapped if it is too large: check_view refuses such a shape when a function takes it.
+constexpr index wrapped_product(index a, index b) {
+    return static_cast<index>(static_cast<std::size_t>(a) * static_cast<std::size_t>(b));
+}
+
 /// The strides of dense memory whose last axis is contiguous.
 template <std::size_t Rank>
 std::array<index, Rank> row_major_strides(const std::array<index, Rank>& extents) {
     std::array<index, Rank> strides{};
     index step = 1;
-    for (std::size_t axis = Rank; axis-- > 0; step *= extents[axis]) strides[axis] = step;
+    for (std::size_t axis = Rank; axis-- > 0; step = wrapped_product(step, extents[axis]))
+        strides[axis] = step;
     return strides;
 }
 
@@ -71,7 +77,8 @@ template <std::size_t Rank>
 std::array<index, Rank> column_major_strides(const std::array<index, Rank>& extents) {
     std::array<index, Rank> strides{};
     index step = 1;
-    for (std::size_t axis = 0; axis < Rank; step *= extents[axis], ++axis) strides[axis] = step;
+    for (std::size_t axis = 0; axis < Rank; step = wrapped_product(step, extents[axis]), ++axis)
+        strides[axis] = step;
     return strides;
 }
 

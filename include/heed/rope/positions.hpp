@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <set>
 #include <vector>
 
@@ -29,7 +30,7 @@ namespace rope {
 /// The positions of a grid's points in row-major order, [product of extents, axes], the last axis
 /// fastest: {height, width} for an image, {frames, height, width} for a video.
 ///
-/// Throws shape_error for a grid without an axis, or an extent below 0.
+/// Throws shape_error for a grid without an axis, an extent below 0, or points beyond 64 bits.
 inline Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> grid_positions(
     const std::vector<heed::detail::any_integral>& extents) {
     heed::detail::require_shape(!extents.empty(), "a grid has [0] axes, but must have one");
@@ -37,6 +38,9 @@ inline Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> gr
     for (const heed::detail::any_integral& extent : extents) {
         heed::detail::require_shape(extent.value >= 0, "an extent of a grid is ", extent.value,
                                     ", but it must be at least 0");
+        heed::detail::require_shape(
+            extent.value == 0 || points <= std::numeric_limits<index>::max() / extent.value,
+            "a grid has more points than fit in 64 bits");
         points *= extent.value;
     }
     const auto axes = static_cast<index>(extents.size());
