@@ -86,16 +86,33 @@ function(heed_add_test name)
     catch_discover_tests(${target} TEST_PREFIX "${name}/" PROPERTIES LABELS ${name} TIMEOUT 600)
 endfunction()
 
-# Passes when compiling the file fails and the compiler's output holds the sentence.
+# Passes when compiling the file fails and the compiler's output holds the sentence. All of heed is
+# compiled once before, in a test of its own: the files then take a third of the time.
 function(heed_add_compile_failure name file sentence)
     cmake_path(ABSOLUTE_PATH file)
+    set(includes "$<TARGET_PROPERTY:heed_test_support,INCLUDE_DIRECTORIES>")
+    set(precompiled "${CMAKE_CURRENT_BINARY_DIR}/heed.hpp")
+    if(NOT TEST compile_failure/heed_compiles)
+        add_test(NAME compile_failure/heed_compiles
+                 COMMAND "${CMAKE_CXX_COMPILER}" ${CMAKE_CXX20_STANDARD_COMPILE_OPTION}
+                         "-I$<JOIN:${includes},;-I>" -w -x c++-header
+                         "${PROJECT_SOURCE_DIR}/include/heed/heed.hpp" -o "${precompiled}.gch"
+                 COMMAND_EXPAND_LISTS)
+        set_tests_properties(compile_failure/heed_compiles PROPERTIES LABELS compile_failure
+                             TIMEOUT 300 FIXTURES_SETUP heed_compiles)
+    endif()
     string(REPLACE ";" " " flags "${CMAKE_CXX20_STANDARD_COMPILE_OPTION}")
+    file(STRINGS "${file}" defines REGEX "^#define")  # what heed is to see when it is included
+    if(NOT defines)
+        string(APPEND flags " -include ${precompiled}")
+    endif()
     add_test(NAME "compile_failure/${name}"
-             COMMAND ${CMAKE_COMMAND} "-DCOMPILER=${CMAKE_CXX_COMPILER}" "-DFLAGS=${flags}"
-                     "-DINCLUDES=$<TARGET_PROPERTY:heed_test_support,INCLUDE_DIRECTORIES>"
-                     "-DFILE=${file}" "-DSENTENCE=${sentence}"
+             COMMAND ${CMAKE_COMMAND} "-DCOMPILER=${CMAKE_CXX_COMPILER}"
+                     "-DFLAGS=${flags}" "-DINCLUDES=${includes}" "-DFILE=${file}"
+                     "-DSENTENCE=${sentence}"
                      -P "${PROJECT_SOURCE_DIR}/cmake/expect_compile_failure.cmake")
-    set_tests_properties("compile_failure/${name}" PROPERTIES LABELS compile_failure TIMEOUT 300)
+    set_tests_properties("compile_failure/${name}" PROPERTIES LABELS compile_failure TIMEOUT 300
+                         FIXTURES_REQUIRED heed_compiles)
 endfunction()
 
 # ----------------------------------------------------------------------------------------------
