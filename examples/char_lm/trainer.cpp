@@ -16,12 +16,18 @@ namespace {
 struct batch {
     std::vector<token> inputs, targets;
 
-    void draw(std::span<const token> text, index windows, index context, std::mt19937_64& engine) {
+    void draw(std::span<const token> text, index windows, index context, double repeating,
+              std::mt19937_64& engine) {
+        const auto length = std::size_t(context) + 1;
         inputs.clear();
         targets.clear();
         for (index w = 0; w < windows; ++w) {
-            const std::size_t places = text.size() - std::size_t(context);
-            const auto window = text.subspan(engine() % places, std::size_t(context) + 1);
+            const auto stretch = text.subspan(engine() % (text.size() - length + 1), length);
+            std::vector<token> window(stretch.begin(), stretch.end());
+            if (repeating > 0 && std::bernoulli_distribution(repeating)(engine)) {
+                const std::size_t period = length / 8 + engine() % (length / 2 - length / 8);
+                for (std::size_t i = period; i < length; ++i) window[i] = window[i - period];
+            }
             inputs.insert(inputs.end(), window.begin(), window.end() - 1);
             targets.insert(targets.end(), window.begin() + 1, window.end());
         }
@@ -99,7 +105,7 @@ void train(const transformer<float>& model, flat_vector<float>& parameters, cons
     const auto start = clock::now();
     training_state state;
     while (state.fraction < 1) {
-        now.draw(text.training(), settings.batch, context, engine);
+        now.draw(text.training(), settings.batch, context, settings.repeating, engine);
         const index tokens = settings.batch * context;
         threads.share(static_cast<index>(shards.size()), [&](int member, index s) {
             shard& part = shards[std::size_t(s)];

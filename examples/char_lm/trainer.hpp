@@ -13,6 +13,7 @@ struct training_settings {
     double seconds = 60;
     index steps = 0;              ///< 0: as many as fit into `seconds`
     index batch = 8;              ///< windows of text in a step
+    double repeating = 0;         ///< share of the windows that repeat a piece of text
     double learning_rate = 3e-3;  ///< the highest
     std::uint64_t seed = 1;       ///< of the windows
 };

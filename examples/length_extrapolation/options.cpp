@@ -42,7 +42,7 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
     app.add_option("-o,--out", o.out, "Folder for checkpoints, tables and pictures")
         ->type_name("FOLDER");
     app.add_flag("--evaluate", o.evaluate, "Read the checkpoints in the folder: no training");
-    app.add_flag("--quick", o.quick, "A minute in all: 4 s a model and 4 windows, unless given");
+    app.add_flag("--quick", o.quick, "A minute in all: smaller models, where not given");
     app.add_flag("-q,--quiet", o.quiet, "No progress bar");
     const auto* windows =
         app.add_option("--windows", o.windows, "Windows of text that a method is measured on")
@@ -65,6 +65,11 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
         ->check(between(1, 4096))
         ->type_name("N")
         ->group(training);
+    app.add_option("--repeating", o.training.repeating,
+                   "Share of those that repeat a piece of text, so that copying is learned")
+        ->check(between(0.0, 1.0))
+        ->type_name("X")
+        ->group(training);
     app.add_option("--learning-rate", o.training.learning_rate, "Highest step size of AdamW")
         ->check(between(1e-8, 1.0))
         ->type_name("X")
@@ -74,22 +79,23 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
         ->group(training);
 
     const std::string model = "Model";
-    app.add_option("--context", o.context, "Characters in a window of training")
-        ->check(between(8, 1 << 14))
-        ->type_name("N")
-        ->group(model);
-    app.add_option("--layers", o.layers, "Blocks of attention and MLP")
-        ->check(between(2, 256))
-        ->type_name("N")
-        ->group(model);
-    app.add_option("--heads", o.heads, "Attention heads")
-        ->check(between(1, 256))
-        ->type_name("N")
-        ->group(model);
-    app.add_option("--width", o.width, "Numbers that stand for one character")
-        ->check(between(4, 1 << 14))
-        ->type_name("N")
-        ->group(model);
+    const auto* context =
+        app.add_option("--context", o.context, "Characters in a window of training")
+            ->check(between(8, 1 << 14))
+            ->type_name("N")
+            ->group(model);
+    const auto* layers = app.add_option("--layers", o.layers, "Blocks of attention and MLP")
+                             ->check(between(2, 256))
+                             ->type_name("N")
+                             ->group(model);
+    const auto* heads = app.add_option("--heads", o.heads, "Attention heads")
+                            ->check(between(1, 256))
+                            ->type_name("N")
+                            ->group(model);
+    const auto* width = app.add_option("--width", o.width, "Numbers that stand for one character")
+                            ->check(between(4, 1 << 14))
+                            ->type_name("N")
+                            ->group(model);
     app.footer(
         "\nEnds with 0 when all went well, 2 for options that do not fit one another or a\n"
         "checkpoint, 3 for a file that is missing or broken, 4 for an empty text, 5 for a text\n"
@@ -101,8 +107,17 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
         status = app.exit(error);
         return std::nullopt;
     }
-    if (o.quick && seconds->count() == 0) o.training.seconds = 4;
-    if (o.quick && windows->count() == 0) o.windows = 4;
+    if (o.quick) {
+        const auto unless_given = [](const CLI::Option* option, auto& value, auto quick) {
+            if (option->count() == 0) value = quick;
+        };
+        unless_given(seconds, o.training.seconds, 4);
+        unless_given(windows, o.windows, 8);
+        unless_given(context, o.context, 64);
+        unless_given(layers, o.layers, 2);
+        unless_given(heads, o.heads, 1);
+        unless_given(width, o.width, 32);
+    }
     check_together(o);
     if (o.threads == 0)
         o.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));

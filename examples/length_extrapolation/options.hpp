@@ -15,17 +15,18 @@ struct options {
     std::vector<std::filesystem::path> files;  ///< none: the installed Eigen headers
     std::filesystem::path out = "length_extrapolation_output";
     bool evaluate = false;  ///< the checkpoints of an earlier run, without training
-    bool quick = false;
+    bool quick = false;     ///< smaller models, but for what is given
     bool quiet = false;
 
-    char_lm::training_settings training;  ///< of each model
-    int threads = 0;                      ///< 0: as many as the machine has
-    index windows = 24;                   ///< of each text
+    /// Of each model.
+    char_lm::training_settings training{.repeating = 0.5, .learning_rate = 5e-3};
+    int threads = 0;     ///< 0: as many as the machine has
+    index windows = 48;  ///< of each text
 
     index context = 128;
-    index layers = 4;
-    index heads = 4;
-    index width = 128;
+    index layers = 3;
+    index heads = 2;
+    index width = 64;
 };
 
 /// Reads the command line. Empty when the program should end with `status` at once.

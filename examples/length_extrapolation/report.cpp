@@ -45,6 +45,19 @@ std::string start_of_picture(const std::filesystem::path& picture, const char* s
            "set grid lc rgb '#dddddd'\nset border lc rgb '#888888'\n";
 }
 
+/// What gnuplot draws, and what it is called.
+struct curve {
+    std::string points, title;
+};
+
+std::string plot(const std::vector<curve>& curves) {
+    std::string command;
+    for (const curve& c : curves)
+        command += (command.empty() ? "plot " : ", ") + c.points +
+                   " with linespoints lw 2 pt 7 ps 0.7 title " + quoted(c.title);
+    return command + "\n";
+}
+
 /// A curve of the lines of accuracy.csv that are a method's.
 struct accuracy_line {
     const char* method;
@@ -55,24 +68,23 @@ struct accuracy_line {
 }  // namespace
 
 void print_accuracy(const std::vector<reading>& readings, const std::vector<index>& lengths) {
+    // One method's readings of all texts stand one behind the other.
+    std::size_t texts = 1;
+    while (texts < readings.size() && readings[texts].text != readings[0].text) ++texts;
+
     std::printf("%-34s", "");
-    for (std::size_t i = 0; i < readings.size() && readings[i].how.name == readings[0].how.name &&
-                            readings[i].how.scale == readings[0].how.scale;
-         ++i)
-        std::printf(" |%*s", int(9 * lengths.size()), readings[i].text.c_str());
+    for (std::size_t t = 0; t < texts; ++t)
+        std::printf(" |%*s", int(9 * lengths.size()), readings[t].text.c_str());
     std::printf("\n%-34s", "it sees");
-    for (std::size_t i = 0; i < readings.size(); ++i) {
-        const bool starts = i == 0 || readings[i].text == readings[0].text;
-        if (i > 0 && starts) break;
+    for (std::size_t t = 0; t < texts; ++t) {
         std::printf(" |");
         for (const index length : lengths) std::printf("%9td", length);
     }
-    const std::string* first_text = nullptr;
-    for (const reading& r : readings) {
-        if (first_text == nullptr) first_text = &r.text;
-        if (r.text == *first_text) std::printf("\n%s", row_name(r.how).c_str());
+    for (std::size_t r = 0; r < readings.size(); ++r) {
+        if (r % texts == 0) std::printf("\n%s", row_name(readings[r].how).c_str());
         std::printf(" |");
-        for (const auto& score : r.by_length) std::printf("%7.1f %%", 100 * score.accuracy);
+        for (const auto& score : readings[r].by_length)
+            std::printf("%7.1f %%", 100 * score.accuracy);
     }
     std::printf("\n");
 }
@@ -122,22 +134,27 @@ bool draw_accuracy(const std::filesystem::path& picture, const std::filesystem::
         {"inverse Leaky ReRoPE", "log_n", "inverse Leaky ReRoPE, log n"},
         {"HWFA", "log_n", "HWFA, log n"},
     }};
-    std::string script = start_of_picture(picture, "1100,520") + "data = " + quoted(csv.string()) +
+    std::string script = start_of_picture(picture, "1300,480") + "data = " + quoted(csv.string()) +
                          "\nset format y '%.0f %%'\nset yrange [0:*]\n"
                          "set xlabel 'characters it sees'\n"
-                         "set multiplot layout 1,2\n"
+                         "set multiplot layout 1,3\nset key off\n"
                          "of(name, scale, text) = strcol(1) eq name && strcol(3) eq scale && "
                          "strcol(4) eq text ? 100*$6 : NaN\n";
     for (const std::string text : {"ordinary", "repeated"}) {
-        script += "set title 'next character, " + text + " text'\n" +
-                  (text == "ordinary" ? "set key off\n" : "set key bottom left\n") + "plot ";
-        int colour = 0;
+        std::vector<curve> curves;
         for (const accuracy_line& line : shown)
-            script += "data skip 1 using 5:(of('" + std::string(line.method) + "', '" + line.scale +
-                      "', '" + text + "')) with linespoints lw 2 pt 7 ps 0.7 lc " +
-                      std::to_string(++colour) + " title '" + line.title + "', ";
-        script += "\n";
+            curves.push_back({"data skip 1 using 5:(of('" + std::string(line.method) + "', '" +
+                                  line.scale + "', '" + text + "'))",
+                              line.title});
+        script += "set title 'next character, " + text + " text'\n" + plot(curves);
     }
+    // The third is the key of both.
+    std::vector<curve> titles;
+    for (const accuracy_line& line : shown) titles.push_back({"-1", line.title});
+    script +=
+        "set key on center left Left reverse\nunset title\nunset xlabel\nunset tics\n"
+        "unset border\nset xrange [1:2]\nset yrange [0:1]\n" +
+        plot(titles);
     return examples::gnuplot(script);
 }
 
@@ -149,16 +166,15 @@ bool draw_entropy(const std::filesystem::path& picture, const std::filesystem::p
         "set key bottom right\nset arrow from " +
         std::to_string(context) + ", graph 0 to " + std::to_string(context) +
         ", graph 1 nohead dt 2 lc rgb '#888888'\n"
-        "of(name, scale) = strcol(1) eq name && strcol(3) eq scale ? $5 : NaN\nplot ";
-    int colour = 0;
-    for (const entropy_curve& curve : curves) {
-        const std::string scale = scale_name(curve.how.scale);
-        script += "data skip 1 using 4:(of('" + curve.how.name + "', '" +
-                  scale_word(curve.how.scale) + "')) with lines lw 2 lc " +
-                  std::to_string(++colour) + " title '" + curve.how.name +
-                  (scale.empty() ? "" : ", " + scale) + "', ";
+        "of(name, scale) = strcol(1) eq name && strcol(3) eq scale ? $5 : NaN\n";
+    std::vector<curve> shown;
+    for (const auto& [how, points] : curves) {
+        const std::string scale = scale_name(how.scale);
+        shown.push_back(
+            {"data skip 1 using 4:(of('" + how.name + "', '" + scale_word(how.scale) + "'))",
+             how.name + (scale.empty() ? "" : ", " + scale)});
     }
-    return examples::gnuplot(script + "\n");
+    return examples::gnuplot(script + plot(shown));
 }
 
 }  // namespace length_extrapolation
