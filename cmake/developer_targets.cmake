@@ -141,7 +141,7 @@ endfunction()
 function(heed_example_says program name code message)
     add_test(NAME "${program}/${name}"
              COMMAND ${CMAKE_COMMAND} "-DCODE=${code}" "-DMESSAGE=${message}" -P
-                     "${PROJECT_SOURCE_DIR}/examples/char_lm/tests/expect_exit.cmake" --
+                     "${PROJECT_SOURCE_DIR}/cmake/expect_exit.cmake" --
                      $<TARGET_FILE:${program}> ${ARGN})
     set_tests_properties("${program}/${name}" PROPERTIES LABELS ${program} TIMEOUT 300)
 endfunction()
