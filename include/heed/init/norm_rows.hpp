@@ -130,7 +130,8 @@ struct norm_backward_rows {
             for_each_vector(
                 dx, [&](auto at) __attribute__((always_inline)) {
                     const vec<T> unit = (x.load(at) - mean) * r;
-                    dx.store(at, fnma(unit, along, product(at) - sum) * r);
+                    const vec<T> centred = fma(dy.load(at), gamma.load(dy, at), -sum);
+                    dx.store(at, fnma(unit, along, centred) * r);
                 });
         }
     }

@@ -54,7 +54,7 @@ bool for_gauss_nodes(double left, double right, Use&& use) {
         for (std::size_t b = 0; b < 4; ++b) {
             // Upper nodes come from the right, lower ones toward the left.
             const std::size_t n = side > 0 ? b : 3 - b;
-            nodes.at[b] = middle + side * half * at[n];
+            nodes.at[b] = std::fma(side * half, at[n], middle);
             nodes.weight[b] = half * weight[n];
         }
         if (use(nodes)) return true;
