@@ -14,7 +14,9 @@
 #include "support/catch.hpp"
 
 /// \file
-/// Compares heed's attention with PyTorch's: each element within heed's accuracy bound.
+/// Compares heed's attention with PyTorch's: each element within heed's accuracy bound. An example
+/// is in one scalar: tests/attention compares both with the reference, and test_golden_reference
+/// the reference with PyTorch.
 
 namespace golden {
 
