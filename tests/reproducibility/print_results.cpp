@@ -65,9 +65,17 @@ int main() {
                           heed::log_n_scale(16));
     }
     print_call<double>("plain", 37, 50, 24);
+    const auto rope = heed::rope::plain({.dim = 24});
+    print_call<float>("rectified, causal, sparsemax", 37, 350, 24, heed::rectified_rotary(rope, 20),
+                      heed::causal, heed::sparsemax);
 
     std::printf("alone\n");
     const auto x = numbers<float>(5, 2, 3, 37, 24);
     print<float>("softmax", heed::softmax(x));
-    print<float>("rotate", heed::rotate(x, heed::rope::plain({.dim = 24})));
+    print<float>("rotate", heed::rotate(x, rope));
+    const std::vector<float> gamma(24, 0.7F), beta(24, 0.3F);
+    const auto [dx, d_gamma, d_beta] = heed::layer_norm(gamma, beta).backward(x, x);
+    print<float>("layer norm", dx);
+    const auto y = numbers<double>(6, 1, 1, 5, 37);
+    print<double>("perturb max", heed::perturb_max(heed::perturb::uniform)(y));
 }
