@@ -123,10 +123,10 @@ std::vector<method> methods(index context, index expansion) {
         all.push_back({r.name, "plain", score_scale::log_n_after_training, r.attention});
         all.push_back({r.name, "log_n", score_scale::log_n, r.attention});
     }
-    for (const auto scale : {score_scale::standard, score_scale::log_n_after_training}) {
+    for (const auto scale : {score_scale::standard, score_scale::log_n_after_training})
         all.push_back({"RoPE with q/k bias", "bias", scale, as_trained(plain_attention)});
+    for (const auto scale : {score_scale::standard, score_scale::log_n_after_training})
         all.push_back({"random positions", "random", scale, as_trained(scattered(expansion))});
-    }
     all.push_back(
         {"inverse Leaky ReRoPE", "inverse_leaky", score_scale::log_n, as_trained(plain_attention)});
     all.push_back({"HWFA", "hwfa", score_scale::log_n, as_trained(hwfa_attention)});
