@@ -181,11 +181,13 @@ install_missing() {
 # ---------------------------------------------------------------------------------------------
 # Configure and build
 # ---------------------------------------------------------------------------------------------
-# As many compilers as there are cores, but no more than memory holds: templates take a GB each.
+# As many compilers as there are cores, but no more than memory holds: templates take a GB each,
+# files of tests that are compiled together two.
 jobs() {
-    local cores memory
+    local cores memory each
     cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-    memory=$(awk '/MemAvailable/ {print int($2 / 1000000)}' /proc/meminfo 2>/dev/null)
+    [[ $what == test ]] && each=2000000 || each=1000000
+    memory=$(awk -v each="$each" '/MemAvailable/ {print int($2 / each)}' /proc/meminfo 2>/dev/null)
     [[ -n $memory ]] && ((memory < cores)) && cores=$((memory > 0 ? memory : 1))
     echo "$cores"
 }
