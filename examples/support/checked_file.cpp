@@ -10,7 +10,8 @@ std::filesystem::path checked_file(const std::filesystem::path& folder, const st
     std::error_code error;
     std::filesystem::create_directories(folder, error);
     const auto file = folder / name;
-    if (error || !std::ofstream(file))
+    // At its end: what an earlier run has left stays until there is something to put in its place.
+    if (error || !std::ofstream(file, std::ios::app))
         throw std::runtime_error("cannot write to the folder " + folder.string());
     return file;
 }
