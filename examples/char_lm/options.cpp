@@ -8,6 +8,7 @@
 
 #include "error.hpp"
 #include "normalisers.hpp"
+#include "training_options.hpp"
 
 namespace char_lm {
 
@@ -23,12 +24,6 @@ void check_together(const options& o) {
         throw failure(exit_code::bad_options,
                       "--width / --heads (" + std::to_string(o.width / o.heads) +
                           ") must be even: rotary positions turn pairs of numbers");
-}
-
-/// A range that --help does not spell out: the message of a value outside does.
-template <class Number>
-CLI::Validator between(Number least, Number most) {
-    return CLI::Range(least, most).description("");
 }
 
 }  // namespace
@@ -49,25 +44,7 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
     app.add_flag("-q,--quiet", o.quiet, "No progress bar");
 
     const std::string training = "Training";
-    app.add_option("--seconds", o.training.seconds, "Time to train")
-        ->check(between(0.1, 1e6))
-        ->type_name("S")
-        ->group(training);
-    app.add_option("--steps", o.training.steps, "Steps to train instead: the same on every run")
-        ->check(between(std::ptrdiff_t{0}, std::ptrdiff_t{100'000'000}))
-        ->type_name("N")
-        ->group(training);
-    app.add_option("--batch", o.training.batch, "Windows of text in a step")
-        ->check(between(1, 4096))
-        ->type_name("N")
-        ->group(training);
-    app.add_option("--learning-rate", o.training.learning_rate, "Highest step size of AdamW")
-        ->check(between(1e-8, 1.0))
-        ->type_name("X")
-        ->group(training);
-    app.add_option("--seed", o.training.seed, "Seed of weights, windows and sample")
-        ->type_name("N")
-        ->group(training);
+    add_training_options(app, o.training, training, "Seed of weights, windows and sample");
     app.add_option("--threads", o.threads, "Threads, 0 for all of the machine's")
         ->check(between(0, 1024))
         ->type_name("N")

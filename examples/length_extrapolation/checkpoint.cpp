@@ -1,8 +1,6 @@
 #include "checkpoint.hpp"
 
 #include <fstream>
-#include <sstream>
-#include <tuple>
 #include <utility>
 #include <vector>
 

@@ -16,7 +16,7 @@ namespace length_extrapolation {
 /// A model to train: an architecture and the attention that it is trained with.
 struct recipe {
     std::string name;     ///< of its checkpoint too
-    std::string meaning;  ///< for --help and the checkpoint's reader
+    std::string meaning;  ///< in the table of models
     architecture sizes;
     char_lm::attention_factory<float> attention;
 };

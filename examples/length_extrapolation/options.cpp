@@ -7,11 +7,13 @@
 #include <CLI/CLI.hpp>
 
 #include "error.hpp"
+#include "training_options.hpp"
 
 namespace length_extrapolation {
 
 namespace {
 
+using char_lm::between;
 using char_lm::exit_code;
 using char_lm::failure;
 
@@ -35,10 +37,6 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
     app.add_option("files", o.files, "Text to learn: files, or folders of them [Eigen's headers]")
         ->type_name("PATH");
     app.option_defaults()->always_capture_default();
-    const auto between = [](auto least, auto most) {
-        return CLI::Range(least, most).description("");
-    };
-
     app.add_option("-o,--out", o.out, "Folder for checkpoints, tables and pictures")
         ->type_name("FOLDER");
     app.add_flag("--evaluate", o.evaluate, "Read the checkpoints in the folder: no training");
@@ -53,29 +51,12 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
         ->type_name("N");
 
     const std::string training = "Training, of each model";
-    const auto* seconds = app.add_option("--seconds", o.training.seconds, "Time")
-                              ->check(between(0.1, 1e6))
-                              ->type_name("S")
-                              ->group(training);
-    app.add_option("--steps", o.training.steps, "Steps instead: the same on every run")
-        ->check(between(std::ptrdiff_t{0}, std::ptrdiff_t{100'000'000}))
-        ->type_name("N")
-        ->group(training);
-    app.add_option("--batch", o.training.batch, "Windows of text in a step")
-        ->check(between(1, 4096))
-        ->type_name("N")
-        ->group(training);
+    char_lm::add_training_options(app, o.training, training, "Seed of weights and windows");
+    const auto* seconds = app.get_option("--seconds");
     app.add_option("--repeating", o.training.repeating,
-                   "Share of those that repeat a piece of text, so that copying is learned")
+                   "Share of the windows that repeat a piece of text, so that copying is learned")
         ->check(between(0.0, 1.0))
         ->type_name("X")
-        ->group(training);
-    app.add_option("--learning-rate", o.training.learning_rate, "Highest step size of AdamW")
-        ->check(between(1e-8, 1.0))
-        ->type_name("X")
-        ->group(training);
-    app.add_option("--seed", o.training.seed, "Seed of weights and windows")
-        ->type_name("N")
         ->group(training);
 
     const std::string model = "Model";

@@ -21,10 +21,12 @@ std::string padded(std::string text, std::size_t places) {
     return text;
 }
 
-std::string row_name(const method& how) {
+std::string title(const method& how) {
     const std::string scale = scale_name(how.scale);
-    return padded(how.name + (scale.empty() ? "" : ", " + scale), 34);
+    return scale.empty() ? how.name : how.name + ", " + scale;
 }
+
+std::string row_name(const method& how) { return padded(title(how), 34); }
 
 const char* scale_word(char_lm::score_scale scale) {
     switch (scale) {
@@ -169,10 +171,9 @@ bool draw_entropy(const std::filesystem::path& picture, const std::filesystem::p
         "of(name, scale) = strcol(1) eq name && strcol(3) eq scale ? $5 : NaN\n";
     std::vector<curve> shown;
     for (const auto& [how, points] : curves) {
-        const std::string scale = scale_name(how.scale);
         shown.push_back(
             {"data skip 1 using 4:(of('" + how.name + "', '" + scale_word(how.scale) + "'))",
-             how.name + (scale.empty() ? "" : ", " + scale)});
+             title(how)});
     }
     return examples::gnuplot(script + plot(shown));
 }
