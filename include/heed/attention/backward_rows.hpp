@@ -143,20 +143,44 @@ void pack_backward_queries(const Call& call, const call_positions& where,
     *block.turn = block.tile.seen_by_all().first / key_block<T>;
 }
 
+/// Σ_c a[c]·b[c] as the microkernels sum it: one chain of multiply-adds in the order of c.
+template <class T>
+T chained_dot(const T* a, const T* b, index count) {
+    T sum = T(0);
+    for (index c = 0; c < count; ++c) sum = fma(a[c], b[c], sum);
+    return sum;
+}
+
+/// Whether one key has all of a row's weight, so that o is its v.
+template <class Statistics>
+bool is_certain(const Statistics& row) {
+    if constexpr (requires { row.sum; }) {
+        return row.sum == 1;
+    } else {
+        return false;
+    }
+}
+
+/// D is d_o·o. Where o is one key's v it is summed as that key's dp, so that dp − D is exactly 0; a
+/// chain that waits for itself is not for all rows.
 template <class T, class Call, class Preparation, class Statistics>
 void fill_backward_queries(const Call& call, const call_positions& where,
                            const Preparation& preparation,
                            const backward_inputs<T, Statistics>& inputs, index batch, index head,
                            index first, index count, backward_queries<T>& block, arena& scratch) {
+    const attention_shape& shape = call.shape;
     pack_backward_queries(call, where, preparation, inputs.d_o, batch, head, first, count, true,
                           block, scratch);
     const arena::scope mark(scratch);
-    T* output = scratch.take<T>(call.shape.value_dim);
+    T* output = scratch.take<T>(shape.value_dim);
     const auto stream = call.normaliser().template streaming<T>(head);
+    const Statistics* statistics =
+        inputs.statistics + (batch * shape.heads + head) * shape.queries + first;
     for (index r = 0; r < count; ++r) {
-        const auto o = rows_of(inputs.o, batch, head, first + r, 1, output);
-        block.statistic[r] = dot(block.gradients + r * padded<T>(call.shape.value_dim), o.data,
-                                 call.shape.value_dim);
+        const T* d_o = block.gradients + r * padded<T>(shape.value_dim);
+        const T* o = rows_of(inputs.o, batch, head, first + r, 1, output).data;
+        block.statistic[r] = is_certain(statistics[r]) ? chained_dot(d_o, o, shape.value_dim)
+                                                       : dot(d_o, o, shape.value_dim);
         if constexpr (requires { stream.with_log_sum_exp_gradient(T(0), T(0)); })
             if (inputs.d_lse.data != nullptr)
                 block.statistic[r] = stream.with_log_sum_exp_gradient(

@@ -128,8 +128,8 @@ forward_state<T> make_forward_state(const attention_shape& shape, index count, a
     const index rows = round_up(count, std::max<index>(tiles.score_rows, vec<T>::size)) +
                        tiles.score_rows;  // tiles may be a few rows too high
     const index stride = padded<T>(shape.value_dim);
-    forward_state<T> state{{scratch.take<T>(rows), scratch.take<T>(rows), scratch.take<T>(rows),
-                            scratch.take<T>(rows)},
+    forward_state<T> state{{scratch.take<T>(rows), scratch.take<T>(rows),
+                            scratch.take<double>(rows), scratch.take<T>(rows)},
                            scratch.take<T>(rows * score_stride<T>),
                            scratch.take<T>(rows * vec<T>::size),
                            scratch.take<T>(rows),

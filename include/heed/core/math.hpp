@@ -131,6 +131,16 @@ constexpr const auto& exp2_fast_coefficients() {
     }
 }
 
+/// 2^x of a clamped x, where the instruction set cannot scale by a power of two.
+template <class T>
+[[gnu::always_inline]] inline vec<T> exp2_by_bits(vec<T> x) {
+    constexpr T shift = rounder<T> + T(exponent_bias<T>);
+    const vec<T> shifted = x + vec<T>(shift);  // rounds, and leaves the bits of 2^whole
+    const vec<T> fraction = x - (shifted - vec<T>(shift));
+    return polynomial(fraction, exp2_fast_coefficients<T>()) *
+           from_bits<T>(to_bits<T>(shifted) << mantissa_bits<T>);
+}
+
 /// 2^x as the kernels need it, in as few cycles as possible: within 2 ulp, 1 at 0, 0 at −∞, NaN at
 /// NaN. Results in the denormal range are right on AVX-512 and flushed to zero elsewhere; elsewhere
 /// results of 2^127.5 (2^1023.5) and more are ∞.
@@ -141,12 +151,17 @@ template <class T>
         const vec<T> whole = round(x);
         return scale_by_power(polynomial(x - whole, exp2_fast_coefficients<T>()), whole);
     } else {
-        constexpr T shift = rounder<T> + T(exponent_bias<T>);
-        x = clamp(x, -T(exponent_bias<T>), T(exponent_bias<T> + 1));
-        const vec<T> shifted = x + vec<T>(shift);  // rounds, and leaves the bits of 2^whole
-        const vec<T> fraction = x - (shifted - vec<T>(shift));
-        return polynomial(fraction, exp2_fast_coefficients<T>()) *
-               from_bits<T>(to_bits<T>(shifted) << mantissa_bits<T>);
+        return exp2_by_bits(clamp(x, -T(exponent_bias<T>), T(exponent_bias<T> + 1)));
+    }
+}
+
+/// The same for x ≤ 0, a little above 0, or NaN.
+template <class T>
+[[gnu::always_inline]] inline vec<T> exp2_nonpositive(vec<T> x) {
+    if constexpr (has_avx512) {
+        return exp2_fast(x);
+    } else {
+        return exp2_by_bits(max(vec<T>(-T(exponent_bias<T>)), x));
     }
 }
 

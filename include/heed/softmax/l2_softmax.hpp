@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <numbers>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/math.hpp>
@@ -42,26 +41,17 @@ class l2_stream {
     }
 
     void weigh(const running_rows<T>& rows, index r, T* scores, index first, index last) const {
-        constexpr index size = vec<T>::size;
-        const vec<T> coefficient(static_cast<T>(std::numbers::log2e)),
-            reference(-rows.reference[r]);
-        vec<T> even(T(0)), odd(T(0));
-        for (index j = first; j < last; j += 2 * size) {
-            const vec<T> a = exp2_fast(fma(vec<T>::load(scores + j), coefficient, reference));
-            const vec<T> b =
-                exp2_fast(fma(vec<T>::load(scores + j + size), coefficient, reference));
-            a.store(scores + j);
-            b.store(scores + j + size);
-            even = fma(a, a, even);
-            odd = fma(b, b, odd);
-        }
-        const T shrink = rows.factor[r] * rows.factor[r];
-        rows.sum[r] = fma(rows.sum[r], shrink, reduce_add(even + odd));
+        const T squares = exponentials_.weigh_and_sum(
+            rows.reference[r], scores, first, last,
+            [](vec<T> weight, vec<T>, vec<T> sum)
+                __attribute__((always_inline)) { return fma(weight, weight, sum); });
+        const double factor = static_cast<double>(rows.factor[r]);
+        rows.sum[r] = rows.sum[r] * (factor * factor) + static_cast<double>(squares);
     }
 
     T finish(const running_rows<T>& rows, index r, statistics& result) const {
-        result = {rows.maximum[r], rows.sum[r]};
-        return rows.sum[r] == T(0) ? T(0) : T(1) / std::sqrt(rows.sum[r]);
+        result = {rows.maximum[r], static_cast<T>(rows.sum[r])};
+        return result.sum == T(0) ? T(0) : T(1) / std::sqrt(result.sum);
     }
 
     class backward_row {

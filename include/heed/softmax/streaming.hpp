@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numbers>
 
@@ -14,6 +16,7 @@
 /// A streaming normaliser takes the scores of a row a block at a time, in the order of the keys,
 /// turns each into a weight, and says at the end by what the sum of weight·v must be multiplied.
 /// When a block raises the reference of the weights, what was summed before it shrinks by `factor`.
+/// Sums of weights are kept in double: over a million keys there are thousands of blocks.
 ///
 /// What the kernels ask of the object that a normaliser's `streaming<T>(head)` returns is what
 /// softmax_stream has: begin, advance, weigh, finish; and for backward: row. A score of −∞ is a key
@@ -45,14 +48,63 @@ template <class T>
 struct running_rows {
     T* maximum;    ///< of the scores so far
     T* reference;  ///< what weights are relative to
-    T* sum;        ///< of the weights so far
+    double* sum;   ///< of the weights so far
     T* factor;     ///< by which what was summed before this block is to be multiplied
+};
+
+/// log₂ e^{(s − reference)/τ}, for all finite scores s and temperatures τ. The difference comes
+/// first: near the reference it is exact, however large both are, and at the reference the weight
+/// is
+/// 1. (s·log₂e/τ − reference·log₂e/τ, one multiply-add, would keep what the second product lost to
+/// rounding: beyond scores of 2³¹, more than the exponents of a float.)
+template <class T>
+class relative_exponents {
+  public:
+    explicit relative_exponents(double temperature) {
+        using limits = std::numeric_limits<T>;
+        const double coefficient = std::numbers::log2e / temperature;
+        // From here on a difference that is beyond T has a weight of 0.
+        const double least = std::ldexp(1.0, limits::digits - limits::max_exponent);
+        is_plain_ = coefficient >= least && coefficient <= static_cast<double>(limits::max());
+        if (coefficient < least) before_ = small_power();
+        if (!is_plain_ && coefficient >= least) between_ = 1 / small_power();
+        coefficient_ = static_cast<T>(std::clamp<double>(
+            coefficient / static_cast<double>(before_ * between_), limits::min(), limits::max()));
+    }
+
+    /// Whether f(s, reference) = plain(s, reference) is all that is needed.
+    bool is_plain() const { return is_plain_; }
+
+    /// The sum with 0 keeps compilers from fusing the product with what comes next.
+    [[gnu::always_inline]] vec<T> plain(vec<T> s, vec<T> reference) const {
+        return fma(s - reference, vec<T>(coefficient_), vec<T>(T(0)));
+    }
+    /// The same at temperatures so large that s − reference may be beyond T, or so small that
+    /// log₂e/τ is.
+    vec<T> scaled(vec<T> s, vec<T> reference) const {
+        const vec<T> before(before_);
+        const vec<T> difference = s * before - reference * before;  // powers of two: exact
+        return fma(difference * vec<T>(between_), vec<T>(coefficient_), vec<T>(T(0)));
+    }
+    [[gnu::always_inline]] vec<T> operator()(vec<T> s, vec<T> reference) const {
+        return is_plain_ ? plain(s, reference) : scaled(s, reference);
+    }
+
+  private:
+    /// So small that the difference of any two numbers times it is a number.
+    static constexpr T small_power() {
+        return T(1) / static_cast<T>(std::uint64_t(1) << 32) /
+               static_cast<T>(std::uint64_t(1) << 32);
+    }
+
+    bool is_plain_ = true;
+    T before_ = T(1), between_ = T(1), coefficient_;
 };
 
 /// Softmax with temperature τ and a sink: e^{s_j/τ}/(e^{sink/τ} + Σe^{s/τ}); no sink is −∞.
 ///
-/// Weights are 2^(c·s − r) with c = log₂e/τ and the reference r = c·maximum, rounded: one fused
-/// multiply-add and one exp2 a score, whatever scale and modifiers did before.
+/// Weights are e^{(s − reference)/τ}, the reference being the largest score so far: a subtraction,
+/// a product and one exp2 a score, whatever scale and modifiers did before.
 template <class T>
 class softmax_stream {
   public:
@@ -60,17 +112,18 @@ class softmax_stream {
 
     softmax_stream(double temperature, double sink)
         : temperature_(temperature),
-          coefficient_(static_cast<T>(std::numbers::log2e / temperature)),
-          inverse_temperature_(static_cast<T>(1 / temperature)),
-          sink_(static_cast<T>(sink)) {}
+          exponents_(temperature),
+          inverse_temperature_(within_range(1 / temperature)),
+          sink_(sink == -std::numeric_limits<double>::infinity() ? minus_infinity
+                                                                 : within_range(sink)) {}
 
     /// Before the first block; `visible`, how many keys each row sees, is of no interest here.
     void begin(const running_rows<T>& rows, const index* /*visible*/, index count) const {
         const bool has_sink = sink_ != minus_infinity;
         for (index r = 0; r < count; ++r) {
             rows.maximum[r] = sink_;
-            rows.reference[r] = has_sink ? coefficient_ * sink_ : T(0);
-            rows.sum[r] = has_sink ? T(1) : T(0);
+            rows.reference[r] = has_sink ? sink_ : T(0);
+            rows.sum[r] = has_sink ? 1 : 0;
             rows.factor[r] = T(1);
         }
     }
@@ -81,12 +134,10 @@ class softmax_stream {
         for (index r = 0; r < count; r += vec<T>::size) {
             const vec<T> before = vec<T>::load(rows.maximum + r);
             const vec<T> maximum = max(before, vec<T>::load(block_maximum + r));
-            const vec<T> old_reference = vec<T>::load(rows.reference + r);
-            // While every score is −∞ the reference stays 0, so that weights are 0 and not NaN.
-            const vec<T> reference = select(maximum == vec<T>(minus_infinity), vec<T>(T(0)),
-                                            maximum * vec<T>(coefficient_));
-            const vec<T> factor = select(before == vec<T>(minus_infinity), vec<T>(T(0)),
-                                         exp2_fast(old_reference - reference));
+            const vec<T> reference = finite_reference(maximum);
+            const vec<T> factor =
+                select(before == vec<T>(minus_infinity), vec<T>(T(0)),
+                       exp2_nonpositive(exponents_(vec<T>::load(rows.reference + r), reference)));
             maximum.store(rows.maximum + r);
             reference.store(rows.reference + r);
             factor.store(rows.factor + r);
@@ -99,47 +150,51 @@ class softmax_stream {
     template <class Watch = unwatched>
     void weigh(const running_rows<T>& rows, index r, T* scores, index first, index last,
                Watch&& watch = {}) const {
-        constexpr index size = vec<T>::size;
-        const vec<T> coefficient(coefficient_), reference(-rows.reference[r]);
-        vec<T> even(T(0)), odd(T(0));
-        for (index j = first; j < last; j += 2 * size) {
-            const vec<T> a_log = fma(vec<T>::load(scores + j), coefficient, reference);
-            const vec<T> b_log = fma(vec<T>::load(scores + j + size), coefficient, reference);
-            const vec<T> a = exp2_fast(a_log), b = exp2_fast(b_log);
-            watch(a, a_log);
-            watch(b, b_log);
-            a.store(scores + j);
-            b.store(scores + j + size);
-            even += a;
-            odd += b;
-        }
-        rows.sum[r] = fma(rows.sum[r], rows.factor[r], reduce_add(even + odd));
+        const auto add = [&](vec<T> weight, vec<T> exponent, vec<T> sum)
+            __attribute__((always_inline)) {
+            watch(weight, exponent);
+            return sum + weight;
+        };
+        const T sum = weigh_and_sum(rows.reference[r], scores, first, last, add);
+        rows.sum[r] = rows.sum[r] * static_cast<double>(rows.factor[r]) + static_cast<double>(sum);
+    }
+
+    /// The same, and the sum over `add(weight, exponent, sum so far)`.
+    template <class Add>
+    T weigh_and_sum(T reference, T* scores, index first, index last, Add&& add) const {
+        return exponents_.is_plain()
+                   ? weigh_by(
+                         [&](vec<T> s) __attribute__((always_inline)) {
+                             return exponents_.plain(s, reference);
+                         },
+                         scores, first, last, add)
+                   : weigh_by([&](vec<T> s) { return exponents_.scaled(s, reference); }, scores,
+                              first, last, add);
     }
 
     /// What Σ weight·v is to be multiplied by; 0 for a row that sees nothing.
     T finish(const running_rows<T>& rows, index r, statistics& result) const {
-        result = {rows.maximum[r], rows.sum[r]};
-        return rows.sum[r] == T(0) ? T(0) : T(1) / rows.sum[r];
+        result = {rows.maximum[r], static_cast<T>(rows.sum[r])};
+        return result.sum == T(0) ? T(0) : T(1) / result.sum;
     }
 
     /// τ·log(e^{sink/τ} + Σe^{s/τ}), exact where maximum alone is large.
     double log_sum_exp(const statistics& row) const {
         if (row.sum == T(0)) return -std::numeric_limits<double>::infinity();
-        const T reference = row.maximum * coefficient_;  // as it was rounded in advance
-        return (static_cast<double>(reference) + std::log2(static_cast<double>(row.sum))) *
-               temperature_ / std::numbers::log2e;
+        return static_cast<double>(row.maximum) +
+               temperature_ * std::log(static_cast<double>(row.sum));
     }
 
     /// What backward subtracts from a row's dp: p·dp, less what the log-sum-exp's gradient adds.
     T with_log_sum_exp_gradient(T p_dot_dp, T d_lse) const {
-        return fma(static_cast<T>(-temperature_), d_lse, p_dot_dp);
+        return fma(within_range(-temperature_), d_lse, p_dot_dp);
     }
 
     /// The weight of the sink, e^{sink/τ}/Z.
     double sink_probability(const statistics& row) const {
         if (sink_ == minus_infinity || row.sum == T(0)) return 0;
-        return std::exp2(static_cast<double>(sink_ * coefficient_) -
-                         static_cast<double>(row.maximum * coefficient_)) /
+        return std::exp((static_cast<double>(sink_) - static_cast<double>(row.maximum)) /
+                        temperature_) /
                static_cast<double>(row.sum);
     }
 
@@ -147,15 +202,15 @@ class softmax_stream {
     class backward_row {
       public:
         backward_row(const softmax_stream& of, const statistics& row, T statistic)
-            : coefficient_(of.coefficient_),
-              reference_(row.maximum == minus_infinity ? T(0) : -(row.maximum * of.coefficient_)),
+            : exponents_(of.exponents_),
+              reference_(finite_reference(vec<T>(row.maximum))),
               inverse_sum_(row.sum == T(0) ? T(0) : T(1) / row.sum),
               inverse_temperature_(of.inverse_temperature_),
               statistic_(statistic) {}
 
         /// p = e^{s/τ}/Z
         vec<T> probability(vec<T> score) const {
-            return exp2_fast(fma(score, coefficient_, reference_)) * inverse_sum_;
+            return exp2_nonpositive(exponents_(score, reference_)) * inverse_sum_;
         }
         /// p·(dp − p·dp)/τ
         vec<T> gradient(vec<T>, vec<T> p, vec<T> dp) const {
@@ -163,7 +218,8 @@ class softmax_stream {
         }
 
       private:
-        vec<T> coefficient_, reference_, inverse_sum_, inverse_temperature_, statistic_;
+        relative_exponents<T> exponents_;
+        vec<T> reference_, inverse_sum_, inverse_temperature_, statistic_;
     };
 
     /// `statistic` is Σ_j p_j·dp_j, which is d_o·o, less the gradient of the log-sum-exp.
@@ -172,8 +228,33 @@ class softmax_stream {
   private:
     static constexpr T minus_infinity = -std::numeric_limits<T>::infinity();
 
+    /// While every score is −∞ the reference is 0, so that weights are 0 and not NaN.
+    static vec<T> finite_reference(vec<T> maximum) {
+        return select(maximum == vec<T>(minus_infinity), vec<T>(T(0)), maximum);
+    }
+    static T within_range(double x) {
+        using limits = std::numeric_limits<T>;
+        return static_cast<T>(std::clamp<double>(x, limits::lowest(), limits::max()));
+    }
+
+    template <class Exponent, class Add>
+    static T weigh_by(Exponent&& exponent_of, T* scores, index first, index last, Add&& add) {
+        constexpr index size = vec<T>::size;
+        vec<T> even(T(0)), odd(T(0));
+        for (index j = first; j < last; j += 2 * size) {
+            const vec<T> a_log = exponent_of(vec<T>::load(scores + j));
+            const vec<T> b_log = exponent_of(vec<T>::load(scores + j + size));
+            const vec<T> a = exp2_nonpositive(a_log), b = exp2_nonpositive(b_log);
+            even = add(a, a_log, even);
+            odd = add(b, b_log, odd);
+            a.store(scores + j);
+            b.store(scores + j + size);
+        }
+        return reduce_add(even + odd);
+    }
+
     double temperature_;
-    T coefficient_;
+    relative_exponents<T> exponents_;
     T inverse_temperature_;
     T sink_;
 };

@@ -62,7 +62,7 @@ class weight_stream {
     explicit weight_stream(const Weight& weight) : weight_(weight) {}
 
     void begin(const running_rows<T>& rows, const index* /*visible*/, index count) const {
-        for (index r = 0; r < count; ++r) rows.sum[r] = T(0);
+        for (index r = 0; r < count; ++r) rows.sum[r] = 0;
     }
     void advance(const running_rows<T>&, const T* /*block_maximum*/, index) const {}
 
@@ -78,13 +78,13 @@ class weight_stream {
                 even += a;
                 odd += b;
             }
-            rows.sum[r] += reduce_add(even + odd);
+            rows.sum[r] += static_cast<double>(reduce_add(even + odd));
         });
     }
 
     T finish(const running_rows<T>& rows, index r, statistics& result) const {
-        result = {rows.sum[r]};
-        return inverse_of_sum(rows.sum[r]);
+        result = {static_cast<T>(rows.sum[r])};
+        return inverse_of_sum(result.sum);
     }
 
     class backward_row {
