@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/microkernel.hpp>
@@ -147,24 +148,39 @@ void pad_rows(const contiguous_rows<T>& rows, index count, index depth, T* to) {
     }
 }
 
-/// Whether no number of these rows is NaN or infinite.
+/// Whether all numbers of these rows times `factor`, and their sums, are finite.
 template <class T>
-bool all_finite(const contiguous_rows<T>& rows, index count, index depth) {
+bool all_finite_times(T factor, const contiguous_rows<T>& rows, index count, index depth) {
     constexpr index size = vec<T>::size;
     constexpr index lanes = 4;  // independent sums, since one would wait for itself
-    vec<T> bad[lanes] = {T(0), T(0), T(0), T(0)};  // stay zero, or become NaN
+    const vec<T> by(factor);
+    vec<T> sum[lanes] = {T(0), T(0), T(0), T(0)};  // what is not finite stays so
     for (index r = 0; r < count; ++r) {
         const T* row = rows[r];
         index c = 0;
         for (; c + lanes * size <= depth; c += lanes * size) {
-            unroll<lanes>([&](auto l) {
-                bad[l] = fma(vec<T>::load(row + c + l * size), vec<T>(T(0)), bad[l]);
-            });
+            unroll<lanes>(
+                [&](auto l) { sum[l] = fma(vec<T>::load(row + c + l * size), by, sum[l]); });
         }
         for (; c < depth; c += size)
-            bad[0] = fma(vec<T>::load_partial(row + c, depth - c), vec<T>(T(0)), bad[0]);
+            sum[0] = fma(vec<T>::load_partial(row + c, depth - c), by, sum[0]);
     }
-    return all((bad[0] + bad[1]) + (bad[2] + bad[3]) == vec<T>(T(0)));
+    const vec<T> all_of_them = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * vec<T>(T(0));
+    return all(all_of_them == vec<T>(T(0)));
+}
+
+/// Whether no number of these rows is NaN or infinite.
+template <class T>
+bool all_finite(const contiguous_rows<T>& rows, index count, index depth) {
+    return all_finite_times(T(0), rows, count, depth);
+}
+
+/// Whether a sum of 2^31 of these numbers, times weights up to 1, must be finite. What is not
+/// moderate may yet be finite; what is, is.
+template <class T>
+bool all_moderate(const contiguous_rows<T>& rows, index count, index depth) {
+    constexpr T weights = static_cast<T>(std::uint64_t(1) << 32);
+    return all_finite_times(weights, rows, count, depth);
 }
 
 /// `finish<Vectors>(row, column, sums)` with sums = Σ_k a[row, k]·b[k, column …] for all rows and

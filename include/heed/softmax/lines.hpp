@@ -165,5 +165,21 @@ template <class Line>
     return Line::greatest(max(max(greatest[0], greatest[1]), max(greatest[2], greatest[3])));
 }
 
+/// The greatest |element| of a row that is not infinite, in every lane of it; 0 of none.
+template <class Line>
+[[gnu::always_inline]] inline auto largest_magnitude(const Line& line) {
+    using vector = typename Line::vector;
+    const vector zero(0), infinity(std::numeric_limits<typename vector::scalar>::infinity());
+    vector greatest[4] = {0, 0, 0, 0};
+    const auto take = [&](auto i, auto at) __attribute__((always_inline)) {
+        const vector magnitude = abs(line.load(at));
+        greatest[i] = max(select(magnitude < infinity, magnitude, zero), greatest[i]);
+    };
+    sweep(0, line.whole(), take);
+    if (line.rest() > 0)
+        take(std::integral_constant<int, 0>{}, part_vector{line.whole(), line.rest()});
+    return Line::greatest(max(max(greatest[0], greatest[1]), max(greatest[2], greatest[3])));
+}
+
 }  // namespace detail
 }  // namespace heed::inline HEED_ARCHITECTURE

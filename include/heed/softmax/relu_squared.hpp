@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 
 #include <heed/core/architecture.hpp>
@@ -36,6 +37,15 @@ struct relu_squared_weight {
         return fma(r, r, vec<T>(T(0)));  // a bare product may be fused with the sum it goes into
     }
     [[gnu::always_inline]] vec<T> slope(vec<T> x) const { return relu(x) * vec<T>(T(2)); }
+    /// Sums of 2^31 squares of it are within a float.
+    T comfortable() const { return static_cast<T>(std::uint64_t(1) << 32); }
+    /// relu(ux)², for x so large that relu(x)² is beyond T.
+    struct shrunk_weight {
+        vec<T> u;
+        vec<T> operator()(vec<T> x) const { return relu_squared_weight()(x * u); }
+        vec<T> slope(vec<T> x) const { return relu_squared_weight().slope(x * u) * u; }
+    };
+    shrunk_weight shrunk(vec<T> u) const { return {u}; }
     template <class G>
     [[gnu::always_inline]] void unrolled(G&& g) const {
         g(*this);
@@ -117,8 +127,8 @@ inline constexpr relu_squared_normaliser relu_squared{};
 ///     auto p = heed::normalised_relu_squared(x);
 ///     auto o = heed::attention(q, k, v, heed::normalised_relu_squared);
 ///
-/// A row without anything positive gives zeros; a NaN or +∞, or a sum beyond the scalar's range,
-/// makes its own row NaN. See row_function for shapes, errors and cost.
+/// A row without anything positive gives zeros; a NaN or +∞ makes its own row NaN. See row_function
+/// for shapes, errors and cost.
 class normalised_relu_squared_normaliser : public row_function<normalised_relu_squared_normaliser> {
   public:
     using role = heed::role::normaliser;

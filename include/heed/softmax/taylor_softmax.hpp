@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 
@@ -44,6 +45,21 @@ template <class T>
     return order > 1 ? fma(x, sum, one) : sum;
 }
 
+/// The same of y = ux, times u^k: each step's 1 is a power of u.
+template <class T>
+vec<T> shrunk_polynomial(vec<T> y, int order, vec<T> u) {
+    const auto inverse = [](int m) {
+        return vec<T>(inverse_integers<T>[static_cast<std::size_t>(m)]);
+    };
+    vec<T> power = u;
+    vec<T> sum = fma(y, inverse(order), power);
+    for (int m = order - 1; m > 1; --m) {
+        power = power * u;
+        sum = fma(y * inverse(m), sum, power);
+    }
+    return order > 1 ? fma(y, sum, power * u) : sum;
+}
+
 /// f_k of an order that the compiler knows.
 template <class T, int Order>
 struct fixed_taylor_weight {
@@ -57,6 +73,24 @@ struct fixed_taylor_weight {
             x, [](vec<T> s) __attribute__((always_inline)) {
                 return exponential_polynomial<T>(s, Order - 1);
             });
+    }
+};
+
+/// u^k·f_k(x) = Σ_{m≤k} (ux)^m·u^{k−m}/m!, for |x| so large that f_k(x) is beyond T; the bits of
+/// f_k at u = 1.
+template <class T>
+struct shrunk_taylor_weight {
+    int order;
+    vec<T> u;
+
+    vec<T> operator()(vec<T> x) const {
+        return max(vec<T>(T(0)), unless_left_out<T>(x, [this](vec<T> s) {
+                       return shrunk_polynomial<T>(s * u, order, u);
+                   }));
+    }
+    vec<T> slope(vec<T> x) const {
+        return unless_left_out<T>(
+            x, [this](vec<T> s) { return shrunk_polynomial<T>(s * u, order - 1, u) * u; });
     }
 };
 
@@ -77,6 +111,13 @@ struct taylor_weight {
         return unless_left_out<T>(
             x, [this](vec<T> s) { return exponential_polynomial<T>(s, order - 1); });
     }
+    /// Where f_k is 2^64: rows of 2^31 such numbers have sums within a float.
+    T comfortable() const {
+        double log_factorial = 0;
+        for (int m = 2; m <= order; ++m) log_factorial += std::log2(m);
+        return static_cast<T>(std::exp2((64 + log_factorial) / order));
+    }
+    shrunk_taylor_weight<T> shrunk(vec<T> u) const { return {order, u}; }
     template <class G>
     [[gnu::always_inline]] void unrolled(G&& g) const {
         if (order == 2)
@@ -97,8 +138,8 @@ struct taylor_weight {
 ///     auto o  = heed::attention(q, k, v, taylor);
 ///
 /// It needs no exponential. It is not shift invariant, nor monotone: f_2(−3) > f_2(−1). An element
-/// of −∞ is left out, a row of them gives zeros; a NaN or +∞, or a sum of f_k beyond the scalar's
-/// range, makes its own row NaN. See row_function for shapes, errors and cost.
+/// of −∞ is left out, a row of them gives zeros; a NaN or +∞ makes its own row NaN. See
+/// row_function for shapes, errors and cost.
 class taylor_softmax_normaliser : public row_function<taylor_softmax_normaliser> {
   public:
     using role = heed::role::normaliser;

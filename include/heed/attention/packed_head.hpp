@@ -1,0 +1,83 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include <heed/attention/call.hpp>
+#include <heed/attention/rows.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
+
+/// \file
+/// What forward reads, packed: the keys and values of a head.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// The keys and values of one head as the microkernels read them.
+template <class T>
+struct packed_head {
+    key_maps<T*> key_panels;    ///< pack_panels, of each map
+    T* padded_values;           ///< null if v's own memory will do
+    contiguous_rows<T> values;  ///< padded rows
+    bool* finite_values;        ///< [blocks]: whether a block of v is free of NaN and infinities
+    bool* moderate_values;      ///< [blocks]: whether no sum of weighted values can overflow
+};
+
+constexpr index count_blocks(index number, index block) { return (number + block - 1) / block; }
+
+/// Memory for the keys of a head as panels, of each map.
+template <class T>
+key_maps<T*> take_key_panels(const attention_shape& shape, std::size_t maps, arena& scratch) {
+    key_maps<T*> panels{};
+    for (std::size_t m = 0; m < maps; ++m)
+        panels[m] = scratch.take<T>(packed_size<T>(panel_width<T>, shape.keys, shape.dim));
+    return panels;
+}
+
+template <class T>
+packed_head<T> make_packed_head(const attention_shape& shape, std::size_t maps, bool pads_values,
+                                arena& scratch) {
+    return {take_key_panels<T>(shape, maps, scratch),
+            pads_values ? scratch.take<T>(shape.keys * padded<T>(shape.value_dim)) : nullptr,
+            {},
+            scratch.take<bool>(count_blocks(shape.keys, key_block<T>)),
+            scratch.take<bool>(count_blocks(shape.keys, key_block<T>))};
+}
+
+/// Where the values of a head will be once they are packed.
+template <class T>
+void locate_values(const tensor_view<const T, 4>& v, index batch, index kv_head,
+                   packed_head<T>& head) {
+    head.values = head.padded_values == nullptr
+                      ? rows_of<T>(v, batch, kv_head, 0, v.extents[2], nullptr)
+                      : contiguous_rows<T>{head.padded_values, padded<T>(v.extents[3])};
+}
+
+/// Packs one block of keys and values.
+template <class T, class Call, class Preparation>
+void pack_block(const Call& call, const Preparation& preparation, index batch, index kv_head,
+                index block, const packed_head<T>& to, arena& scratch) {
+    const attention_shape& shape = call.shape;
+    const index first = block * key_block<T>;
+    const index count = std::min(key_block<T>, shape.keys - first);
+    const arena::scope mark(scratch);
+    T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
+    for (std::size_t m = 0; m < Call::key_map_count; ++m) {
+        const auto map = static_cast<encoding_map>(m);
+        if (!preparation.takes(map, first, count)) continue;
+        const auto keys = preparation.keys(batch, kv_head, first, count, buffer, map);
+        pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
+    }
+    const auto values = rows_of(call.v, batch, kv_head, first, count, buffer);
+    if (to.padded_values != nullptr)
+        pad_rows(values, count, shape.value_dim,
+                 to.padded_values + first * padded<T>(shape.value_dim));
+    to.moderate_values[block] = all_moderate(values, count, shape.value_dim);
+    to.finite_values[block] =
+        to.moderate_values[block] || all_finite(values, count, shape.value_dim);
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail
