@@ -193,13 +193,14 @@ template <class T>
 void add_product(index rows, const T* a, index a_row, index a_step, const T* b, index width,
                  index depth, T* to) {
     const index stride = padded<T>(width);
-    multiply_columns(rows, a, a_row, a_step, contiguous_rows<T>{b, stride}, width, depth,
-                     [&]<int Vectors>(index r, index column, const vec<T>* sums) {
-                         unroll<Vectors>([&](auto c) {
-                             T* at = to + r * stride + column + c * vec<T>::size;
-                             (vec<T>::load_aligned(at) + sums[c]).store_aligned(at);
-                         });
-                     });
+    multiply_columns(
+        rows, a, a_row, a_step, contiguous_rows<T>{b, stride}, width, depth,
+        [&]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
+            unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+                T* at = to + r * stride + column + c * vec<T>::size;
+                (vec<T>::load_aligned(at) + sums[c]).store_aligned(at);
+            });
+        });
 }
 
 /// to += weight·row, of padded rows.

@@ -34,8 +34,6 @@ void attend(const Call& call, const call_positions& where, const Preparation& pr
     auto block = make_block_view<T>(tile.strip_count(), scratch);
     const auto stream = call.normaliser().template streaming<T>(head);
     observed_rows<T, Call::has_observers> observed(count, scratch);
-    if (statistics == nullptr) statistics = scratch.take<Statistics>(count);
-
     const auto attend_from_scratch = [&] {
         attend_to_all(call, where, stream, tile, packed, block, state, observed,
                       static_cast<const Statistics*>(nullptr), scratch);
@@ -49,16 +47,16 @@ void attend(const Call& call, const call_positions& where, const Preparation& pr
         }
     }
     const bool moderate = outputs_are_moderate(call, tile, packed, state.rows);
-    T* factors = scratch.take<T>(count);
+    Statistics unused;
+    T* factor = state.rows.factor;
     for (index r = 0; r < count; ++r) {
-        factors[r] = stream.finish(state.rows, r, statistics[r]);
-        call.observe(tile.rows[r], observed.finish(r, factors[r], tile.visible[r]));
+        factor[r] = stream.finish(state.rows, r, statistics ? statistics[r] : unused);
+        call.observe(tile.rows[r], observed.finish(r, factor[r], tile.visible[r]));
     }
     if (!moderate)
-        recover_outputs(call, where, stream, tile, packed, block, state, observed, statistics,
-                        factors, scratch);
+        recover_outputs(call, where, stream, tile, packed, block, state, observed, scratch);
     write_rows(o, batch, head, first, count, state.output, state.output_stride,
-               [factors](index r) { return factors[r]; });
+               [factor](index r) { return factor[r]; });
 }
 
 /// The caller's thread and the pool's.

@@ -58,30 +58,31 @@ bool shrink_weights(const Call& call, const call_positions& where, const Stream&
 }
 
 /// Pass 3: where Σ weight·v of a row is beyond T, it becomes Σ p·v, and its factor 1.
-template <class T, class Call, class Stream, class Observed, class Statistics>
+template <class T, class Call, class Stream, class Observed>
 void recover_outputs(const Call& call, const call_positions& where, const Stream& stream,
                      const query_tile<T>& tile, const packed_head<T>& packed, block_view<T>& block,
-                     const forward_state<T>& state, Observed& observed,
-                     const Statistics* statistics, T* factors, arena& scratch) {
+                     const forward_state<T>& state, Observed& observed, arena& scratch) {
     const index stride = state.output_stride, value_dim = call.shape.value_dim;
-    const arena::scope mark(scratch);
-    bool* finite = scratch.take<bool>(tile.count);
+    const auto numbers = static_cast<std::size_t>(tile.count * stride);
+    const auto is_finite = [&](const T* outputs, index r) {
+        return all_finite<T>({outputs + r * stride, stride}, 1, value_dim);
+    };
     bool all_are = true;
-    for (index r = 0; r < tile.count; ++r) {
-        finite[r] = all_finite<T>({state.output + r * stride, stride}, 1, value_dim);
-        all_are = all_are && finite[r];
-    }
+    for (index r = 0; r < tile.count; ++r) all_are = all_are && is_finite(state.output, r);
     if (all_are) return;
 
-    T* first_outputs = scratch.take<T>(tile.count * stride);
-    std::copy_n(state.output, static_cast<std::size_t>(tile.count * stride), first_outputs);
+    const arena::scope mark(scratch);
+    T* outputs = scratch.take<T>(tile.count * stride);
+    T* factors = scratch.take<T>(tile.count);
+    auto* statistics = scratch.take<typename Stream::statistics>(tile.count);
+    std::copy_n(state.output, numbers, outputs);
+    for (index r = 0; r < tile.count; ++r) factors[r] = stream.finish(state.rows, r, statistics[r]);
     attend_to_all(call, where, stream, tile, packed, block, state, observed, statistics, scratch);
     for (index r = 0; r < tile.count; ++r) {
-        if (finite[r])
-            std::copy_n(first_outputs + r * stride, static_cast<std::size_t>(stride),
-                        state.output + r * stride);
-        else
-            factors[r] = T(1);
+        if (!is_finite(outputs, r)) continue;
+        std::copy_n(outputs + r * stride, static_cast<std::size_t>(stride),
+                    state.output + r * stride);
+        state.rows.factor[r] = factors[r];
     }
 }
 

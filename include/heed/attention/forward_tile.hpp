@@ -37,15 +37,16 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 template <class T>
 void add_values(const T* weights, index rows, index keys, const contiguous_rows<T>& values,
                 index value_dim, const T* factor, T* output, index output_stride) {
-    multiply_columns(rows, weights, score_stride<T>, index(1), values, value_dim, keys,
-                     [&]<int Vectors>(index r, index column, const vec<T>* sums) {
-                         T* to = output + r * output_stride + column;
-                         const vec<T> shrink(factor[r]);
-                         unroll<Vectors>([&](auto c) {
-                             T* at = to + c * vec<T>::size;
-                             fma(vec<T>::load_aligned(at), shrink, sums[c]).store_aligned(at);
-                         });
-                     });
+    multiply_columns(
+        rows, weights, score_stride<T>, index(1), values, value_dim, keys,
+        [&]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
+            T* to = output + r * output_stride + column;
+            const vec<T> shrink(factor[r]);
+            unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+                T* at = to + c * vec<T>::size;
+                fma(vec<T>::load_aligned(at), shrink, sums[c]).store_aligned(at);
+            });
+        });
 }
 
 /// The same for one row of a block that holds NaN or infinities: in the same order, over the keys

@@ -105,16 +105,17 @@ void add_dense_rows(const Call& call, const call_positions& where, const query_t
         for (index r = first; r < first + count; ++r)
             clear_outside(rows.own[r], column, column + range.last - range.first, rows.row(r));
         if (finite) {
-            multiply_columns(count, rows.row(first) + column, rows.stride, index(1), values,
-                             value_dim, keys,
-                             [&]<int Vectors>(index r, index c, const vec<T>* sums) {
-                                 if (r >= count) return;
-                                 T* to = output + (first + r) * output_stride + c;
-                                 unroll<Vectors>([&](auto v) {
-                                     T* at = to + v * vec<T>::size;
-                                     (vec<T>::load_aligned(at) + sums[v]).store_aligned(at);
-                                 });
-                             });
+            multiply_columns(
+                count, rows.row(first) + column, rows.stride, index(1), values, value_dim, keys,
+                [&]<int Vectors>(index r, index c, const vec<T>* sums)
+                    __attribute__((always_inline)) {
+                        if (r >= count) return;
+                        T* to = output + (first + r) * output_stride + c;
+                        unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
+                            T* at = to + v * vec<T>::size;
+                            (vec<T>::load_aligned(at) + sums[v]).store_aligned(at);
+                        });
+                    });
             return;
         }
         const arena::scope mark(scratch);

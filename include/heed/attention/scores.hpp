@@ -114,26 +114,34 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
     constexpr int vectors = tiles.score_vectors;
     multiply_rows<tiles.score_rows, vectors>(
         rows, strips, tiles.score_rows * dim, fixed<1>(), fixed<tiles.score_rows>(), panel,
-        fixed<panel_width<T>>(), dim, [&](index r, const vec<T>* scores) {
-            unroll<vectors>([&](auto c) { scores[c].store(to + r * stride + c * vec<T>::size); });
+        fixed<panel_width<T>>(),
+        dim, [&](index r, const vec<T>* scores) __attribute__((always_inline)) {
+            unroll<vectors>([&](auto c) __attribute__((always_inline)) {
+                scores[c].store(to + r * stride + c * vec<T>::size);
+            });
             finish(r, scores);
         });
 }
 
 template <class T>
 void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to, index stride) {
-    multiply_panel(strips, rows, panel, dim, to, stride, [](index, const vec<T>*) {});
+    multiply_panel(strips, rows, panel, dim, to, stride,
+                   [](index, const vec<T>*) __attribute__((always_inline)){});
 }
 
 /// The same, and the largest of each lane so far.
 template <class T>
 void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to, index stride,
                     T* lane_maximum) {
-    multiply_panel(strips, rows, panel, dim, to, stride, [&](index r, const vec<T>* scores) {
-        vec<T> maximum = vec<T>::load_aligned(lane_maximum + r * vec<T>::size);
-        unroll<tiles.score_vectors>([&](auto c) { maximum = max(maximum, scores[c]); });
-        maximum.store_aligned(lane_maximum + r * vec<T>::size);
-    });
+    multiply_panel(
+        strips, rows, panel, dim, to,
+        stride, [&](index r, const vec<T>* scores) __attribute__((always_inline)) {
+            vec<T> maximum = vec<T>::load_aligned(lane_maximum + r * vec<T>::size);
+            unroll<tiles.score_vectors>([&](auto c) __attribute__((always_inline)) {
+                maximum = max(maximum, scores[c]);
+            });
+            maximum.store_aligned(lane_maximum + r * vec<T>::size);
+        });
 }
 
 /// The products of a strip of queries with a panel for which not all of its scores take one map.

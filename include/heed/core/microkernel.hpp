@@ -28,21 +28,27 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
                                                  const T* b, OtherStep b_step, index depth,
                                                  Finish&& finish) {
     vec<T> sum[Rows][Columns];
-    unroll<Rows * Columns>([&](auto i) { sum[i / Columns][i % Columns] = vec<T>(T(0)); });
+    unroll<Rows * Columns>([&](auto i) __attribute__((always_inline)) {
+        sum[i / Columns][i % Columns] = vec<T>(T(0));
+    });
     for (index k = 0; k < depth; ++k) {
         vec<T> right[Columns];
-        unroll<Columns>([&](auto c) { right[c] = vec<T>::load(b + c * vec<T>::size); });
-        unroll<Rows>([&](auto r) {
+        unroll<Columns>([&](auto c) __attribute__((always_inline)) {
+            right[c] = vec<T>::load(b + c * vec<T>::size);
+        });
+        unroll<Rows>([&](auto r) __attribute__((always_inline)) {
             const vec<T> left(a[r * a_row]);
-            unroll<Columns>([&](auto c) { sum[r][c] = fma(left, right[c], sum[r][c]); });
+            unroll<Columns>([&](auto c) __attribute__((always_inline)) {
+                sum[r][c] = fma(left, right[c], sum[r][c]);
+            });
         });
         a += a_step;
         b += b_step;
     }
-    unroll<Rows>([&](auto r) {
+    unroll<Rows>([&](auto r) __attribute__((always_inline)) {
         // A copy, because sums whose address is passed on would live in memory, not in registers.
         vec<T> row[Columns];
-        unroll<Columns>([&](auto c) { row[c] = sum[r][c]; });
+        unroll<Columns>([&](auto c) __attribute__((always_inline)) { row[c] = sum[r][c]; });
         finish(r, row);
     });
 }
@@ -54,16 +60,19 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
 /// `a_tile` is the distance from one tile of MaxRows rows to the next. The other strides are
 /// indices or, where the kernel is to be built for one, fixed<…>.
 ///
-/// Flattened: `finish` must become part of the tile, or its sums go through memory.
+/// `finish` must become part of the tile, or its sums go through memory: it, and all lambdas here,
+/// are to be inlined always, since g++ inlines those of the deepest loops last.
 template <int MaxRows, int Columns, class T, class RowStride, class Step, class OtherStep,
           class Finish>
-[[gnu::flatten]] void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row,
-                                    Step a_step, const T* b, OtherStep b_step, index depth,
-                                    Finish&& finish) {
+void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row, Step a_step, const T* b,
+                   OtherStep b_step, index depth, Finish&& finish) {
     index first = 0;
-    const auto tile = [&]<int Rows>() {
-        multiply_tile<Rows, Columns>(a, a_row, a_step, b, b_step, depth,
-                                     [&](auto r, const vec<T>* sums) { finish(first + r, sums); });
+    const auto tile = [&]<int Rows>() __attribute__((always_inline)) {
+        multiply_tile<Rows, Columns>(
+            a, a_row, a_step, b, b_step,
+            depth, [&](auto r, const vec<T>* sums) __attribute__((always_inline)) {
+                finish(first + r, sums);
+            });
     };
     for (; first + MaxRows <= rows; first += MaxRows, a += a_tile)
         tile.template operator()<MaxRows>();

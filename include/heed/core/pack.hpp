@@ -193,10 +193,10 @@ void multiply_columns(index rows, const T* a, index a_row, index a_step,
     constexpr index full = tiles.value_vectors * size;
     for (index column = 0; column < columns; column += full) {
         const index width = std::min(full, padded<T>(columns - column));
-        const auto product = [&]<int Vectors>() {
+        const auto product = [&]<int Vectors>() __attribute__((always_inline)) {
             multiply_rows<tiles.value_rows, Vectors>(
-                rows, a, tiles.value_rows * a_row, a_row, a_step, b.data + column, b.stride, depth,
-                [&](index r, const vec<T>* sums) {
+                rows, a, tiles.value_rows * a_row, a_row, a_step, b.data + column, b.stride,
+                depth, [&](index r, const vec<T>* sums) __attribute__((always_inline)) {
                     finish.template operator()<Vectors>(r, column, sums);
                 });
         };
