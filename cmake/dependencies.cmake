@@ -2,25 +2,39 @@
 # enough, and a fixed version fetched where there is none.
 
 include(FetchContent)
+include(heed_packages)
 set(FETCHCONTENT_QUIET ON)
 
-# heed_find(<package> <least version> <target>): sets <package>_OK when an installed package
-# provides the target in a good version. The version is compared here because version files of
-# newer major releases refuse an older request even where the package would serve.
+# heed_find(<package> <least version> <target>): sets <package>_OK when there is one that is new
+# enough; one that is too old is an error.
 macro(heed_find package least target)
+    heed_look_for(${package} ${least} ${target} CONFIG)
     set(${package}_OK OFF)
-    find_package(${package} CONFIG QUIET)
-    if(TARGET ${target})
-        if("${${package}_VERSION}" STREQUAL "" OR "${${package}_VERSION}" VERSION_GREATER_EQUAL
-                                                  "${least}")
-            set(${package}_OK ON)
-        else()
-            message(FATAL_ERROR
-                    "heed needs ${package} ${least} or newer, and found ${${package}_VERSION} in "
-                    "${${package}_DIR}. Install a newer one, or set ${package}_DIR to its folder.")
-        endif()
+    if(heed_lack STREQUAL "old")
+        message(FATAL_ERROR "${heed_lack_reason}")
+    elseif(NOT heed_lack)
+        set(${package}_OK ON)
     endif()
 endmacro()
+
+# heed_expect_fetching(<package> <version to fetch> <name of the sources>): an error where nothing may
+# be fetched, unless the sources are there. To be called when heed_find has found none.
+function(heed_expect_fetching package version name)
+    string(TOUPPER "${name}" upper)
+    string(TOLOWER "${name}" lower)
+    set(sources FETCHCONTENT_SOURCE_DIR_${upper})
+    if(NOT ${sources} AND NOT HEED_FETCH)
+        set(prohibition "HEED_FETCH=OFF")
+    elseif(NOT ${sources} AND FETCHCONTENT_FULLY_DISCONNECTED
+           AND NOT EXISTS "${FETCHCONTENT_BASE_DIR}/${lower}-src")
+        set(prohibition "FETCHCONTENT_FULLY_DISCONNECTED=ON")
+    endif()
+    if(prohibition)
+        message(FATAL_ERROR "${heed_lack_reason} Nor may it be fetched (${prohibition}), unless "
+                            "${sources} names the folder of its sources.")
+    endif()
+    message(STATUS "${package} is not installed: fetching ${version}")
+endfunction()
 
 # Fetched sources are other people's: their headers must not warn in our builds.
 function(heed_mark_as_system)
@@ -33,12 +47,15 @@ function(heed_mark_as_system)
     endforeach()
 endfunction()
 
-# heed_fetch_headers(<name> <folder of the headers> <target> <how to fetch>...): only the headers
-# are wanted, and a SOURCE_SUBDIR that does not exist fetches without configuring.
-function(heed_fetch_headers name folder target)
+# heed_fetch_headers(<name> <folder of the headers> <one of them> <target> <how to fetch>...): only
+# the headers are wanted, and a SOURCE_SUBDIR that does not exist fetches without configuring.
+function(heed_fetch_headers name folder header target)
     FetchContent_Declare(${name} ${ARGN} SOURCE_SUBDIR no-build)
     FetchContent_MakeAvailable(${name})
     FetchContent_GetProperties(${name} SOURCE_DIR source)
+    if(NOT EXISTS "${source}/${folder}/${header}")
+        message(FATAL_ERROR "${source} has no ${folder}/${header}: remove it to fetch it anew.")
+    endif()
     add_library(${target} INTERFACE IMPORTED GLOBAL)
     set_target_properties(${target} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${source}/${folder}")
 endfunction()
@@ -48,20 +65,20 @@ endfunction()
 # ----------------------------------------------------------------------------------------------
 find_package(Threads REQUIRED)
 
-heed_find(Eigen3 3.4 Eigen3::Eigen)
+heed_find(Eigen3 ${heed_least_Eigen3} Eigen3::Eigen)
 if(NOT Eigen3_OK)
-    message(STATUS "Eigen is not installed: fetching 3.4.0")
-    heed_fetch_headers(eigen . Eigen3::Eigen
+    heed_expect_fetching(Eigen3 3.4.0 eigen)
+    heed_fetch_headers(eigen . Eigen/Core Eigen3::Eigen
                        GIT_REPOSITORY https://gitlab.com/libeigen/eigen.git
                        GIT_TAG 3.4.0 GIT_SHALLOW ON)
 endif()
 
-heed_find(xsimd 8.1 xsimd)
+heed_find(xsimd ${heed_least_xsimd} xsimd)
 if(xsimd_OK)
-    include(heed_xsimd)
+    heed_add_xsimd()
 else()
-    message(STATUS "xsimd is not installed: fetching 13.0.0")
-    heed_fetch_headers(xsimd_headers include heed::xsimd
+    heed_expect_fetching(xsimd 13.0.0 xsimd_headers)
+    heed_fetch_headers(xsimd_headers include xsimd/xsimd.hpp heed::xsimd
                        GIT_REPOSITORY https://github.com/xtensor-stack/xsimd.git
                        GIT_TAG 13.0.0 GIT_SHALLOW ON)
 endif()
@@ -72,7 +89,7 @@ endif()
 if(HEED_BUILD_TESTS)
     heed_find(Catch2 2.11 Catch2::Catch2)
     if(NOT Catch2_OK)
-        message(STATUS "Catch2 is not installed: fetching 3.7.1")
+        heed_expect_fetching(Catch2 3.7.1 Catch2)
         FetchContent_Declare(Catch2 GIT_REPOSITORY https://github.com/catchorg/Catch2.git
                                     GIT_TAG v3.7.1 GIT_SHALLOW ON)
         FetchContent_MakeAvailable(Catch2)
@@ -85,7 +102,7 @@ endif()
 if(HEED_BUILD_BENCH)
     heed_find(benchmark 1.6 benchmark::benchmark)
     if(NOT benchmark_OK)
-        message(STATUS "Google Benchmark is not installed: fetching 1.9.1")
+        heed_expect_fetching(benchmark 1.9.1 benchmark)
         set(BENCHMARK_ENABLE_TESTING OFF CACHE BOOL "" FORCE)
         set(BENCHMARK_ENABLE_INSTALL OFF CACHE BOOL "" FORCE)
         FetchContent_Declare(benchmark GIT_REPOSITORY https://github.com/google/benchmark.git
@@ -98,8 +115,8 @@ endif()
 if(HEED_BUILD_EXAMPLES)
     heed_find(CLI11 2.1 CLI11::CLI11)
     if(NOT CLI11_OK)
-        message(STATUS "CLI11 is not installed: fetching 2.4.2")
-        heed_fetch_headers(cli11 include CLI11::CLI11
+        heed_expect_fetching(CLI11 2.4.2 cli11)
+        heed_fetch_headers(cli11 include CLI/CLI.hpp CLI11::CLI11
                            GIT_REPOSITORY https://github.com/CLIUtils/CLI11.git
                            GIT_TAG v2.4.2 GIT_SHALLOW ON)
     endif()

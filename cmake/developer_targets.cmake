@@ -1,7 +1,7 @@
 # How heed's own tests, examples and benchmarks are compiled, and the functions that add them:
 #
 #     heed_add_test(name source...)                 a Catch2 program, a ctest entry a test case
-#     heed_add_compile_failure(name file sentence)  the file must not compile, and say why
+#     heed_add_compile_failure(name file sentence flag...)  must not compile, and say why
 #     heed_add_snippet(name)                        examples/snippets/<name>.cpp, run by ctest
 #     heed_add_example(name source...)              a program of examples/, tested by
 #     heed_example_says(program name code message argument...)
@@ -88,7 +88,7 @@ endfunction()
 
 # Passes when compiling the file fails and the compiler's output holds the sentence. All of heed is
 # compiled once before, in a test of its own: the files then take a third of the time.
-function(heed_add_compile_failure name file sentence)
+function(heed_add_compile_failure name file sentence)  # flags may follow
     cmake_path(ABSOLUTE_PATH file)
     set(includes "$<TARGET_PROPERTY:heed_test_support,INCLUDE_DIRECTORIES>")
     set(precompiled "${CMAKE_CURRENT_BINARY_DIR}/heed.hpp")
@@ -101,9 +101,9 @@ function(heed_add_compile_failure name file sentence)
         set_tests_properties(compile_failure/heed_compiles PROPERTIES LABELS compile_failure
                              TIMEOUT 300 FIXTURES_SETUP heed_compiles)
     endif()
-    string(REPLACE ";" " " flags "${CMAKE_CXX20_STANDARD_COMPILE_OPTION}")
+    string(REPLACE ";" " " flags "${CMAKE_CXX20_STANDARD_COMPILE_OPTION};${ARGN}")
     file(STRINGS "${file}" defines REGEX "^#define")  # what heed is to see when it is included
-    if(NOT defines)
+    if(NOT defines AND NOT ARGN)
         string(APPEND flags " -include ${precompiled}")
     endif()
     add_test(NAME "compile_failure/${name}"

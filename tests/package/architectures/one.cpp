@@ -1,0 +1,3 @@
+namespace kernels::HEED_ENTRY {
+int one() { return 1; }
+}  // namespace kernels::HEED_ENTRY

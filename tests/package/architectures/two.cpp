@@ -1,0 +1,3 @@
+namespace kernels::HEED_ENTRY {
+int two() { return 2; }
+}  // namespace kernels::HEED_ENTRY
