@@ -41,7 +41,12 @@ def run_program(program, build, min_time):
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if result.returncode != 0:
         sys.exit(f"{program} failed:\n{result.stderr}")
-    return json.loads(result.stdout)["benchmarks"]
+    # Google Benchmark ends well where none has run, and where one has reported an error.
+    rows = json.loads(result.stdout)["benchmarks"]
+    errors = [f"{row['name']}: {row['error_message']}" for row in rows if row.get("error_occurred")]
+    if errors or not rows:
+        sys.exit(f"{program} failed: {'; '.join(errors) or 'it has no benchmark'}")
+    return rows
 
 
 def compile_times(compiler, includes, times):
@@ -196,7 +201,10 @@ def main():
         part for part in [BEGIN, quick, machine(options.compiler) + ".", *pictures, *parts, END]
         if part)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "performance.md").write_text(head + measured + tail, encoding="utf-8")
+    # The page of an earlier run stays until all of this one is written.
+    page = out / "performance.md"
+    page.with_suffix(".md.new").write_text(head + measured + tail, encoding="utf-8")
+    page.with_suffix(".md.new").replace(page)
     print(f"wrote {out / 'performance.md'}")
 
 

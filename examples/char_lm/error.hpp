@@ -1,5 +1,7 @@
 #pragma once
 
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 
@@ -27,5 +29,12 @@ class failure : public std::runtime_error {
   private:
     exit_code code_;
 };
+
+/// Closes what was written to `file`; a failure if not all of it is there, as on a full disk.
+inline void close_written(std::ofstream& stream, const std::filesystem::path& file) {
+    stream.close();
+    if (!stream)
+        throw failure(exit_code::unwritable_folder, "cannot write all of " + file.string());
+}
 
 }  // namespace char_lm

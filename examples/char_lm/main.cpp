@@ -153,7 +153,10 @@ void write_sample(const transformer<float>& model, const flat_vector<float>& par
                 o.temperature, terminal ? "in grey" : "before the mark ▸");
     std::printf("%s%s%s%s\n", terminal ? "\033[90m" : "", text.show(prompt).c_str(),
                 terminal ? "\033[0m" : "▸", text.show(sample).c_str());
-    std::ofstream(o.out / "sample.txt") << text.show(prompt) << text.show(sample) << '\n';
+    const auto file = o.out / "sample.txt";
+    std::ofstream stream(file);
+    stream << text.show(prompt) << text.show(sample) << '\n';
+    close_written(stream, file);
 }
 
 /// Accuracy at 1, 2, 4 and 8 training lengths, with both scales.

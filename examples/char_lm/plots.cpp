@@ -40,6 +40,7 @@ bool plot_loss(const fs::path& folder, const std::vector<loss_point>& points, do
             if (std::isfinite(p.validation)) csv << p.validation;
             csv << '\n';
         }
+        close_written(csv, data);
     }
     const std::string file = quoted(data.string());
     return gnuplot(
@@ -71,6 +72,7 @@ bool plot_attention(const fs::path& folder, const matrix<float>& weights, const 
         auto csv = create(data);
         const Eigen::IOFormat comma(4, Eigen::DontAlignCols, ",", "\n", "", "", "", "\n");
         csv << weights.format(comma);
+        close_written(csv, data);
     }
     std::string tics;
     for (std::size_t i = 0; i < text.size(); ++i)

@@ -46,8 +46,7 @@ void save_checkpoint(const std::filesystem::path& file, const checkpoint_header&
     stream << "steps " << header.steps << "\nseconds " << header.seconds << "\n\n";
     const auto bytes = std::as_bytes(parameters);
     stream.write(reinterpret_cast<const char*>(bytes.data()), std::streamsize(bytes.size()));
-    stream.close();
-    if (!stream) throw failure(exit_code::unwritable_folder, "cannot write " + file.string());
+    char_lm::close_written(stream, file);
 }
 
 checkpoint_header load_checkpoint(const std::filesystem::path& file, checkpoint_header expected,

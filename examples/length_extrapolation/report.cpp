@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 
+#include "error.hpp"
 #include "support/gnuplot.hpp"
 
 namespace length_extrapolation {
@@ -112,6 +113,7 @@ void write_accuracy(const std::filesystem::path& file, const std::vector<reading
             csv << r.how.name << ',' << r.how.model << ',' << scale_word(r.how.scale) << ','
                 << r.text << ',' << lengths[i] << ',' << r.by_length[i].accuracy << ','
                 << r.by_length[i].loss << '\n';
+    char_lm::close_written(csv, file);
 }
 
 void write_entropy(const std::filesystem::path& file, const std::vector<entropy_curve>& curves) {
@@ -121,6 +123,7 @@ void write_entropy(const std::filesystem::path& file, const std::vector<entropy_
         for (const entropy_point& point : curve.points)
             csv << curve.how.name << ',' << curve.how.model << ',' << scale_word(curve.how.scale)
                 << ',' << point.n << ',' << point.nats << '\n';
+    char_lm::close_written(csv, file);
 }
 
 bool draw_accuracy(const std::filesystem::path& picture, const std::filesystem::path& csv,

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "support/checked_file.hpp"
+
 namespace robustness {
 
 namespace {
@@ -41,6 +43,7 @@ void write_csv(const std::filesystem::path& file, const table& t) {
     };
     write(t.columns);
     for (const auto& row : t.rows) write(row);
+    examples::close_checked(csv, file);
 }
 
 }  // namespace robustness

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <string>
 
+#include "support/checked_file.hpp"
 #include "support/gnuplot.hpp"
 
 namespace rope_base {
@@ -29,6 +30,7 @@ void write_csv(const std::filesystem::path& file, const std::vector<point>& poin
             for (const double base : found->by_round) csv << ',' << base;
         csv << '\n';
     }
+    examples::close_checked(csv, file);
 }
 
 bool draw_curves(const std::filesystem::path& picture, const std::filesystem::path& csv,

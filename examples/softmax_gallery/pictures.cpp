@@ -23,6 +23,7 @@ bool draw(const std::filesystem::path& folder, const std::string& name, int heig
         std::ofstream csv(data);
         const Eigen::IOFormat comma(6, Eigen::DontAlignCols, ",", "\n", "", "", "", "\n\n\n");
         for (const panel& p : panels) csv << p.values.format(comma);
+        examples::close_checked(csv, data);
     }
     const auto count = static_cast<int>(panels.size());
     const int rows = (count + columns - 1) / columns;

@@ -1,6 +1,5 @@
 #include "checked_file.hpp"
 
-#include <fstream>
 #include <stdexcept>
 #include <system_error>
 
@@ -14,6 +13,11 @@ std::filesystem::path checked_file(const std::filesystem::path& folder, const st
     if (error || !std::ofstream(file, std::ios::app))
         throw std::runtime_error("cannot write to the folder " + folder.string());
     return file;
+}
+
+void close_checked(std::ofstream& stream, const std::filesystem::path& file) {
+    stream.close();
+    if (!stream) throw std::runtime_error("cannot write all of " + file.string());
 }
 
 }  // namespace examples
