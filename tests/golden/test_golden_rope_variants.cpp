@@ -26,10 +26,11 @@ heed::rope::parameters fields_of(const std::string& type, const example& x) {
             continue;
         if (label == "short_factor" || label == "long_factor")
             fields.emplace(label, values.values);
-        else if (label == "truncate")
+        else if (label == "truncate" || label == "finetuned")
             fields.emplace(label, values.values.at(0) != 0);
         else
-            fields.emplace(label, values.values.at(0));
+            fields.emplace(label.starts_with("field_") ? label.substr(6) : label,
+                           values.values.at(0));
     }
     return fields;
 }

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include <heed/rope/frequencies.hpp>
@@ -61,6 +62,12 @@ TEST_CASE("frequencies refuse what has no meaning, naming it") {
     CHECK_THROWS_AS(heed::rope::frequencies({1, nan}), heed::argument_error);
     CHECK_THROWS_AS(heed::rope::frequencies({1}, heed::rope::halves, inf), heed::argument_error);
     CHECK_THROWS_AS(heed::rope::frequencies(std::vector<double>{}), heed::shape_error);
+}
+
+TEST_CASE("angles taken from a value that ends are a value of their own") {
+    CHECK(std::is_same_v<decltype(heed::rope::plain({.dim = 2}).angular()), std::vector<double>>);
+    const auto rope = heed::rope::plain({.dim = 4});
+    CHECK(std::is_same_v<decltype(rope.angular()), const std::vector<double>&>);
 }
 
 }  // namespace test_frequencies

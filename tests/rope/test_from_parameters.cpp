@@ -132,7 +132,7 @@ TEST_CASE("a model of several axes has sections") {
     CHECK(axial_from_parameters(fields, options).angular() ==
           interleaved_sections(ladder, {4, 2, 2}).angular());
 
-    CHECK_THROWS_WITH(from_parameters(fields, options), Contains("mrope_interleaved is given"));
+    CHECK_THROWS_WITH(from_parameters(fields, options), Contains("mrope_interleaved is of a model"));
     fields.at("mrope_section") = std::vector<double>{4, 2, 1};
     CHECK_THROWS_AS(axial_from_parameters(fields, options), heed::shape_error);
     fields.at("mrope_section") = std::vector<double>{4, 2, 1.5};
@@ -186,8 +186,10 @@ TEST_CASE("fields that are missing or contradict one another are named") {
     auto bad = yarns;
     bad.emplace("truncate", 1);
     check_field_refused(bad, "truncate must be true or false");
-    bad = yarns, bad.emplace("mscale", 1);
-    check_field_refused(bad, "mscale is given without mscale_all_dim");
+    bad = yarns, bad.emplace("mscale", -1);
+    check_field_refused(bad, "mscale is -1");
+    bad = yarns, bad.emplace("mscale_all_dim", std::nan(""));
+    check_field_refused(bad, "mscale_all_dim is nan");
     bad = yarns, bad.emplace("beta_slow", 64);
     check_field_refused(bad, "beta_fast is 32");
     bad = yarns, bad.emplace("short_factor", std::vector<double>{1});
@@ -202,8 +204,8 @@ TEST_CASE("fields that are missing or contradict one another are named") {
                      {"original_max_position_embeddings", 512},
                      {"low_freq_factor", 1}};
     check_field_refused(llama, "high_freq_factor is missing");
-    llama.emplace("high_freq_factor", 1);
-    check_field_refused(llama, "high_freq_factor is 1");
+    llama.emplace("high_freq_factor", 0.5);
+    check_field_refused(llama, "high_freq_factor is 0.5");
 
     const std::vector<double> short_by_one(31, 1), right(32, 1);
     parameters longs{{"rope_type", "longrope"},

@@ -89,16 +89,16 @@ TEST_CASE("by_parts, YaRN and Llama 3 refuse what has no meaning, naming it") {
     check_refused(yarns, yarn, no_length, "original_length is 0");
     check_refused(llama, llama3, no_length, "original_length is 0");
 
-    const auto same = [](auto& o) { o.beta_slow = 32; };
-    check_refused(parts, by_parts, same, "beta_fast is 32");
-    check_refused(yarns, yarn, same, "beta_fast is 32");
+    const auto crossed = [](auto& o) { o.beta_slow = 32.5; };
+    check_refused(parts, by_parts, crossed, "beta_fast is 32");
+    check_refused(yarns, yarn, crossed, "beta_fast is 32");
     const auto negative = [](auto& o) { o.beta_slow = -1; };
     check_refused(parts, by_parts, negative, "beta_slow is -1");
     check_refused(yarns, yarn, negative, "beta_slow is -1");
     check_refused(
         llama, llama3, [](auto& o) { o.low_freq_factor = 0; }, "low_freq_factor is 0");
     check_refused(
-        llama, llama3, [](auto& o) { o.low_freq_factor = 4; }, "high_freq_factor is 4");
+        llama, llama3, [](auto& o) { o.low_freq_factor = 4.5; }, "high_freq_factor is 4");
 
     check_refused(
         yarns, yarn, [](auto& o) { o.mscale = 1; }, "mscale is given without mscale_all_dim");

@@ -44,7 +44,8 @@ class axial_frequencies {
     /// How many numbers a position is.
     index axes() const { return axes_; }
     /// The angles, [axes, pairs].
-    const std::vector<double>& angular() const { return angular_; }
+    const std::vector<double>& angular() const& { return angular_; }
+    std::vector<double> angular() && { return std::move(angular_); }
     pair_layout layout() const { return layout_; }
     double attention_factor() const { return factor_; }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <utility>
@@ -20,12 +19,13 @@ namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
 /// θ' = (γ + (1 − γ)/k)θ, γ = clip((r − slow)/(fast − slow), 0, 1), where r = Lθ/2π is how often a
-/// pair turns within the length L.
+/// pair turns within the length L. Where slow = fast, γ is a step: 1 from there on.
 inline void interpolate_by_turns(std::vector<double>& angular, double stretch, index length,
                                  double slow, double fast) {
     for (double& angle : angular) {
         const double turns = static_cast<double>(length) * angle / (2 * std::numbers::pi);
-        const double kept = std::clamp((turns - slow) / (fast - slow), 0.0, 1.0);
+        double kept = turns >= fast ? 1 : 0;
+        if (slow < turns && turns < fast) kept = (turns - slow) / (fast - slow);
         angle *= std::lerp(1 / stretch, 1.0, kept);
     }
 }
@@ -51,8 +51,9 @@ struct by_parts_options {
 ///     auto rope = heed::rope::by_parts({.dim = 64, .stretch = 8, .original_length = 4096});
 ///
 /// Throws argument_error for a dim or base that heed::rope::plain refuses, a stretch or an
-/// original_length below 1, and unless 0 ≤ beta_slow < beta_fast. Source: kexue 9948,
-/// arXiv 2309.00071, section 3.2.
+/// original_length below 1, and unless 0 ≤ beta_slow ≤ beta_fast; where they are equal, pairs that
+/// turn as often are plain and others interpolated. Source: arXiv 2309.00071, section 3.2;
+/// kexue 9948.
 inline frequencies by_parts(const by_parts_options& options) {
     std::vector<double> angular = heed::detail::ladder(options.dim.value, options.base.value);
     const double slow = options.beta_slow.value, fast = options.beta_fast.value;
@@ -60,7 +61,7 @@ inline frequencies by_parts(const by_parts_options& options) {
     heed::detail::require_original_length(options.original_length.value);
     heed::detail::require_argument(slow >= 0 && std::isfinite(slow), "beta_slow is ", slow,
                                    ", but it must be finite and at least 0");
-    heed::detail::require_above("beta_fast", fast, "beta_slow", slow);
+    heed::detail::require_not_below("beta_fast", fast, "beta_slow", slow);
     heed::detail::interpolate_by_turns(angular, options.stretch.value,
                                        options.original_length.value, slow, fast);
     return frequencies(std::move(angular), options.layout);

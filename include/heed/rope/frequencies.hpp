@@ -21,8 +21,8 @@ namespace rope {
 
 /// Which two dimensions are pair t = 0 … r/2 − 1.
 enum class pair_layout {
-    halves,      ///< x_t and x_{t+r/2}, as checkpoints have it
-    interleaved  ///< x_{2t} and x_{2t+1}, as the original has it
+    halves,      ///< x_t and x_{t+r/2}, as most of transformers' models have it
+    interleaved  ///< x_{2t} and x_{2t+1}, as the original and Llama in GGUF have it
 };
 /// x_t and x_{t+r/2} are a pair.
 inline constexpr pair_layout halves = pair_layout::halves;
@@ -53,7 +53,8 @@ class frequencies {
     index pairs() const { return static_cast<index>(angular_.size()); }
     /// How many numbers a position is: heed::rope::axial_frequencies are for several.
     static constexpr index axes() { return 1; }
-    const std::vector<double>& angular() const { return angular_; }
+    const std::vector<double>& angular() const& { return angular_; }
+    std::vector<double> angular() && { return std::move(angular_); }
     pair_layout layout() const { return layout_; }
     double attention_factor() const { return attention_factor_; }
 

@@ -11,6 +11,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/rope/axes.hpp>
+#include <heed/rope/checkpoint_fields.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/interpolation.hpp>
 #include <heed/rope/llama3.hpp>
@@ -32,6 +33,7 @@ struct checkpoint_options {
     heed::detail::any_integral max_position_embeddings = 0;  ///< the model's; 0 if not known
     heed::detail::any_integral length = 0;  ///< of the sequence, for dynamic and longrope
     pair_layout layout = pair_layout::halves;
+    bool ignore_unknown = false;  ///< leave out fields that no rope_type is known to have
 };
 
 }  // namespace rope
@@ -42,21 +44,25 @@ namespace detail {
 class checkpoint_frequencies {
   public:
     checkpoint_frequencies(parameter_reader& fields, const rope::checkpoint_options& options)
-        : fields_(fields), options_(options), type_(read_type()) {
-        base_ = fields.number("rope_theta").value_or(10000);
-        require_argument(base_ > 1 && std::isfinite(base_), prefix, "rope_theta is ", base_,
-                         ", but it must be finite and greater than 1");
-        share_ = fields.number("partial_rotary_factor").value_or(1);
-        require_argument(share_ >= 0 && share_ <= 1, prefix, "partial_rotary_factor is ", share_,
-                         ", but it must be in [0, 1]");
-    }
+        : fields_(fields), options_(options), type_(read_type()) {}
 
     const std::string& type() const { return type_; }
 
     rope::frequencies make() {
+        base_ = fields_.number("rope_theta").value_or(10000);
+        require_argument(base_ > 1 && std::isfinite(base_), prefix, "rope_theta is ", base_,
+                         ", but it must be finite and greater than 1");
+        share_ = fields_.number("partial_rotary_factor").value_or(1);
+        require_argument(share_ >= 0 && share_ <= 1, prefix, "partial_rotary_factor is ", share_,
+                         ", but it must be in [0, 1]");
+        known_length_ = options_.max_position_embeddings.value;
+        if (known_length_ <= 0) known_length_ = whole("max_position_embeddings").value_or(0);
+
         const auto layout = options_.layout;
         if (type_ == "default") return rope::plain({rotated(), base_, layout});
         if (type_ == "linear") return rope::interpolation({rotated(), base_, factor(), layout});
+        if (type_ == "dynamic" && fields_.has("alpha"))
+            return rope::ntk_aware({rotated(), base_, *fields_.number("alpha", 1), layout});
         if (type_ == "dynamic")
             return rope::dynamic_ntk(
                 {rotated(), base_, factor(), options_.length, dynamic_length(), layout});
@@ -75,6 +81,7 @@ class checkpoint_frequencies {
         const auto modern = [](std::optional<std::string> type) {
             if (type == "mrope" || type == "axial") type = "default";
             if (type == "su") type = "longrope";
+            if (type == "xdrope") type = "dynamic";
             return type;
         };
         const auto given = modern(fields_.text("rope_type")), old = modern(fields_.text("type"));
@@ -104,37 +111,36 @@ class checkpoint_frequencies {
         return parameter_reader::required(fields_.number("factor", 1), "factor", type_);
     }
 
-    /// A whole number of positions; of the model's options if the dictionary has none.
-    std::optional<index> given_length() {
-        const auto length = fields_.number("original_max_position_embeddings", 1);
+    /// A whole number of positions.
+    std::optional<index> whole(const char* name) {
+        const auto length = fields_.number(name, 1);
         if (!length) return std::nullopt;
-        require_argument(*length == std::floor(*length) && *length < 0x1p53, prefix,
-                         "original_max_position_embeddings is ", *length,
-                         ", but it must be a whole number");
+        require_argument(*length == std::floor(*length) && *length < 0x1p53, prefix, name, " is ",
+                         *length, ", but it must be a whole number");
         return static_cast<index>(*length);
     }
+    std::optional<index> given_length() { return whole("original_max_position_embeddings"); }
+    /// Of the model if the dictionary has none.
     index original_length() {
         auto length = given_length();
-        const index known = options_.max_position_embeddings.value;
-        if (!length && known > 0) length = known;
+        if (!length && known_length_ > 0) length = known_length_;
         return parameter_reader::required(length, "original_max_position_embeddings", type_);
     }
     /// For dynamic, the model's own length is the trained one.
     index dynamic_length() {
         const auto length = given_length();
-        const index known = options_.max_position_embeddings.value;
-        require_argument(!length || known <= 0 || *length == known, prefix,
+        require_argument(!length || known_length_ <= 0 || *length == known_length_, prefix,
                          "original_max_position_embeddings is ", length.value_or(0),
-                         ", but max_position_embeddings is ", known,
+                         ", but max_position_embeddings is ", known_length_,
                          ", and rope_type \"dynamic\" has one trained length");
         return original_length();
     }
     /// factor, or the length of the model over that of its training.
     double implied_factor(index original) {
         auto given = fields_.number("factor", 1);
-        const index known = options_.max_position_embeddings.value;
-        if (!given && known > 0)
-            given = std::max(1.0, static_cast<double>(known) / static_cast<double>(original));
+        if (!given && known_length_ > 0)
+            given =
+                std::max(1.0, static_cast<double>(known_length_) / static_cast<double>(original));
         return parameter_reader::required(given, "factor", type_);
     }
 
@@ -143,8 +149,16 @@ class checkpoint_frequencies {
         return number ? std::optional(any_real(*number)) : std::nullopt;
     }
 
+    /// mscale and mscale_all_dim make an attention factor together, or, where one is missing or 0,
+    /// not at all.
+    bool have_ratio() {
+        const auto scale = fields_.number("mscale", 0), all = fields_.number("mscale_all_dim", 0);
+        return scale.value_or(0) != 0 && all.value_or(0) != 0;
+    }
+
     rope::frequencies yarn() {
         const index original = original_length();
+        const bool ratio = have_ratio();
         return rope::yarn({.dim = rotated(),
                            .base = base_,
                            .stretch = implied_factor(original),
@@ -153,8 +167,8 @@ class checkpoint_frequencies {
                            .beta_slow = fields_.number("beta_slow").value_or(1),
                            .truncate = fields_.truth("truncate").value_or(true),
                            .attention_factor = real("attention_factor"),
-                           .mscale = real("mscale"),
-                           .mscale_all_dim = real("mscale_all_dim"),
+                           .mscale = ratio ? real("mscale") : std::nullopt,
+                           .mscale_all_dim = ratio ? real("mscale_all_dim") : std::nullopt,
                            .layout = options_.layout});
     }
 
@@ -163,15 +177,30 @@ class checkpoint_frequencies {
         const auto factors = [&](const char* name) {
             return parameter_reader::required(fields_.list(name), name, type_);
         };
+        const auto attention_factor = longrope_attention_factor(original);
         return rope::longrope({.dim = rotated(),
                                .base = base_,
-                               .stretch = implied_factor(original),
+                               .stretch = attention_factor ? 1 : implied_factor(original),
                                .length = options_.length,
                                .original_length = original,
                                .short_factor = factors("short_factor"),
                                .long_factor = factors("long_factor"),
-                               .attention_factor = real("attention_factor"),
+                               .attention_factor = attention_factor,
                                .layout = options_.layout});
+    }
+    /// attention_factor, or PhiMoE's two: one within the trained length, one beyond it.
+    std::optional<any_real> longrope_attention_factor(index original) {
+        const auto given = real("attention_factor"), within = real("short_mscale"),
+                   beyond = real("long_mscale");
+        if (!within && !beyond) return given;
+        require_argument(!given, prefix, "attention_factor is given, but also ",
+                         within ? "short_mscale" : "long_mscale", ", which stands for another one");
+        for (const char* name : {"short_mscale", "long_mscale"}) {
+            const double value = parameter_reader::required(fields_.number(name), name, type_);
+            require_argument(value > 0 && std::isfinite(value), prefix, name, " is ", value,
+                             ", but it must be finite and above 0");
+        }
+        return options_.length.value > original ? beyond : within;
     }
 
     rope::frequencies llama3() {
@@ -190,7 +219,8 @@ class checkpoint_frequencies {
     parameter_reader& fields_;
     const rope::checkpoint_options& options_;
     std::string type_;
-    double base_, share_;
+    double base_ = 0, share_ = 0;
+    index known_length_ = 0;  ///< max_position_embeddings; 0 if not known
 };
 
 }  // namespace detail
@@ -205,33 +235,40 @@ namespace rope {
 ///     auto rope = heed::rope::from_parameters(fields, {.head_dim = 128});
 ///
 /// rope_type (or type) is default, linear, dynamic, yarn, longrope, llama3 or proportional, and
-/// decides which other fields there are; docs/rope/from_parameters.md lists them. Some models keep
-/// rope_theta and partial_rotary_factor beside the dictionary: put them in. Where it has no factor
-/// or original_max_position_embeddings, the option max_position_embeddings serves as in
-/// transformers. `length` is that of the sequence, for dynamic and longrope.
+/// decides which other fields there are; docs/rope/from_parameters.md lists them, and those that
+/// released dictionaries carry beside without any use. Some models keep rope_theta and
+/// partial_rotary_factor beside the dictionary: put them in. Where it has no factor or
+/// original_max_position_embeddings, the option max_position_embeddings serves as in transformers.
+/// `length` is that of the sequence, for dynamic and longrope. `ignore_unknown` leaves out fields
+/// that no type is known to have; those that do something which frequencies cannot do, such as
+/// llama_4_scaling_beta, are refused all the same.
 ///
 /// Throws argument_error, naming the field, for a type that is not known, a field that the type
-/// does not have, one that is missing, of another kind or out of range, or that contradicts
-/// another; shape_error for factors of another length than the pairs.
+/// does not have, then for one that is missing, of another kind or out of range, or that
+/// contradicts another; shape_error for factors of another length than the pairs.
 inline frequencies from_parameters(const parameters& fields, const checkpoint_options& options) {
     heed::detail::parameter_reader reader(fields);
     heed::detail::checkpoint_frequencies checkpoint(reader, options);
-    frequencies result = checkpoint.make();
-    reader.refuse_the_rest(checkpoint.type());
-    return result;
+    heed::detail::refuse_other_fields(fields, checkpoint.type(), options.ignore_unknown, {});
+    return checkpoint.make();
 }
 
-/// The same for a model of several axes: mrope_section cuts the ladder into heed::rope::sections,
-/// or, where mrope_interleaved is true, into heed::rope::interleaved_sections.
+/// The same for a model of several axes: mrope_section (or xdrope_section) cuts the ladder into
+/// heed::rope::sections, or, where mrope_interleaved is true, into
+/// heed::rope::interleaved_sections.
 inline axial_frequencies axial_from_parameters(const parameters& fields,
                                                const checkpoint_options& options) {
     heed::detail::parameter_reader reader(fields);
     heed::detail::checkpoint_frequencies checkpoint(reader, options);
+    heed::detail::refuse_other_fields(
+        fields, checkpoint.type(), options.ignore_unknown,
+        {"mrope_section", "xdrope_section", "mrope_interleaved", "interleaved"});
     const frequencies ladder = checkpoint.make();
-    const auto sizes =
-        reader.required(reader.list("mrope_section"), "mrope_section", checkpoint.type());
+    const auto given = reader.list("mrope_section"), old = reader.list("xdrope_section");
+    heed::detail::require_argument(!given || !old || given == old, reader.prefix,
+                                   "mrope_section and xdrope_section are given, but differ");
+    const auto sizes = reader.required(given ? given : old, "mrope_section", checkpoint.type());
     const bool in_turn = reader.truth("mrope_interleaved").value_or(false);
-    reader.refuse_the_rest(checkpoint.type());
 
     std::vector<heed::detail::any_integral> whole;
     for (const double size : sizes) {

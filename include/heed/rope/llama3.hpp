@@ -36,7 +36,8 @@ struct llama3_options {
 ///
 /// That is heed::rope::by_parts with other names for its bounds. Throws argument_error for a dim or
 /// base that heed::rope::plain refuses, a stretch or an original_length below 1, and unless
-/// 0 < low_freq_factor < high_freq_factor. Source: "llama3" in transformers.
+/// 0 < low_freq_factor ≤ high_freq_factor; equal ones, as Llama 4 has, make a step. Source:
+/// "llama3" in transformers.
 inline frequencies llama3(const llama3_options& options) {
     std::vector<double> angular = heed::detail::ladder(options.dim.value, options.base.value);
     const double low = options.low_freq_factor.value, high = options.high_freq_factor.value;
@@ -44,7 +45,7 @@ inline frequencies llama3(const llama3_options& options) {
     heed::detail::require_original_length(options.original_length.value);
     heed::detail::require_argument(low > 0 && std::isfinite(low), "low_freq_factor is ", low,
                                    ", but it must be finite and above 0");
-    heed::detail::require_above("high_freq_factor", high, "low_freq_factor", low);
+    heed::detail::require_not_below("high_freq_factor", high, "low_freq_factor", low);
     heed::detail::interpolate_by_turns(angular, options.stretch.value,
                                        options.original_length.value, low, high);
     return frequencies(std::move(angular), options.layout);

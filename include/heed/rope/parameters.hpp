@@ -2,9 +2,10 @@
 
 #include <cmath>
 #include <cstddef>
+#include <initializer_list>
+#include <iterator>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -15,16 +16,31 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/rope/frequencies.hpp>
 
 /// \file
 /// The rope_parameters (once rope_scaling) dictionary of a model's configuration, in C++ types, and
 /// how its fields are read.
 
 namespace heed::inline HEED_ARCHITECTURE {
+namespace detail {
+
+/// What a list can be made of: anything to iterate over that holds numbers, and is no text.
+template <class Range>
+concept range_of_numbers =
+    !std::is_convertible_v<const Range&, std::string_view> && requires(const Range& range) {
+    std::end(range);
+    requires std::is_arithmetic_v<std::remove_cvref_t<decltype(*std::begin(range))>>;
+    requires !std::is_same_v<std::remove_cvref_t<decltype(*std::begin(range))>, bool>;
+};
+
+}  // namespace detail
+
 namespace rope {
 
 /// A field's value: a number, a truth value, a text, a list of numbers, or null, which is as if the
-/// field were missing. Made of any of them, and of a std::variant of them.
+/// field were missing. Made of any of them, and of a std::variant of them; a list is any range of
+/// numbers (std::vector<int>, std::array<float, n>, a vector of Eigen's) or numbers in braces.
 class parameter {
   public:
     using list = std::vector<double>;
@@ -38,9 +54,19 @@ class parameter {
         else
             value_ = static_cast<double>(value);
     }
-    parameter(std::string text) : value_(std::move(text)) {}    // NOLINT
-    parameter(const char* text) : value_(std::string(text)) {}  // NOLINT
-    parameter(list numbers) : value_(std::move(numbers)) {}     // NOLINT
+    parameter(std::string text) : value_(std::move(text)) {}          // NOLINT
+    parameter(const char* text) : value_(std::string(text)) {}        // NOLINT
+    parameter(std::string_view text) : value_(std::string(text)) {}   // NOLINT
+    parameter(std::initializer_list<heed::detail::any_real> numbers)  // NOLINT
+        : value_(list()) {
+        for (const heed::detail::any_real number : numbers)
+            std::get<list>(value_).push_back(number.value);
+    }
+    template <heed::detail::range_of_numbers Range>
+    parameter(const Range& numbers) : value_(list()) {  // NOLINT
+        for (const auto number : numbers)
+            std::get<list>(value_).push_back(static_cast<double>(number));
+    }
     template <class... Types>
     parameter(const std::variant<Types...>& any)  // NOLINT
         : parameter(std::visit([](const auto& x) { return parameter(x); }, any)) {}
@@ -62,7 +88,7 @@ using parameters = std::map<std::string, parameter>;
 
 namespace detail {
 
-/// Reads fields, remembers which, and refuses what was not read.
+/// Reads the fields of a dictionary as what they must be.
 class parameter_reader {
   public:
     explicit parameter_reader(const rope::parameters& fields) : fields_(fields) {}
@@ -98,10 +124,10 @@ class parameter_reader {
         return *std::move(value);
     }
 
-    void refuse_the_rest(std::string_view type) const {
-        for (const auto& [name, value] : fields_)
-            require_argument(value.is_null() || read_.contains(name), prefix, name,
-                             " is given, but rope_type \"", type, "\" has no such field");
+    /// Whether the field is there and not null.
+    bool has(const std::string& name) const {
+        const auto found = fields_.find(name);
+        return found != fields_.end() && !found->second.is_null();
     }
 
     static constexpr const char* prefix = "rope_parameters: ";
@@ -109,17 +135,14 @@ class parameter_reader {
   private:
     template <class X>
     const X* get(const char* name, const char* kind) {
-        read_.insert(name);
-        const auto found = fields_.find(name);
-        if (found == fields_.end() || found->second.is_null()) return nullptr;
-        const X* value = found->second.get<X>();
+        if (!has(name)) return nullptr;
+        const X* value = fields_.at(name).template get<X>();
         require_argument(value != nullptr, prefix, name, " must be ", kind,
                          ", but it is something else");
         return value;
     }
 
     const rope::parameters& fields_;
-    std::set<std::string> read_;
 };
 
 }  // namespace detail

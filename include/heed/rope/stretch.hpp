@@ -37,10 +37,10 @@ inline void require_original_length(index length, index least = 1) {
 }
 
 /// The upper end of a ramp between `lower_name` and `name`.
-inline void require_above(std::string_view name, double value, std::string_view lower_name,
-                          double lower) {
-    require_argument(value > lower && std::isfinite(value), name, " is ", value,
-                     ", but it must be finite and above ", lower_name, ", ", lower);
+inline void require_not_below(std::string_view name, double value, std::string_view lower_name,
+                              double lower) {
+    require_argument(value >= lower && std::isfinite(value), name, " is ", value,
+                     ", but it must be finite and at least ", lower_name, ", ", lower);
 }
 
 inline void require_attention_factor(double factor) {

@@ -67,15 +67,15 @@ namespace rope {
 
 /// YaRN: pair t is plain up to D(β_fast), interpolated from D(β_slow) on, and blended linearly in t
 /// between, where D(x) = r·log(L/2πx)/(2·log b) is the pair that turns x times within the trained
-/// length; `truncate` takes the floor of the one and the ceiling of the other. What is rotated is
-/// multiplied by the attention factor 0.1·log k + 1, or by
-/// (0.1·mscale·log k + 1)/(0.1·mscale_all_dim·log k + 1) where both are given:
+/// length; `truncate` takes the floor of the one and the ceiling of the other. Equal β make a step.
+/// What is rotated is multiplied by the attention factor 0.1·log k + 1, or by (0.1·mscale·log k +
+/// 1)/(0.1·mscale_all_dim·log k + 1) where both are given:
 ///
 ///     auto rope = heed::rope::yarn({.dim = 64, .stretch = 8, .original_length = 4096});
 ///
 /// This ramp is not that of heed::rope::by_parts, which is linear in the number of turns: the two
 /// are up to 2.3 times apart. Throws argument_error for a dim or base that heed::rope::plain
-/// refuses, a stretch or an original_length below 1, unless 0 < beta_slow < beta_fast, for an
+/// refuses, a stretch or an original_length below 1, unless 0 < beta_slow ≤ beta_fast, for an
 /// attention_factor or mscale not above 0, and for a mscale without the other, or beside
 /// attention_factor. Source: arXiv 2309.00071; "yarn" in transformers.
 inline frequencies yarn(const yarn_options& options) {
@@ -87,7 +87,7 @@ inline frequencies yarn(const yarn_options& options) {
     heed::detail::require_original_length(length);
     heed::detail::require_argument(slow > 0 && std::isfinite(slow), "beta_slow is ", slow,
                                    ", but it must be finite and above 0");
-    heed::detail::require_above("beta_fast", fast, "beta_slow", slow);
+    heed::detail::require_not_below("beta_fast", fast, "beta_slow", slow);
 
     const auto r = static_cast<double>(dim);
     const auto pair_of = [&](double turns) {
