@@ -74,10 +74,22 @@ inline constexpr bool is_input_bias = [] {
 struct no_part {};
 inline constexpr no_part nothing{};
 
+/// Frequencies as heed::rope makes them, which a position encoding is made of.
+template <class P>
+concept frequencies_like = requires(const P& p) {
+    p.angular();
+    p.pairs();
+    p.axes();
+};
+
 /// Stops the compilation with one sentence if these parts do not make a call.
 template <class... Parts>
 constexpr void check_parts() {
-    static_assert((part<Parts> && ...),
+    constexpr bool bare_frequencies = (frequencies_like<Parts> || ...);
+    static_assert(!bare_frequencies,
+                  "heed: frequencies alone are not a part of attention: wrap them in heed::rotary, "
+                  "or those along several axes in heed::axial_rotary");
+    static_assert(bare_frequencies || (part<Parts> && ...),
                   "heed: an argument behind q, k and v is not a part of attention (a mask, scale, "
                   "modifier, normaliser, position encoding, heed::on or heed::in)");
     if constexpr ((part<Parts> && ...)) {

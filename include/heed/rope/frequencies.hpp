@@ -77,6 +77,13 @@ struct any_real {
     constexpr any_real(Number number) : value(static_cast<double>(number)) {}  // NOLINT
 };
 
+/// What is often written for heed::rope::plain's options: a checkpoint's options have head_dim.
+struct options_by_head_dim {
+    any_integral head_dim;
+    any_real base = 0;
+    rope::pair_layout layout = rope::halves;
+};
+
 /// b^{−2t/r} for t = 0 … r/2 − 1, after the checks of r and b: what every variant begins with.
 inline std::vector<double> ladder(index dim, double base) {
     require_argument(dim >= 2 && dim % 2 == 0, "dim is ", dim,
@@ -109,6 +116,16 @@ struct plain_options {
 /// dim, one below 2, and a base that is not above 1. Source: kexue 8265; arXiv 2104.09864.
 inline frequencies plain(const plain_options& options) {
     return frequencies(heed::detail::ladder(options.dim.value, options.base.value), options.layout);
+}
+
+/// plain({.head_dim = 64}) stops the compilation with one sentence.
+template <class Options = heed::detail::options_by_head_dim>
+frequencies plain(const std::type_identity_t<Options>&) {
+    static_assert(
+        sizeof(Options) == 0,
+        "heed: rope::plain has no option head_dim: say .dim, the number of dimensions that "
+        "turn");
+    return frequencies({0});
 }
 
 }  // namespace rope
