@@ -91,8 +91,8 @@ inline constexpr unit_norm<false, true> key_norm{};
 /// c·(q·k)/‖q‖ (kexue 9859), c as for heed::key_norm.
 inline constexpr unit_norm<true, false> query_norm{};
 
-/// c·(q·k)/(‖q‖·‖k‖) (kexue 9859). c = 1 is nearly flat: heed::cosine.scale(4·log n), n the length
-/// of training, or heed::cosine.log_n_kappa(4).
+/// c·(q·k)/(‖q‖·‖k‖) (arXiv 2010.04245, kexue 9859). c = 1 is nearly flat: heed::cosine.scale(4·log
+/// n), n the length of training, or heed::cosine.log_n_kappa(4).
 inline constexpr unit_norm<true, true> cosine{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -168,7 +168,7 @@ auto uniform_noise(double low, double high, std::uint64_t seed, Ids&& ids) {
 
 /// The same with standard Gumbel numbers, −log(−log u): before softmax at a temperature τ each row
 /// of attention is then a sample of Gumbel-softmax, near a one-hot choice of the key j with
-/// probability softmax(s)_j as τ → 0 (kexue 9085):
+/// probability softmax(s)_j as τ → 0 (arXiv 1611.01144, kexue 9085):
 ///
 ///     auto o = heed::attention(q, k, v, heed::gumbel_noise(seed), heed::softmax.temperature(0.1));
 inline auto gumbel_noise(std::uint64_t seed) {

@@ -41,7 +41,7 @@ class parallel_contexts_mask {
     detail::document_offsets contexts_;
 };
 
-/// Parallel contexts (kexue 9617, arXiv 2212.10947): context c is keys offsets[c] … offsets[c + 1]
+/// Parallel contexts (arXiv 2212.10947, kexue 9617): context c is keys offsets[c] … offsets[c + 1]
 /// − 1 and sees itself causally; what follows the last context is the task, whose tokens see all
 /// contexts, and themselves causally. Query i of N is the token of key i + M − N, so that the
 /// task's tokens alone may be the queries. This goes by indices: heed::positions may let all

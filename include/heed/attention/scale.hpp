@@ -31,7 +31,7 @@ struct standard_scale_part {
     }
 };
 
-/// c = 1/√d (kexue 8620): what attention uses when it is given no scale.
+/// c = 1/√d (arXiv 1706.03762, kexue 8620): what attention uses when it is given no scale.
 inline constexpr standard_scale_part standard_scale{};
 
 /// The type of heed::scale(c).

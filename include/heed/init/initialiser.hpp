@@ -137,11 +137,11 @@ class initialiser {
     double mean_ = 0;
 };
 
-/// σ² = 1/m: outputs have the inputs' variance (kexue 8620).
+/// σ² = 1/m: outputs have the inputs' variance (LeCun et al., 1998; kexue 8620).
 inline constexpr initialiser lecun([](double m, double) { return 1 / m; });
 /// σ² = 2/m: the same behind a relu (arXiv 1502.01852, kexue 8620).
 inline constexpr initialiser he([](double m, double) { return 2 / m; });
-/// σ² = 2/(m + n): a compromise with the gradients' variance (kexue 8620).
+/// σ² = 2/(m + n): a compromise with the gradients' variance (Glorot and Bengio, 2010; kexue 8620).
 inline constexpr initialiser glorot([](double m, double n) { return 2 / (m + n); });
 /// σ² = 1/√(mn): the geometric mean of 1/m and 1/n (kexue 8725).
 inline constexpr initialiser geometric_mean([](double m, double n) {

@@ -33,8 +33,8 @@ vec<T> power_sum_less_one(const Line& p, double order) {
 
 namespace measure {
 
-/// Of the rows p of a matrix or tensor, H = −Σ p·log p, natural, 0·log 0 = 0 (kexue 9595). Between
-/// 0 and log n for a distribution; 0 for a row of zeros. See row_measure.
+/// Of the rows p of a matrix or tensor, H = −Σ p·log p, natural, 0·log 0 = 0 (Shannon, 1948; kexue
+/// 9595). Between 0 and log n for a distribution; 0 for a row of zeros. See row_measure.
 class shannon_entropy_measure : public row_measure<shannon_entropy_measure> {
   public:
     template <class T, class Line>
@@ -52,7 +52,7 @@ class shannon_entropy_measure : public row_measure<shannon_entropy_measure> {
 inline constexpr shannon_entropy_measure shannon_entropy{};
 
 /// Of the rows p, a distribution each, Rényi's entropy log Σp^q/(1 − q) of order q ≥ 0: log of the
-/// support's size at 0, Shannon's at 1, −log max p at ∞ (kexue 9595). See row_measure.
+/// support's size at 0, Shannon's at 1, −log max p at ∞ (Rényi, 1961; kexue 9595). See row_measure.
 class renyi_entropy : public row_measure<renyi_entropy> {
   public:
     /// Throws argument_error unless q ≥ 0.
@@ -88,7 +88,7 @@ class renyi_entropy : public row_measure<renyi_entropy> {
 };
 
 /// Of the rows p, a distribution each, Tsallis' entropy (1 − Σp^q)/(q − 1) of order q ≥ 0:
-/// Shannon's at 1 (kexue 10145, 9595). See row_measure.
+/// Shannon's at 1 (Tsallis, 1988; kexue 10145, 9595). See row_measure.
 class tsallis_entropy : public row_measure<tsallis_entropy> {
   public:
     /// Throws argument_error unless q ≥ 0 and finite.

@@ -19,8 +19,8 @@
 
 /// \file
 /// How large a base must be for a context: the least one with which a key like the query scores no
-/// less, on average, than any other key, at every distance m below the length (kexue 10122; arXiv
-/// 2405.14591):
+/// less, on average, than any other key, at every distance m below the length (arXiv 2405.14591;
+/// kexue 10122):
 ///
 ///     f_b(m) = Σ_i cos(m·b^{−2i/d}) ≥ 0,  i = 0 … d/2 − 1,  m = 0 … length − 1.
 
@@ -237,7 +237,7 @@ inline bool base_suffices(double base, index dim, index length) {
 /// such b: a base may suffice where a greater one does not, between two points of a coarse grid
 /// too. The result is the same for any number of threads. Throws argument_error for a dim that is
 /// odd or below 2, a length outside 1 … 2³¹ − 1, rounds outside 1 … 7, and for dim = 2 with length
-/// > 2, where no base suffices. Source: kexue 10122; arXiv 2405.14591.
+/// > 2, where no base suffices. Source: arXiv 2405.14591; kexue 10122.
 inline found_base least_base(const base_options& options, on_pool threads = {nullptr}) {
     return heed::detail::base_search(options, threads).least();
 }

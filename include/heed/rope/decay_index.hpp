@@ -18,7 +18,8 @@ namespace rope {
 ///
 ///     double i = heed::rope::decay_index(heed::rope::plain({.dim = 128}), 100);
 ///
-/// Throws argument_error for a distance that is not finite. Source: kexue 8265.
+/// Throws argument_error for a distance that is not finite. Source: arXiv 2104.09864,
+/// section 3.4.3; kexue 8265.
 inline double decay_index(const frequencies& rope, double distance) {
     heed::detail::require_argument(std::isfinite(distance), "distance is ", distance,
                                    ", but it must be finite");

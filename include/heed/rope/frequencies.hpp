@@ -113,7 +113,7 @@ struct plain_options {
 ///     heed::rope::interleaved});
 ///
 /// A dim smaller than the rows' rotates their first dimensions. Throws argument_error for an odd
-/// dim, one below 2, and a base that is not above 1. Source: kexue 8265; arXiv 2104.09864.
+/// dim, one below 2, and a base that is not above 1. Source: arXiv 2104.09864; kexue 8265.
 inline frequencies plain(const plain_options& options) {
     return frequencies(heed::detail::ladder(options.dim.value, options.base.value), options.layout);
 }

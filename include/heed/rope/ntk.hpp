@@ -43,7 +43,7 @@ namespace rope {
 ///     auto rope = heed::rope::ntk_aware({.dim = 64, .stretch = 8});
 ///
 /// Throws argument_error for an odd dim or one below 4, a base that is not above 1, and a stretch
-/// below 1. Source: kexue 9675.
+/// below 1. Source: bloc97, 2023 (arXiv 2309.00071, section 3.1); kexue 9675.
 inline frequencies ntk_aware(const stretched_options& options) {
     const index dim = options.dim.value;
     const double base = options.base.value, k = options.stretch.value;

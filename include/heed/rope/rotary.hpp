@@ -143,7 +143,8 @@ struct rotary_part {
 ///
 /// Positions are 0, 1, 2, … for keys and end with theirs for queries, unless heed::positions says
 /// otherwise. Frequencies of fewer dimensions than q's rotate the first ones; of more, shape_error.
-/// An lvalue is viewed and must outlive the part, a temporary object is owned. Source: kexue 8265.
+/// An lvalue is viewed and must outlive the part, a temporary object is owned. Source: arXiv
+/// 2104.09864; kexue 8265.
 template <class Frequencies>
 requires std::same_as<std::remove_cvref_t<Frequencies>, rope::frequencies>
 auto rotary(Frequencies&& frequencies) {

@@ -164,7 +164,7 @@ class rotary_distance_bias {
 
 }  // namespace detail
 
-/// s + aᵀR_{j−i}b, GAU's rotary bias (kexue 9577, arXiv 2202.10447): R_r turns pair t by r·θ_t. a
+/// s + aᵀR_{j−i}b, GAU's rotary bias (arXiv 2202.10447, kexue 9577): R_r turns pair t by r·θ_t. a
 /// and b are [heads, r], r the dimensions that the frequencies turn, or [r] as a vector or one row,
 /// which serves all heads; they are read when the part is made. Distances up to `length` come from
 /// a table, those beyond are computed one by one, slowly. It can be learned: the gradient is [2,

@@ -141,7 +141,7 @@ void rotate_along(Y&& y, const X& x, const rope::frequencies& rope, Options&&...
 /// Angles are computed and reduced in double: cosines and sines of floats are within 2 ulp of the
 /// double results, to positions of 2²⁴ and beyond. Throws shape_error for frequencies of more
 /// dimensions than x has and positions of another length; argument_error for positions that are
-/// not finite. Source: kexue 8265.
+/// not finite. Source: arXiv 2104.09864; kexue 8265.
 template <tensor_like X, class... Options>
 auto rotate(const X& x, const rope::frequencies& rope, Options&&... options) {
     auto y = detail::make_same(x);

@@ -109,9 +109,9 @@ auto make_xpos(Frequencies&& frequencies, std::vector<double> decays, double ori
 }  // namespace detail
 
 /// A part: rotary positions beside which pair t of q_i is multiplied by ξ_t^i and that of k_j by
-/// ξ_t^−j, so that the pair's share of a score is ξ_t^(i−j) times that of heed::rotary (kexue 9431,
-/// arXiv 2212.10554). A decay ξ in (0, 1] is a number for all pairs, or any vector of one a pair,
-/// such as heed::xpos_decays(r).
+/// ξ_t^−j, so that the pair's share of a score is ξ_t^(i−j) times that of heed::rotary (arXiv
+/// 2212.10554, kexue 9431). A decay ξ in (0, 1] is a number for all pairs, or any vector of one a
+/// pair, such as heed::xpos_decays(r).
 ///
 ///     auto o = heed::attention(q, k, v, heed::causal, heed::xpos(rope, heed::xpos_decays(64)));
 ///

@@ -33,7 +33,7 @@ class am_softmax_loss : public detail::softmax_loss {
     double tau_ = 1;
 };
 
-/// AM-softmax (kexue 10145, arXiv 1801.05599) on rows of cosines: cross-entropy with the logits
+/// AM-softmax (arXiv 1801.05599, kexue 10145) on rows of cosines: cross-entropy with the logits
 /// cos/τ, and (cos_t − m)/τ for the label; the gradient is that of the cosines, (p − onehot(t))/τ.
 ///
 ///     auto [loss, d_cos] = heed::am_softmax(0.35, 1 / 30.0).with_gradient(cosines, labels);

@@ -27,7 +27,7 @@ namespace role {
 struct normaliser;
 }
 
-/// Entmax: p = relu((α−1)x − λ)^{1/(α−1)} with λ such that Σp = 1 (kexue 10145, arXiv 1905.05702).
+/// Entmax: p = relu((α−1)x − λ)^{1/(α−1)} with λ such that Σp = 1 (arXiv 1905.05702, kexue 10145).
 /// α = 1 is softmax, 2 is sparsemax; the larger α, the sparser p. dx = g ⊙ (dp − g·dp/Σg),
 /// g = p^{2−α} where p > 0, else 0.
 ///

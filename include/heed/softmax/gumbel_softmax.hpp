@@ -122,10 +122,10 @@ class gumbel_softmax_function {
     bool is_hard_ = false;
 };
 
-/// y = softmax((x + g)/τ), g independent Gumbel noise (kexue 9085): as τ → 0 a one-hot sample from
-/// softmax(x), with a gradient on the way: dx = y ⊙ (dy − y·dy)/τ. The number g depends on the
-/// seed, the row's number (the last axis of rows running fastest) and the column, on nothing else,
-/// and is the same on every platform: take another seed for another sample.
+/// y = softmax((x + g)/τ), g independent Gumbel noise (arXiv 1611.01144, kexue 9085): as τ → 0 a
+/// one-hot sample from softmax(x), with a gradient on the way: dx = y ⊙ (dy − y·dy)/τ. The number g
+/// depends on the seed, the row's number (the last axis of rows running fastest) and the column, on
+/// nothing else, and is the same on every platform: take another seed for another sample.
 ///
 ///     const auto f = heed::gumbel_softmax(seed).temperature(0.5);
 ///     auto y  = f(x);

@@ -115,7 +115,7 @@ class perturb_max_normaliser : public row_function<perturb_max_normaliser<Noise>
 };
 
 /// p_i = ∫ φ(u − x_i) Π_{j≠i} Φ(u − x_j) du, the probability that x_i plus noise of density φ and
-/// distribution function Φ is the largest of its row (kexue 10145, 9085);
+/// distribution function Φ is the largest of its row (arXiv 2002.08676; kexue 10145, 9085);
 /// dx_i = Σ_j ∂p_i/∂x_j·dp_j, by the same rule. `noise` is one of heed::perturb::gumbel (which
 /// makes it softmax), normal, logistic and uniform (over an interval of length 1).
 ///

@@ -19,9 +19,10 @@ namespace role {
 struct normaliser;
 }
 
-/// Sparse softmax (kexue 10145): p = e^{x/τ}/Σ_Ω e^{x/τ} on Ω and 0 elsewhere, where Ω are the k
-/// largest scores of the row, or the fewest that together have a given mass of the softmax of all
-/// (top-p); dx = p ⊙ (dp − p·dp)/τ. Of equal scores those of the lowest index are taken.
+/// Sparse softmax (arXiv 2112.12433, kexue 10145): p = e^{x/τ}/Σ_Ω e^{x/τ} on Ω and 0 elsewhere,
+/// where Ω are the k largest scores of the row, or the fewest that together have a given mass of
+/// the softmax of all (top-p); dx = p ⊙ (dp − p·dp)/τ. Of equal scores those of the lowest index
+/// are taken.
 ///
 ///     auto p  = heed::sparse_softmax(32)(x);
 ///     auto dx = heed::sparse_softmax(32).backward(x, p, dp);

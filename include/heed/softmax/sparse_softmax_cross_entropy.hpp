@@ -39,8 +39,8 @@ class sparse_softmax_row_loss {
     sparse_softmax_normaliser normaliser_;
 };
 
-/// Sparse-softmax cross-entropy log Σ_Ω e^x − x_t (kexue 10145), Ω the k largest logits: finite
-/// even where the label is none of them; the gradient is p − onehot(t), p =
+/// Sparse-softmax cross-entropy log Σ_Ω e^x − x_t (arXiv 2112.12433, kexue 10145), Ω the k largest
+/// logits: finite even where the label is none of them; the gradient is p − onehot(t), p =
 /// heed::sparse_softmax(k)(x).
 ///
 ///     auto [loss, dx] = heed::sparse_softmax_cross_entropy(32).with_gradient(logits, labels);

@@ -87,7 +87,7 @@ struct sparsemax_solver {
 }  // namespace detail
 
 /// Sparsemax: p = relu(x − λ) with λ such that Σp = 1, the point of the simplex that is nearest to
-/// x (kexue 10145, arXiv 1602.02068). Where p > 0, dx = dp − the mean of dp there; elsewhere 0.
+/// x (arXiv 1602.02068, kexue 10145). Where p > 0, dx = dp − the mean of dp there; elsewhere 0.
 ///
 ///     auto p  = heed::sparsemax(x);                     // the rows of x, whatever x is
 ///     auto dx = heed::sparsemax.backward(x, p, dp);

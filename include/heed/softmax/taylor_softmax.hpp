@@ -129,8 +129,8 @@ struct taylor_weight {
 
 }  // namespace detail
 
-/// p = f_k(x)/Σf_k(x) with f_k(x) = Σ_{m≤k} x^m/m!, k even, so that f_k > 0 (kexue 10145);
-/// dx = (f_{k−1}(x)/Z) ⊙ (dp − p·dp).
+/// p = f_k(x)/Σf_k(x) with f_k(x) = Σ_{m≤k} x^m/m!, k even, so that f_k > 0 (arXiv 1511.05042,
+/// kexue 10145); dx = (f_{k−1}(x)/Z) ⊙ (dp − p·dp).
 ///
 ///     auto taylor = heed::taylor_softmax(2);
 ///     auto p  = taylor(x);                        // the rows of x, whatever x is
