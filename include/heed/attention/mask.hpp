@@ -8,6 +8,7 @@
 #include <heed/attention/part.hpp>
 #include <heed/attention/user_function.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/lane_functions.hpp>
 #include <heed/core/lanes.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
@@ -25,6 +26,20 @@ struct no_tile {};
 template <class Tile>
 concept takes_tile = std::is_invocable_r_v<visibility, const Tile&, index, index, index, index>;
 
+/// What a mask's function returned.
+template <class T, class Result>
+vec_mask<T> truths(Result seen) {
+    if constexpr (std::is_same_v<Result, vec_mask<T>>) {
+        return seen;
+    } else {
+        constexpr bool is_truth = std::is_arithmetic_v<Result>;
+        static_assert(is_truth,
+                      "heed: a mask's function returns a truth a lane, as a comparison is one, "
+                      "i % 2 == 0 and not i % 2, or a bool for all lanes");
+        return vec_mask<T>(is_truth && seen != Result(0));
+    }
+}
+
 /// A user's function on vectors, for the keys of one row.
 template <class T, class F>
 struct mask_row {
@@ -32,15 +47,16 @@ struct mask_row {
     query_row row;
 
     vec_mask<T> operator()(const key_lanes<T>& j) const {
-        static_assert(takes_place<F, lanes<T>>,
+        constexpr bool takes = takes_place<F, lanes<T>>;
+        static_assert(takes,
                       "heed: a mask's function takes (i, j) or (batch, head, i, j), i and j as "
                       "heed::lanes<T>; one that only takes numbers goes in as "
                       "heed::mask(heed::scalar(f))");
-        return convert(call_with_place(f, row, row.lane_position<T>(), j.position));
+        if constexpr (takes)
+            return truths<T>(call_with_place(f, row, row.lane_position<T>(), j.position));
+        else
+            return vec_mask<T>(true);
     }
-
-    static vec_mask<T> convert(vec_mask<T> seen) { return seen; }
-    static vec_mask<T> convert(bool seen) { return vec_mask<T>(seen); }
 };
 
 /// A user's function on numbers.
@@ -50,14 +66,17 @@ struct mask_row<T, scalar_function<F>> {
     query_row row;
 
     vec_mask<T> operator()(const key_lanes<T>& j) const {
-        static_assert(takes_place<F, index>,
+        constexpr bool takes = takes_place<F, index>;
+        static_assert(takes,
                       "heed: a mask's scalar function takes (i, j) or (batch, head, i, j), all of "
                       "them heed::index");
         const auto position = whole_positions(j.position);
         std::uint64_t bits = 0;
         for (index l = 0; l < j.count && l < vec<T>::size; ++l) {
             const auto key = position[static_cast<std::size_t>(l)];
-            const bool seen = static_cast<bool>(call_with_place(f.f, row, row.position, key));
+            bool seen = true;
+            if constexpr (takes)
+                seen = static_cast<bool>(call_with_place(f.f, row, row.position, key));
             bits |= static_cast<std::uint64_t>(seen) << l;
         }
         return vec_mask<T>::from_bits(bits);
@@ -93,8 +112,8 @@ class mask_function {
 
 /// Query i sees key j if f(i, j), or f(batch, head, i, j), is true. f is called with i and j as
 /// heed::lanes<T>, positions in the lanes of a vector: arithmetic and comparisons work as on
-/// numbers, conditions combine by &, | and !, and the result is heed::vec_mask<T> or bool. A
-/// function that only takes numbers goes in as heed::scalar(f).
+/// numbers, conditions combine by &&, || and !, and the result is heed::vec_mask<T> or bool. A
+/// function that only takes numbers, branches on them or reads a table goes in as heed::scalar(f).
 ///
 ///     heed::mask([](auto i, auto j) { return i - j < 4096; })
 template <class F>

@@ -7,6 +7,7 @@
 #include <heed/attention/part.hpp>
 #include <heed/attention/user_function.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/lane_functions.hpp>
 #include <heed/core/lanes.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
@@ -21,30 +22,49 @@ namespace detail {
 /// In the place of a derivative that was not given.
 struct no_derivative {};
 
+/// What a modifier's function returned.
+template <class T, class Result>
+vec<T> scores(Result s) {
+    constexpr bool is_score = std::is_arithmetic_v<Result> || std::is_same_v<Result, vec<T>> ||
+                              std::is_same_v<Result, lanes<T>>;
+    static_assert(is_score,
+                  "heed: a modifier's function returns scores, or a number for all lanes; what a "
+                  "condition chooses is select(j > i, a, b)");
+    if constexpr (is_score)
+        return vec<T>(s);
+    else
+        return vec<T>(T(0));
+}
+
 /// f on a vector of scores, f on vectors.
 template <class T, class F>
 vec<T> call_on_scores(const F& f, const query_row& row, vec<T> s, const key_lanes<T>& j) {
-    static_assert(
-        takes_place<F, lanes<T>, vec<T>>,
-        "heed: a modifier's function takes (s), (s, i, j) or (s, batch, head, i, j), s as "
-        "heed::vec<T>, i and j as heed::lanes<T>; one that only takes numbers goes in as "
-        "heed::modifier(heed::scalar(f))");
-    return static_cast<vec<T>>(call_with_place(f, row, row.lane_position<T>(), j.position, s));
+    constexpr bool takes = takes_place<F, lanes<T>, vec<T>>;
+    static_assert(takes,
+                  "heed: a modifier's function takes (s), (s, i, j) or (s, batch, head, i, j), s "
+                  "as heed::vec<T>, i and j as heed::lanes<T>; one that only takes numbers goes in "
+                  "as heed::modifier(heed::scalar(f))");
+    if constexpr (takes)
+        return scores<T>(call_with_place(f, row, row.lane_position<T>(), j.position, s));
+    else
+        return s;
 }
 
 /// The same, f on numbers; lanes without a key keep their score.
 template <class T, class F>
 vec<T> call_on_scores(const scalar_function<F>& f, const query_row& row, vec<T> s,
                       const key_lanes<T>& j) {
-    static_assert(takes_place<F, index, T>,
+    constexpr bool takes = takes_place<F, index, T>;
+    static_assert(takes,
                   "heed: a modifier's scalar function takes (s), (s, i, j) or (s, batch, head, i, "
                   "j), s a float or double, the others heed::index");
     const auto position = whole_positions(j.position);
-    alignas(64) auto scores = to_array(s);
-    for (std::size_t l = 0; l < scores.size() && static_cast<index>(l) < j.count; ++l) {
-        scores[l] = static_cast<T>(call_with_place(f.f, row, row.position, position[l], scores[l]));
+    alignas(64) auto all = to_array(s);
+    for (std::size_t l = 0; l < all.size() && static_cast<index>(l) < j.count; ++l) {
+        if constexpr (takes)
+            all[l] = static_cast<T>(call_with_place(f.f, row, row.position, position[l], all[l]));
     }
-    return vec<T>::load_aligned(scores.data());
+    return vec<T>::load_aligned(all.data());
 }
 
 }  // namespace detail

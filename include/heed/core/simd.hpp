@@ -3,6 +3,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -40,6 +41,9 @@ using batch = xsimd::batch<T>;
 template <class T>
 using batch_bool = typename xsimd::batch<T>::batch_bool_type;
 
+template <class X>
+concept number = std::is_arithmetic_v<X>;
+
 #if defined(__AVX512F__)
 inline constexpr bool has_avx512 = true;
 #else
@@ -56,7 +60,7 @@ inline constexpr bool has_fma = true;
 template <class T>
 struct vec;
 
-/// A truth value a lane.
+/// A truth value a lane. A bool beside it counts for every lane: head % 2 == 0 && j <= i.
 template <class T>
 struct vec_mask {
     detail::batch_bool<T> value;
@@ -87,6 +91,33 @@ struct vec_mask {
     friend vec_mask operator||(vec_mask a, vec_mask b) { return a.value | b.value; }
     friend vec_mask operator!(vec_mask a) { return ~a.value; }
     friend vec_mask operator~(vec_mask a) { return ~a.value; }
+    friend vec_mask operator^(vec_mask a, vec_mask b) { return (a & !b) | (!a & b); }
+    friend vec_mask operator==(vec_mask a, vec_mask b) { return !(a ^ b); }
+    friend vec_mask operator!=(vec_mask a, vec_mask b) { return a ^ b; }
+
+    friend vec_mask operator&&(vec_mask a, std::integral auto b) { return a & vec_mask(b != 0); }
+    friend vec_mask operator&&(std::integral auto a, vec_mask b) { return vec_mask(a != 0) & b; }
+    friend vec_mask operator||(vec_mask a, std::integral auto b) { return a | vec_mask(b != 0); }
+    friend vec_mask operator||(std::integral auto a, vec_mask b) { return vec_mask(a != 0) | b; }
+    friend vec_mask operator&(vec_mask a, std::same_as<bool> auto b) { return a & vec_mask(b); }
+    friend vec_mask operator&(std::same_as<bool> auto a, vec_mask b) { return vec_mask(a) & b; }
+    friend vec_mask operator|(vec_mask a, std::same_as<bool> auto b) { return a | vec_mask(b); }
+    friend vec_mask operator|(std::same_as<bool> auto a, vec_mask b) { return vec_mask(a) | b; }
+    friend vec_mask operator^(vec_mask a, std::same_as<bool> auto b) { return a ^ vec_mask(b); }
+    friend vec_mask operator^(std::same_as<bool> auto a, vec_mask b) { return vec_mask(a) ^ b; }
+    friend vec_mask operator==(vec_mask a, std::same_as<bool> auto b) { return a == vec_mask(b); }
+    friend vec_mask operator==(std::same_as<bool> auto a, vec_mask b) { return vec_mask(a) == b; }
+    friend vec_mask operator!=(vec_mask a, std::same_as<bool> auto b) { return a != vec_mask(b); }
+    friend vec_mask operator!=(std::same_as<bool> auto a, vec_mask b) { return vec_mask(a) != b; }
+
+    /// There is none: this says so where a bool is wanted.
+    operator bool() const {  // NOLINT: implicit, so that every such place finds it
+        static_assert(sizeof(T) == 0,
+                      "heed: a comparison of scores or positions is a truth a lane, no bool: "
+                      "instead of if, ?: and std::min say select(j > i, a, b) and min(a, b), "
+                      "without std::, or mark the function heed::scalar(f)");
+        return false;
+    }
 };
 
 template <class T>
@@ -154,6 +185,39 @@ struct vec {
     friend mask operator>=(vec a, vec b) { return a.value >= b.value; }
     friend mask operator==(vec a, vec b) { return a.value == b.value; }
     friend mask operator!=(vec a, vec b) { return ~(a.value == b.value); }
+
+    // A number beside a vector, exactly matched: the conversion below is then no candidate.
+    friend vec operator+(vec a, detail::number auto b) { return a + vec(b); }
+    friend vec operator+(detail::number auto a, vec b) { return vec(a) + b; }
+    friend vec operator-(vec a, detail::number auto b) { return a - vec(b); }
+    friend vec operator-(detail::number auto a, vec b) { return vec(a) - b; }
+    friend vec operator*(vec a, detail::number auto b) { return a * vec(b); }
+    friend vec operator*(detail::number auto a, vec b) { return vec(a) * b; }
+    friend vec operator/(vec a, detail::number auto b) { return a / vec(b); }
+    friend vec operator/(detail::number auto a, vec b) { return vec(a) / b; }
+    friend mask operator<(vec a, detail::number auto b) { return a < vec(b); }
+    friend mask operator<(detail::number auto a, vec b) { return vec(a) < b; }
+    friend mask operator<=(vec a, detail::number auto b) { return a <= vec(b); }
+    friend mask operator<=(detail::number auto a, vec b) { return vec(a) <= b; }
+    friend mask operator>(vec a, detail::number auto b) { return a > vec(b); }
+    friend mask operator>(detail::number auto a, vec b) { return vec(a) > b; }
+    friend mask operator>=(vec a, detail::number auto b) { return a >= vec(b); }
+    friend mask operator>=(detail::number auto a, vec b) { return vec(a) >= b; }
+    friend mask operator==(vec a, detail::number auto b) { return a == vec(b); }
+    friend mask operator==(detail::number auto a, vec b) { return vec(a) == b; }
+    friend mask operator!=(vec a, detail::number auto b) { return a != vec(b); }
+    friend mask operator!=(detail::number auto a, vec b) { return vec(a) != b; }
+
+    /// There is none: this says so where one number is wanted. long double alone is implicit, the
+    /// one type of which every function of <cmath> has an overload and which nobody computes in.
+    template <detail::number Number>
+    explicit(!std::is_same_v<Number, long double>) operator Number() const {
+        static_assert(sizeof(Number) == 0,
+                      "heed: a vector of scores is not one number: heed's functions are written "
+                      "without std::, as exp(s), abs(s), max(s, 0), and a function of one number "
+                      "is marked heed::scalar(f)");
+        return Number();
+    }
 };
 
 /// a·b + c, rounded once; twice on SSE2 and AVX without FMA, which have no such instruction.
