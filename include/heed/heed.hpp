@@ -13,6 +13,7 @@
 #include <heed/attention/attention_weights.hpp>
 #include <heed/attention/bias.hpp>
 #include <heed/attention/boolean_mask.hpp>
+#include <heed/attention/cache_lengths.hpp>
 #include <heed/attention/causal.hpp>
 #include <heed/attention/cumulative_lengths.hpp>
 #include <heed/attention/dilated_window.hpp>
@@ -22,6 +23,7 @@
 #include <heed/attention/input_bias.hpp>
 #include <heed/attention/kerple.hpp>
 #include <heed/attention/key_lengths.hpp>
+#include <heed/attention/key_mask.hpp>
 #include <heed/attention/key_norm.hpp>
 #include <heed/attention/log_n_scale.hpp>
 #include <heed/attention/mask.hpp>
@@ -37,6 +39,7 @@
 #include <heed/attention/segments.hpp>
 #include <heed/attention/sliding_window.hpp>
 #include <heed/attention/soft_cap.hpp>
+#include <heed/attention/split_heads.hpp>
 #include <heed/attention/t5_bias.hpp>
 #include <heed/init/initialiser.hpp>
 #include <heed/init/layer_norm.hpp>

@@ -65,18 +65,19 @@ void for_ingredients(std::uint64_t stream, F&& f) {
     });
 }
 
-TEST_CASE("window, key lengths, bias, cap and log n") {
+TEST_CASE("window, cache lengths, bias, cap and log n") {
     for_ingredients(141, [](generator& random, const problem& from, ingredients& x) {
         const extents& e = x.e;
-        x.how.visible = reference::both(reference::sliding_window(30, 4, e.queries, e.keys),
-                                        reference::key_lengths(x.lengths));
+        x.how.visible = reference::at_own_ends(x.lengths, [&](index keys) {
+            return reference::sliding_window(30, 4, e.queries, keys);
+        });
         x.how.modifiers = {reference::bias(x.bias), reference::soft_cap(4)};
         x.how.scale = [&](index b, index h, index i) {
             return reference::log_n_scale(reference::visible_count(x.how.visible, e.keys, b, h, i),
                                           e.dim, 16);
         };
         const auto parts = [&]<class T>(T) {
-            return std::tuple(heed::bias(x.bias_of<T>()), heed::key_lengths(x.lengths),
+            return std::tuple(heed::bias(x.bias_of<T>()), heed::cache_lengths(x.lengths),
                               heed::soft_cap(4), heed::log_n_scale(16),
                               heed::sliding_window(30, 4));
         };

@@ -3,6 +3,7 @@
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/boolean_mask.hpp>
+#include <heed/attention/cache_lengths.hpp>
 #include <heed/attention/causal.hpp>
 #include <heed/attention/key_lengths.hpp>
 #include <heed/attention/mask.hpp>
@@ -139,12 +140,15 @@ TEST_CASE("masks intersect") {
         for (index b = 0; b < e.batch; ++b) lengths.push_back(random.integer(0, e.keys));
         reference::options how;
         using reference::both;
-        how.visible = both(both(reference::causal(e.queries, e.keys),
-                                reference::sliding_window(20, 3, e.queries, e.keys)),
-                           both(reference::key_lengths(lengths),
-                                [](index, index, index, index j) { return j % 5 != 2; }));
+        how.visible = both(reference::at_own_ends(
+                               lengths,
+                               [&](index keys) {
+                                   return both(reference::causal(e.queries, keys),
+                                               reference::sliding_window(20, 3, e.queries, keys));
+                               }),
+                           [](index, index, index, index j) { return j % 5 != 2; });
         check_all(random, from, how, heed::mask([](auto, auto j) { return j % 5 != 2; }),
-                  heed::causal, heed::key_lengths(lengths), heed::sliding_window(20, 3));
+                  heed::causal, heed::cache_lengths(lengths), heed::sliding_window(20, 3));
     });
 }
 

@@ -4,9 +4,9 @@
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/boolean_mask.hpp>
+#include <heed/attention/cache_lengths.hpp>
 #include <heed/attention/causal.hpp>
 #include <heed/attention/gradient_maximising_scale.hpp>
-#include <heed/attention/key_lengths.hpp>
 #include <heed/attention/key_norm.hpp>
 #include <heed/attention/log_n_scale.hpp>
 #include <heed/attention/scale.hpp>
@@ -36,12 +36,12 @@ TEST_CASE("log n scales count the keys that a row sees") {
         std::vector<index> lengths;
         for (index b = 0; b < e.batch; ++b) lengths.push_back(random.integer(0, e.keys));
         reference::options how;
-        how.visible =
-            reference::both(reference::causal(e.queries, e.keys), reference::key_lengths(lengths));
+        how.visible = reference::at_own_ends(
+            lengths, [&](index keys) { return reference::causal(e.queries, keys); });
         how.scale = by_count(how.visible, e.keys,
                              [&](index n) { return reference::log_n_scale(n, e.dim, 16); });
         check_all(random, from, how, heed::log_n_scale(16), heed::causal,
-                  heed::key_lengths(lengths));
+                  heed::cache_lengths(lengths));
 
         // Masks that are no intervals are counted lane by lane.
         Eigen::Tensor<bool, 2, Eigen::RowMajor> seen(e.queries, e.keys);

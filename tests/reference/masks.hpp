@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <vector>
 
@@ -102,6 +103,16 @@ inline mask per_head(std::vector<index> chosen, std::vector<mask> masks) {
 /// Batch b has lengths[b] keys; the others are padding.
 inline mask key_lengths(std::vector<index> lengths) {
     return [=](index b, index, index, index j) { return j < lengths[static_cast<std::size_t>(b)]; };
+}
+
+/// Batch b has lengths[b] keys and no more, `of(n)` is the mask of n keys: queries at its own end.
+inline mask at_own_ends(std::vector<index> lengths, const std::function<mask(index keys)>& of) {
+    std::vector<mask> masks;
+    for (const index length : lengths) masks.push_back(of(length));
+    return [=](index b, index h, index i, index j) {
+        const auto row = static_cast<std::size_t>(b);
+        return j < lengths[row] && masks[row](b, h, i, j);
+    };
 }
 
 /// Sees the keys of its own document. The ids are those of [batch, query] and [batch, key].

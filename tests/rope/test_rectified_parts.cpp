@@ -1,10 +1,11 @@
+#include <cmath>
 #include <limits>
 
 #include <heed/attention/alibi.hpp>
 #include <heed/attention/anti_causal.hpp>
 #include <heed/attention/attention.hpp>
+#include <heed/attention/cache_lengths.hpp>
 #include <heed/attention/causal.hpp>
-#include <heed/attention/key_lengths.hpp>
 #include <heed/attention/per_head_mask.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/arena.hpp>
@@ -78,7 +79,7 @@ TEST_CASE("grouped positions of each sequence's own, YaRN's factor, some of the 
                 heed::positions(queries, keys));
 }
 
-TEST_CASE("slopes that are learned beside leaky positions, and lengths") {
+TEST_CASE("slopes that are learned beside leaky positions, each sequence at its own end") {
     generator random(143);
     const problem from(random, sizes);
     Eigen::VectorXd slopes(4);
@@ -86,11 +87,17 @@ TEST_CASE("slopes that are learned beside leaky positions, and lengths") {
     const auto rope = heed::rope::plain({.dim = 16});
     const auto part = heed::leaky_rectified_rotary(rope, 30, 4);
     reference::options how;
-    how.modifiers = {rotated_score(from, leaky(30, 0.25), {reference::plain_frequencies(16)},
-                                   consecutive(sizes.keys - sizes.queries), consecutive(0)),
-                     reference::alibi({slopes.begin(), slopes.end()}, sizes.queries, sizes.keys)};
+    const auto query = [](index b, index i) {
+        return static_cast<double>((b == 0 ? sizes.keys : 41) - sizes.queries + i);
+    };
+    const auto biased = [=](double s, index b, index h, index i, index j) {
+        return s - slopes(h) * std::abs(query(b, i) - static_cast<double>(j));
+    };
+    how.modifiers = {rotated_score(from, leaky(30, 0.25), {reference::plain_frequencies(16)}, query,
+                                   consecutive(0)),
+                     {biased, [](double, index, index, index, index) { return 1.0; }}};
     how.visible = reference::key_lengths({sizes.keys, 41});
-    const auto lengths = heed::key_lengths({sizes.keys, index(41)});
+    const auto lengths = heed::cache_lengths({sizes.keys, index(41)});
     const auto gradient =
         check_parts(random, from, how, part, heed::learn(heed::alibi(slopes)), lengths);
     const inputs<double> in(from);

@@ -25,6 +25,7 @@ class alibi_modifier {
   public:
     using role = heed::role::modifier;
     static constexpr bool is_additive = true;
+    static constexpr bool by_position = true;
 
     explicit alibi_modifier(Kept slopes) : slopes_(std::move(slopes)) {}
 

@@ -96,7 +96,8 @@ void finish_queries(const Call& call, const Preparation& preparation,
                 scale_dots[r] += static_cast<double>(dot(gradients[m], buffer, dim));
             }
             if constexpr (requires { call.scale().derivative(call.shape, index(0)); })
-                scale_dots[r] *= call.scale().derivative(call.shape, tile.visible[r]);
+                scale_dots[r] *=
+                    call.scale().derivative(call.shape_of_sequence(tile.batch), tile.visible[r]);
         }
         for (std::size_t m = 0; m < Call::query_map_count; ++m)
             multiply_row(gradients[m], dim, tile.scale[r], gradients[m]);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -26,7 +27,17 @@ class boolean_mask_part {
     explicit boolean_mask_part(Kept seen) : seen_(std::move(seen)) {}
 
     void check(const attention_shape& shape) const {
-        detail::check_broadcast("heed::boolean_mask", seen_.view(), shape);
+        const auto seen = seen_.view();
+        const auto& extents = seen.extents;
+        if constexpr (std::tuple_size_v<std::remove_cvref_t<decltype(extents)>> == 2) {
+            const bool is_of_keys = extents[0] == shape.batch && extents[1] == shape.keys;
+            detail::require_shape(
+                !is_of_keys || extents[0] == shape.queries || extents[0] == 1,
+                "heed::boolean_mask has shape ", extents, ", but must be [queries, keys] = [",
+                shape.queries, ", ", shape.keys,
+                "] or have extents of 1; a mask of [batch, keys] is heed::key_mask");
+        }
+        detail::check_broadcast("heed::boolean_mask", seen, shape);
     }
 
     template <class T>
@@ -104,7 +115,9 @@ class boolean_mask_part {
 
 /// Query i sees key j if the tensor is true at [batch, head, i, j]. It is a tensor of bool over
 /// the scores, [queries, keys], [heads, queries, keys] or [batch, heads, queries, keys], in which
-/// an extent of 1 serves all. Tiles that are all false are not computed.
+/// an extent of 1 serves all. Tiles that are all false are not computed. A mask over the keys of
+/// each sequence, [batch, keys], is heed::key_mask: where batch = queries it would be taken for
+/// [queries, keys] here.
 ///
 ///     auto o = heed::attention(q, k, v, heed::boolean_mask(seen));
 ///

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <heed/attention/observer.hpp>
+#include <heed/attention/padding.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/plan.hpp>
 #include <heed/attention/position_encoding.hpp>
@@ -45,8 +46,12 @@ attention_shape shape_of(const tensor_view<const T, 4>& q, const tensor_view<con
                   k.extents, " and v has shape ", v.extents,
                   ", but they must have the same heads and the same sequence");
     const index kv_heads = k.extents[1];
-    require_shape(kv_heads > 0 ? heads > 0 && heads % kv_heads == 0 : heads == 0, "q has ", heads,
-                  " heads and k has ", kv_heads, ", but those of k must divide those of q");
+    require_shape(
+        kv_heads > 0 ? heads > 0 && heads % kv_heads == 0 : heads == 0, "q has ", heads,
+        " heads and k has ", kv_heads,
+        ", but those of k must divide those of q; if the axes are [batch, sequence, heads, "
+        "dim], heads and sequence are to be swapped: heed::split_heads does it, and "
+        "heed::view by strides");
     require_shape(k.extents[2] < (index(1) << 31), "k has ", k.extents[2],
                   " keys, but there may be 2^31 - 1 at most");
     return {batch, heads, kv_heads, queries, k.extents[2], dim, v.extents[3]};
@@ -55,7 +60,11 @@ attention_shape shape_of(const tensor_view<const T, 4>& q, const tensor_view<con
 template <class T, class... Parts>
 class attention_call {
   public:
-    static constexpr bool has_positions = count_of<role::positions, Parts...> == 1;
+    /// Keys, too, stand elsewhere than at their indices.
+    static constexpr bool has_positions = (moves_keys<Parts> || ...);
+    /// Each sequence has keys of its own number, and its queries stand at their end.
+    static constexpr bool has_cache_lengths =
+        count_of<role::positions, Parts...> == 1 && !has_positions;
     static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> == 1;
     /// The maps of the position encoding that a query takes, and those of a key.
     static constexpr bool is_rectified = (rectifies<Parts> || ...);
@@ -81,6 +90,8 @@ class attention_call {
           masks_(select_role<role::mask>(parts...)),
           modifiers_(select_role<role::modifier>(parts...)) {
         (check_part(unwrap(parts), shape), ...);
+        if constexpr (count_of<role::positions, Parts...> == 0)
+            check_padding<T>(shape, unwrap(parts)...);
     }
 
     const auto& parts() const { return parts_; }
@@ -104,6 +115,13 @@ class attention_call {
             return thread_workspace();
     }
 
+    /// The extents of a sequence as if it were alone: those of the call, and its own keys.
+    attention_shape shape_of_sequence([[maybe_unused]] index batch) const {
+        attention_shape own = shape;
+        if constexpr (has_cache_lengths) own.keys = part_or<role::positions>(nothing).length(batch);
+        return own;
+    }
+
     /// Tells all observers of a row.
     void observe([[maybe_unused]] const query_row& row,
                  [[maybe_unused]] const row_sums& sums) const {
@@ -119,7 +137,7 @@ class attention_call {
 
     /// Where queries and keys stand; explicit positions are written into `scratch`.
     call_positions positions(arena& scratch) const {
-        if constexpr (has_positions) {
+        if constexpr (has_positions || has_cache_lengths) {
             return part_or<role::positions>(nothing).prepare(scratch, shape);
         } else {
             return {.query_first = shape.keys - shape.queries};
@@ -149,8 +167,9 @@ class attention_call {
     /// No key outside this interval is seen by the row; every key inside, if there are no lane
     /// masks.
     key_interval interval(const query_row& row) const {
-        key_interval seen{0, shape.keys};
-        std::apply([&](const auto&... mask) { (intersect(seen, mask, row), ...); }, masks_);
+        const attention_shape own = shape_of_sequence(row.batch);
+        key_interval seen{0, own.keys};
+        std::apply([&](const auto&... mask) { (intersect(seen, mask, row, own), ...); }, masks_);
         if (seen.last < seen.first) seen.last = seen.first;
         return seen;
     }
@@ -197,10 +216,11 @@ class attention_call {
     }
 
     template <class Mask>
-    void intersect(key_interval& seen, const Mask& mask, const query_row& row) const {
+    static void intersect(key_interval& seen, const Mask& mask, const query_row& row,
+                          const attention_shape& of_sequence) {
         constexpr bool holds = !(has_positions && by_position<Mask>);
-        if constexpr (holds && requires { mask.interval(row, shape); }) {
-            const key_interval own = mask.interval(row, shape);
+        if constexpr (holds && requires { mask.interval(row, of_sequence); }) {
+            const key_interval own = mask.interval(row, of_sequence);
             seen.first = std::max(seen.first, own.first);
             seen.last = std::min(seen.last, own.last);
         }

@@ -60,6 +60,7 @@ class distance_bias {
   public:
     using role = heed::role::modifier;
     static constexpr bool is_additive = true;
+    static constexpr bool by_position = true;
 
     /// Reads the bias for all |distance| ≤ reach.
     distance_bias(Bias bias, index reach)

@@ -2,12 +2,15 @@
 
 #include <concepts>
 #include <initializer_list>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/simd.hpp>
 #include <heed/core/vector_input.hpp>
 
 /// \file
@@ -15,42 +18,61 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
+namespace detail {
+
+/// How many keys each sequence of a batch has, as the caller gave it.
+template <class Kept>
+struct lengths_of_sequences {
+    Kept kept;
+
+    static_assert(std::integral<std::remove_cvref_t<decltype(kept.view()(0))>>,
+                  "heed: key lengths are integers");
+
+    index of(index batch) const { return static_cast<index>(kept.view()(batch)); }
+
+    void check(std::string_view part, const attention_shape& shape) const {
+        const auto lengths = kept.view();
+        require_shape(lengths.extents[0] == shape.batch, part, " has ", lengths.extents[0],
+                      " lengths, but the batch has ", shape.batch, " sequences");
+        for (index batch = 0; batch < shape.batch; ++batch) {
+            const auto length = lengths(batch);
+            require_argument(
+                std::cmp_greater_equal(length, 0) && std::cmp_less_equal(length, shape.keys), part,
+                ": the length of sequence ", batch, " is ", length,
+                ", but must lie between 0 and the number of keys, ", shape.keys);
+        }
+    }
+};
+
+}  // namespace detail
+
 /// The type of heed::key_lengths(lengths).
 template <class Kept>
 class key_lengths_mask {
   public:
     using role = heed::role::mask;
     static constexpr bool is_interval = true;
+    static constexpr std::string_view name = "heed::key_lengths";
 
-    explicit key_lengths_mask(Kept lengths) : lengths_(std::move(lengths)) {}
+    explicit key_lengths_mask(Kept lengths) : lengths_{std::move(lengths)} {}
 
-    void check(const attention_shape& shape) const {
-        const auto lengths = lengths_.view();
-        detail::require_shape(lengths.extents[0] == shape.batch, "heed::key_lengths has ",
-                              lengths.extents[0], " lengths, but the batch has ", shape.batch,
-                              " sequences");
-        for (index batch = 0; batch < shape.batch; ++batch) {
-            const auto length = lengths(batch);
-            detail::require_argument(
-                std::cmp_greater_equal(length, 0) && std::cmp_less_equal(length, shape.keys),
-                "heed::key_lengths: the length of sequence ", batch, " is ", length,
-                ", but must lie between 0 and the number of keys, ", shape.keys);
-        }
-    }
+    void check(const attention_shape& shape) const { lengths_.check(name, shape); }
 
     key_interval interval(const query_row& i, const attention_shape&) const {
-        return {0, static_cast<index>(lengths_.view()(i.batch))};
+        return {0, lengths_.of(i.batch)};
     }
 
     template <class T>
     auto on_row(const query_row& i) const {
-        return [length = static_cast<index>(lengths_.view()(i.batch))](const key_lanes<T>& j) {
+        return [length = lengths_.of(i.batch)](const key_lanes<T>& j) {
             return vec_mask<T>::first(length - j.first);
         };
     }
 
+    index padded_from(index batch) const { return lengths_.of(batch); }
+
   private:
-    Kept lengths_;
+    detail::lengths_of_sequences<Kept> lengths_;
 };
 
 /// Sequence b of the batch has lengths[b] keys, the first ones in memory; the rest is padding,
@@ -59,13 +81,17 @@ class key_lengths_mask {
 ///
 ///     auto o = heed::attention(q, k, v, heed::key_lengths(lengths));
 ///
-/// The call throws shape_error if there is not one length a sequence, argument_error if one is
-/// negative or more than the number of keys.
+/// Fewer queries than keys stand at the end of all keys, the padding included. What goes by
+/// position (heed::causal, windows, distances, rotary encodings) mostly means the end of each
+/// sequence's own keys: that is heed::cache_lengths.
+///
+/// The call throws shape_error if there is not one length a sequence; argument_error if one is
+/// negative or more than the number of keys, and where queries and keys are not equally many, no
+/// heed::positions says where they stand, and a part by position would take them differently at
+/// the two ends.
 template <detail::vector_like Lengths>
 auto key_lengths(Lengths&& lengths) {
     auto kept = detail::keep_vector(std::forward<Lengths>(lengths));
-    static_assert(std::integral<std::remove_cvref_t<decltype(kept.view()(0))>>,
-                  "heed: key lengths are integers");
     return key_lengths_mask<decltype(kept)>(std::move(kept));
 }
 

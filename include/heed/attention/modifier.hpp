@@ -19,6 +19,12 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 namespace detail {
 
+/// Whether a function of vectors or of numbers takes the score and nothing else.
+template <class F, class T>
+inline constexpr bool takes_score_alone = std::is_invocable_v<const F&, vec<T>>;
+template <class F, class T>
+inline constexpr bool takes_score_alone<scalar_function<F>, T> = std::is_invocable_v<const F&, T>;
+
 /// In the place of a derivative that was not given.
 struct no_derivative {};
 
@@ -74,6 +80,10 @@ template <class F, class Derivative>
 class modifier_function {
   public:
     using role = heed::role::modifier;
+
+    /// Whether f is told positions.
+    template <class T>
+    static constexpr bool by_position_of = !detail::takes_score_alone<F, T>;
 
     modifier_function(F f, Derivative derivative)
         : f_(std::move(f)), derivative_(std::move(derivative)) {}

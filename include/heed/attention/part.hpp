@@ -101,6 +101,9 @@ enum class visibility { none, mixed, all };
 ///         // the interval holds only while key j stands at position j
 ///     visibility tile(const query_row& first, const query_row& last, key_interval keys) const;
 ///         // of the queries first … last of one head and these keys
+///     index padded_from(index batch) const;
+///     static constexpr std::string_view name = "heed::…";
+///         // all keys from this one on are padding: see padding.hpp
 ///     void check(const attention_shape& shape) const;
 ///         // throws shape_error or argument_error
 template <class P>
@@ -114,6 +117,7 @@ concept mask_part = part_of<P, role::mask>;
 ///         //     vec<T> r(vec<T> s, const key_lanes<T>& j)                        f
 ///         //     vec<T> r.derivative(vec<T> s, vec<T> out, const key_lanes<T>& j) ∂f/∂s, out = f
 ///     static constexpr bool is_additive = true;   // ∂f/∂s = 1: then no derivative is needed
+///     static constexpr bool by_position = true;   // f depends on where i and j stand
 ///     void check(const attention_shape& shape) const;
 ///
 /// If it has a parameter that can be learned (heed::learn), then also
@@ -134,6 +138,19 @@ concept mask_part = part_of<P, role::mask>;
 ///         // partials are [batch, head, block, partials()], summed in that order
 template <class P>
 concept modifier_part = part_of<P, role::modifier>;
+
+/// Where queries and keys stand.
+///
+///     using role = heed::role::positions;
+///     call_positions prepare(arena& scratch, const attention_shape& shape) const;
+///     static constexpr bool keys_at_their_indices = true;
+///         // key j stands at j, but each sequence has keys of its own number, and its queries
+///         stand
+///         // at their end
+///     index length(index batch) const;   // if so: that number
+///     void check(const attention_shape& shape) const;
+template <class P>
+concept placing_part = part_of<P, role::positions>;
 
 /// A scale: c_i.
 ///
@@ -211,6 +228,16 @@ constexpr bool by_position = [] {
     } else {
         return false;
     }
+}();
+/// Whether keys stand elsewhere than at their indices.
+template <class P>
+constexpr bool moves_keys = [] {
+    if constexpr (!part_of<P, role::positions>)
+        return false;
+    else if constexpr (requires { P::keys_at_their_indices; })
+        return !P::keys_at_their_indices;
+    else
+        return true;
 }();
 template <class P>
 constexpr bool is_additive = [] {

@@ -99,7 +99,8 @@ constexpr void check_parts() {
         static_assert(count_of<role::position_encoding, Parts...> <= 1,
                       "heed: attention takes one position encoding");
         static_assert(count_of<role::positions, Parts...> <= 1,
-                      "heed: attention takes one heed::positions");
+                      "heed: attention takes one heed::positions or one heed::cache_lengths, not "
+                      "both");
         static_assert((0 + ... + int(is_input_bias<true, Parts>)) <= 1 &&
                           (0 + ... + int(is_input_bias<false, Parts>)) <= 1,
                       "heed: attention takes one heed::query_bias and one heed::key_bias");

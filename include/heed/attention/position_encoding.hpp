@@ -21,6 +21,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///     using role = heed::role::position_encoding;
 ///     static constexpr bool is_rectified = false;
 ///         // one linear map a row, and the score is the product of the two results
+///     static constexpr bool has_own_positions = true;
+///         // if `where` is not asked
 ///     void check(const attention_shape& shape) const;
 ///         // throws shape_error or argument_error
 ///     template <class T> auto prepare(arena& scratch, const attention_shape& shape,

@@ -24,10 +24,18 @@ struct call_positions {
     const double* keys = nullptr;     ///< [keys], or [batch, keys]; null: key_first + j
     index query_first = 0;
     index key_first = 0;
-    bool per_batch = false;  ///< the arrays have an axis for the batch
+    bool per_batch = false;               ///< the arrays have an axis for the batch
+    const index* query_firsts = nullptr;  ///< [batch]: of each sequence, in place of query_first
+
+    index first_query(index batch) const {
+        return query_firsts == nullptr ? query_first : query_firsts[batch];
+    }
+    /// Whether queries of the same index may stand elsewhere in another sequence; keys only do
+    /// where it is per_batch.
+    bool queries_differ() const { return per_batch || query_firsts != nullptr; }
 
     double query(const attention_shape& shape, index batch, index i) const {
-        if (queries == nullptr) return static_cast<double>(query_first + i);
+        if (queries == nullptr) return static_cast<double>(first_query(batch) + i);
         return queries[per_batch ? batch * shape.queries + i : i];
     }
     double key(const attention_shape& shape, index batch, index j) const {

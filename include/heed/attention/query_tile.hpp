@@ -53,7 +53,7 @@ struct query_tile {
 template <class Call>
 query_row make_row(const Call& call, const call_positions& where, index batch, index head,
                    index query) {
-    query_row row{batch, head, query, where.query_first + query, 0};
+    query_row row{batch, head, query, where.first_query(batch) + query, 0};
     if constexpr (Call::has_positions) {
         const double position = where.query(call.shape, batch, query);
         row.position = static_cast<index>(std::floor(position));
@@ -136,6 +136,7 @@ void fill_tile(const Call& call, const call_positions& where, const Preparation&
     tile.first = first;
     tile.count = count;
     const index dim = call.shape.dim;
+    const attention_shape own = call.shape_of_sequence(batch);
     // Only a scale that counts what a row sees differs from row to row.
     constexpr bool scale_counts = needs_visible_count<std::remove_cvref_t<decltype(call.scale())>>;
     constexpr bool counts = scale_counts || Call::has_observers ||
@@ -146,7 +147,7 @@ void fill_tile(const Call& call, const call_positions& where, const Preparation&
         tile.seen[r] = call.interval(row);
         tile.visible[r] = counts ? count_seen<T>(call, where, row, tile.seen[r]) : 0;
         tile.scale[r] = scale_counts || r == 0
-                            ? static_cast<T>(call.scale().on_row(row, call.shape, tile.visible[r]))
+                            ? static_cast<T>(call.scale().on_row(row, own, tile.visible[r]))
                             : tile.scale[0];
         for (std::size_t m = 0; m < Call::query_map_count; ++m)
             preparation.scaled_query(row, tile.scale[r], tile.plain[m] + r * dim,

@@ -15,6 +15,9 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
+/// The side of a window that has no end: heed::sliding_window(16, heed::unlimited).
+inline constexpr index unlimited = std::numeric_limits<index>::max();
+
 /// The type of heed::sliding_window(left, right).
 class sliding_window_mask {
   public:
@@ -48,15 +51,15 @@ template <std::integral Integer>
 index window_side(std::string_view part, std::string_view name, Integer side) {
     constexpr index everything = std::numeric_limits<index>::max() / 4;
     require_argument(std::cmp_greater_equal(side, 0), part, ": ", name, " is ", side,
-                     ", but must be at least 0");
+                     ", but must be at least 0; one without an end is heed::unlimited");
     return std::cmp_less(side, everything) ? static_cast<index>(side) : everything;
 }
 
 }  // namespace detail
 
 /// Query i sees key j if −right ≤ i − j ≤ left, by position: `left` keys before its own position,
-/// that position itself, and `right` keys after it. A causal window of w keys has left = w − 1 and
-/// right = 0.
+/// that position itself, and `right` keys after it; heed::unlimited of either is all there are. A
+/// causal window of w keys has left = w − 1 and right = 0.
 ///
 ///     auto o = heed::attention(q, k, v, heed::sliding_window(255, 0));
 ///

@@ -12,7 +12,7 @@
 
 /// \file
 /// Functions of vectors, positions and plain numbers beside one another, as users' functions mix
-/// them: min(s, 0), max(0, i - j), select(j > i, 0, s), log(i + 1), abs(i - j) % 4.
+/// them: min(s, 0), max(0, i - j), select(j > i, 0, s), s * (j <= i), log(i + 1), abs(i - j) % 4.
 
 namespace heed::inline HEED_ARCHITECTURE {
 
@@ -87,8 +87,9 @@ template <class X, class T>
 concept vector_of = std::same_as<X, vec<T>> || std::same_as<X, lanes<T>>;
 /// What select chooses between, other than two vectors or two of positions.
 template <class A, class B, class T>
-concept mixed_choice = (vector_of<A, T> || number<A>)&&(vector_of<B, T> || number<B>)&&!(
-    vector_of<A, T> && std::same_as<A, B>);
+concept mixed_choice = (vector_of<A, T> ||
+                        number<A>)&&(vector_of<B, T> ||
+                                     number<B>)&&!(vector_of<A, T> && std::same_as<A, B>);
 
 }  // namespace detail
 
@@ -103,6 +104,32 @@ auto select(vec_mask<T> mask, A a, B b) {
         return select(mask, lanes<T>::at(a), b);
     else
         return select(mask, vec<T>(a), vec<T>(b));
+}
+
+// A condition beside numbers is 1 or 0; what it multiplies by 0 is left out, an infinity too.
+template <class T>
+vec<T> operator*(vec_mask<T> a, detail::number auto b) {
+    return select(a, b, 0);
+}
+template <class T>
+vec<T> operator*(detail::number auto a, vec_mask<T> b) {
+    return select(b, a, 0);
+}
+template <class T>
+vec<T> operator*(vec_mask<T> a, vec<T> b) {
+    return select(a, b, 0);
+}
+template <class T>
+vec<T> operator*(vec<T> a, vec_mask<T> b) {
+    return select(b, a, 0);
+}
+template <class T>
+vec<T> operator+(vec<T> a, vec_mask<T> b) {
+    return a + b * T(1);
+}
+template <class T>
+vec<T> operator-(vec<T> a, vec_mask<T> b) {
+    return a - b * T(1);
 }
 
 // Of positions as numbers.

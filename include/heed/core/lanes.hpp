@@ -115,9 +115,7 @@ struct lanes {
         return a.divide(detail::saturated(b)).quotient;
     }
     /// a − b·⌊a / b⌋ of whole positions: never negative; 1 ≤ b ≤ 2²³ in float, 2⁵² in double.
-    friend lanes operator%(lanes a, std::integral auto b) {
-        return a.modulo(detail::saturated(b));
-    }
+    friend lanes operator%(lanes a, std::integral auto b) { return a.modulo(detail::saturated(b)); }
     /// ⌊a / 2ᵇ⌋ and a·2ᵇ, 0 ≤ b ≤ 62.
     friend lanes operator>>(lanes a, std::integral auto b) {
         return a / detail::shift_factor(detail::saturated(b));

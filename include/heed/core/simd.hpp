@@ -91,7 +91,7 @@ struct vec_mask {
     friend vec_mask operator||(vec_mask a, vec_mask b) { return a.value | b.value; }
     friend vec_mask operator!(vec_mask a) { return ~a.value; }
     friend vec_mask operator~(vec_mask a) { return ~a.value; }
-    friend vec_mask operator^(vec_mask a, vec_mask b) { return (a & !b) | (!a & b); }
+    friend vec_mask operator^(vec_mask a, vec_mask b) { return (a & ~b) | (~a & b); }
     friend vec_mask operator==(vec_mask a, vec_mask b) { return !(a ^ b); }
     friend vec_mask operator!=(vec_mask a, vec_mask b) { return a ^ b; }
 

@@ -25,6 +25,7 @@ template <class Frequencies, class Queries, class Keys>
 struct axial_rotary_part {
     using role = heed::role::position_encoding;
     static constexpr bool is_rectified = false;
+    static constexpr bool has_own_positions = true;
 
     Frequencies frequencies;
     kept_axial_positions<Queries> queries;

@@ -114,8 +114,8 @@ struct rectified_rotary_part {
                               const call_positions& where) const {
         const padded_frequencies<T> padded(scratch, frequencies);
         const index row_size = padded.row_size();
-        const auto fill = [&](key_interval of, bool is_constant, auto position) {
-            const index batches = where.per_batch && !is_constant ? shape.batch : 1;
+        const auto fill = [&](key_interval of, bool differ, bool is_constant, auto position) {
+            const index batches = differ && !is_constant ? shape.batch : 1;
             const index rows = is_constant ? 1 : of.last - of.first;
             T* table = scratch.take<T>(batches * rows * row_size);
             for (index b = 0; b < batches; ++b)
@@ -127,8 +127,8 @@ struct rectified_rotary_part {
         // One query behind the other: so are the keys that any of them, and all of them, are near.
         key_interval near{0, shape.keys}, near_to_all{0, 0};
         if (where.queries == nullptr && where.keys == nullptr) {
-            const index first = where.query_first - where.key_first;
-            const index last = first + shape.queries - 1;
+            const auto [first, end] = reach_of_queries(shape, where);
+            const index last = end - 1;
             const index reach = std::min(near_window, index(1) << 62);  // a window may be endless
             const auto bounded = [&](index j) { return std::clamp<index>(j, 0, shape.keys); };
             near = {bounded(first - reach + 1), bounded(last + reach)};
@@ -140,13 +140,15 @@ struct rectified_rotary_part {
         const auto query = [&](index b, index i) { return where.query(shape, b, i); };
         const auto key = [&](index b, index j) { return where.key(shape, b, j); };
         const auto far_query = [&](double sign) {
-            return fill({0, shape.queries}, same, [&, sign](index b, index i) {
-                return (same ? 0 : far.of(query(b, i))) + sign * far.shift;
-            });
+            return fill({0, shape.queries}, where.queries_differ(), same,
+                        [&, sign](index b, index i) {
+                            return (same ? 0 : far.of(query(b, i))) + sign * far.shift;
+                        });
         };
-        return {{fill({0, shape.queries}, false, query), far_query(1), far_query(-1)},
-                {fill(near, false, key),
-                 fill({0, shape.keys}, same,
+        return {{fill({0, shape.queries}, where.queries_differ(), false, query), far_query(1),
+                 far_query(-1)},
+                {fill(near, where.per_batch, false, key),
+                 fill({0, shape.keys}, where.per_batch, same,
                       [&](index b, index j) { return same ? 0 : far.of(key(b, j)); })},
                 near,
                 near_to_all,
@@ -154,6 +156,21 @@ struct rectified_rotary_part {
                 padded.pairs,
                 padded.padded,
                 frequencies.layout()};
+    }
+
+  private:
+    /// The positions between the first and behind the last query of any sequence.
+    static key_interval reach_of_queries(const attention_shape& shape,
+                                         const call_positions& where) {
+        const index sequences = where.queries_differ() ? shape.batch : 1;
+        key_interval reach{0, 0};
+        for (index b = 0; b < sequences; ++b) {
+            const index first = where.first_query(b) - where.key_first;
+            reach.first = b == 0 ? first : std::min(reach.first, first);
+            reach.last =
+                b == 0 ? first + shape.queries : std::max(reach.last, first + shape.queries);
+        }
+        return reach;
     }
 };
 

@@ -80,7 +80,7 @@ class rotary_rows {
 inline bool queries_stand_with_last_keys(const attention_shape& shape,
                                          const call_positions& where) {
     const index before = shape.keys - shape.queries;
-    if (before < 0) return false;
+    if (before < 0 || where.query_firsts != nullptr) return false;
     if (where.queries == nullptr && where.keys == nullptr)
         return where.query_first == where.key_first + before;
     for (index b = 0; b < (where.per_batch ? shape.batch : 1); ++b) {
@@ -111,24 +111,24 @@ struct rotary_part {
                            const call_positions& where) const {
         const padded_frequencies<T> padded(scratch, frequencies);
         const index row_size = padded.row_size();
-        const index batches = where.per_batch ? shape.batch : 1;
 
-        const auto fill = [&](index count, auto position) {
+        const auto fill = [&](index count, bool differ, auto position) {
+            const index batches = differ ? shape.batch : 1;
             T* table = scratch.take<T>(batches * count * row_size);
             T* row = table;
             for (index b = 0; b < batches; ++b)
                 for (index i = 0; i < count; ++i, row += row_size)
                     padded.fill_row(position(b, i), row);
-            return typename rotary_rows<T>::side{table, where.per_batch ? count * row_size : 0};
+            return typename rotary_rows<T>::side{table, differ ? count * row_size : 0};
         };
-        const auto keys =
-            fill(shape.keys, [&](index b, index j) { return where.key(shape, b, j); });
+        const auto keys = fill(shape.keys, where.per_batch,
+                               [&](index b, index j) { return where.key(shape, b, j); });
         auto queries = keys;
         if (queries_stand_with_last_keys(shape, where)) {
             queries.first += (shape.keys - shape.queries) * row_size;
         } else {
-            queries =
-                fill(shape.queries, [&](index b, index i) { return where.query(shape, b, i); });
+            queries = fill(shape.queries, where.queries_differ(),
+                           [&](index b, index i) { return where.query(shape, b, i); });
         }
         return {queries, keys, padded.pairs, padded.padded, frequencies.layout()};
     }

@@ -52,8 +52,8 @@ struct xpos_part {
         std::fill(logs + padded.pairs, logs + padded.padded, 0.0);
 
         const index row_size = padded.row_size();
-        const index batches = where.per_batch ? shape.batch : 1;
-        const auto fill = [&](index count, double sign, auto position) {
+        const auto fill = [&](index count, bool differ, double sign, auto position) {
+            const index batches = differ ? shape.batch : 1;
             T* table = scratch.take<T>(batches * count * row_size);
             T* row = table;
             for (index b = 0; b < batches; ++b) {
@@ -63,12 +63,12 @@ struct xpos_part {
                     stretch(row, padded.padded, logs, sign * (at - origin));
                 }
             }
-            return typename rotary_rows<T>::side{table, where.per_batch ? count * row_size : 0};
+            return typename rotary_rows<T>::side{table, differ ? count * row_size : 0};
         };
-        const auto queries =
-            fill(shape.queries, 1, [&](index b, index i) { return where.query(shape, b, i); });
-        const auto keys =
-            fill(shape.keys, -1, [&](index b, index j) { return where.key(shape, b, j); });
+        const auto queries = fill(shape.queries, where.queries_differ(), 1,
+                                  [&](index b, index i) { return where.query(shape, b, i); });
+        const auto keys = fill(shape.keys, where.per_batch, -1,
+                               [&](index b, index j) { return where.key(shape, b, j); });
         return {queries, keys, padded.pairs, padded.padded, frequencies.layout()};
     }
 
