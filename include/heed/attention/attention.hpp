@@ -296,10 +296,12 @@ void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q, 
     detail::with_call(
         q, k, v,
         [&](const auto& call) {
-            static_assert(
-                std::is_same_v<Normaliser, std::remove_cvref_t<decltype(call.normaliser())>>,
-                "heed: stats must be those of this call's normaliser: heed::stats_for");
-            detail::run_forward(call, detail::checked_output<Scalar>(o, call), &kept);
+            constexpr bool fits =
+                std::is_same_v<Normaliser, std::remove_cvref_t<decltype(call.normaliser())>>;
+            static_assert(fits,
+                          "heed: stats must be those of this call's normaliser: heed::stats_for");
+            if constexpr (fits)
+                detail::run_forward(call, detail::checked_output<Scalar>(o, call), &kept);
         },
         parts...);
 }
@@ -358,14 +360,14 @@ void attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,
     detail::with_call(
         q, k, v,
         [&](const auto& call) {
-            static_assert(
-                std::is_same_v<Normaliser, std::remove_cvref_t<decltype(call.normaliser())>>,
-                "heed: stats must be those of this call's normaliser");
+            constexpr bool fits =
+                std::is_same_v<Normaliser, std::remove_cvref_t<decltype(call.normaliser())>>;
+            static_assert(fits, "heed: stats must be those of this call's normaliser");
             constexpr bool one_each =
                 std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>> ==
                 detail::learned_count<std::remove_cvref_t<decltype(call.parts())>>;
             static_assert(one_each, "heed: there must be one gradient for each learned part");
-            if constexpr (one_each)
+            if constexpr (fits && one_each)
                 detail::checked_backward<Scalar>(gradients, detail::rank4(held_d_o.view()),
                                                  detail::rank4(held_o.view()), kept, call);
         },

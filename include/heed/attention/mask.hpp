@@ -36,7 +36,10 @@ vec_mask<T> truths(Result seen) {
         static_assert(is_truth,
                       "heed: a mask's function returns a truth a lane, as a comparison is one, "
                       "i % 2 == 0 and not i % 2, or a bool for all lanes");
-        return vec_mask<T>(is_truth && seen != Result(0));
+        if constexpr (is_truth)
+            return vec_mask<T>(seen != Result(0));
+        else
+            return vec_mask<T>(true);
     }
 }
 

@@ -82,6 +82,15 @@ constexpr bool check_splittable() {
     }
 }
 
+/// In the place of heads that cannot be seen, so that the sentence above stays the only error.
+template <class X>
+auto no_heads() {
+    if constexpr (tensor_like<X>)
+        return tensor_view < scalar_of<X>, rank_of<X> == 2 ? 3 : 4 > {};
+    else
+        return tensor_view<float, 3>{};
+}
+
 }  // namespace detail
 
 /// The heads that lie side by side in the rows of x, as attention takes them: x [tokens, heads·dim]
@@ -103,6 +112,8 @@ template <class X, std::integral Heads>
         detail::require_shape(width % count == 0, "heed::split_heads: x has shape ", rows.extents,
                               ", but its last axis must be a whole number of ", count, " heads");
         return detail::view_heads(rows, count, 0, width / count);
+    } else {
+        return detail::no_heads<X>();
     }
 }
 
@@ -131,6 +142,8 @@ template <class X, std::integral Heads, std::integral First, std::integral Dim>
                               ", but its last axis must hold ", count, " heads of ", dim,
                               " numbers from column ", first, " on");
         return detail::view_heads(rows, count, static_cast<index>(first), static_cast<index>(dim));
+    } else {
+        return detail::no_heads<X>();
     }
 }
 

@@ -1,0 +1,10 @@
+// The compiler says: heed: a position is one a lane, not one number: take i and j as auto, write
+
+#include <heed/heed.hpp>
+
+int main() {
+    const Eigen::MatrixXf q(4, 8), k(4, 8), v(4, 8);
+    const std::vector<float> table(8);
+    heed::attention(q, k, v,
+                    heed::modifier([&](auto s, auto i, auto j) { return s + table[i - j + 3]; }));
+}
