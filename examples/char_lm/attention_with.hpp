@@ -166,19 +166,17 @@ class attention_with final : public attention<Scalar> {
     template <class Number>
     [[nodiscard]] auto split(Number* qkv, index sequences, index length) const {
         const index width = heads_ * dimension_;
-        const auto third = [&](index which) {
-            return heed::view(qkv + which * width, {sequences, heads_, length, dimension_},
-                              {length * 3 * width, dimension_, 3 * width, index(1)});
-        };
-        return std::array{third(0), third(1), third(2)};
+        const auto rows = heed::view(qkv, {sequences, length, 3 * width});
+        return std::array{heed::split_heads(rows, heads_, 0, dimension_),
+                          heed::split_heads(rows, heads_, width, dimension_),
+                          heed::split_heads(rows, heads_, 2 * width, dimension_)};
     }
 
     /// [sequences, heads, length, dimension] over rows that hold all heads of one token.
     template <class Number>
     [[nodiscard]] auto heads_of(Number* rows, index sequences, index length) const {
-        const index width = heads_ * dimension_;
-        return heed::view(rows, {sequences, heads_, length, dimension_},
-                          {length * width, dimension_, width, index(1)});
+        return heed::split_heads(heed::view(rows, {sequences, length, heads_ * dimension_}),
+                                 heads_);
     }
 
     index heads_;

@@ -1,5 +1,5 @@
 // Attention on memory that is laid out [batch, sequence, heads, dim], as projections leave it:
-// heed::view names the strides, and nothing is copied or transposed.
+// heed::split_heads sees the heads in it, and nothing is copied or transposed.
 #include <iostream>
 #include <vector>
 
@@ -12,13 +12,10 @@ int main() {
     for (std::size_t i = 0; i < qkv.size(); ++i) qkv[i] = float(i * 7919 % 1000) / 500 - 1;
     std::vector<float> out(std::size_t(batch * length * width));
 
-    // Always seen as [batch, heads, sequence, dim]; the strides say where the numbers lie.
-    const auto part = [&](int third) {
-        return heed::view(qkv.data() + third * width, {batch, heads, length, dim},
-                          {length * 3 * width, dim, 3 * width, 1});
-    };
-    const auto o =
-        heed::view(out.data(), {batch, heads, length, dim}, {length * width, dim, width, 1});
+    // Always seen as [batch, heads, sequence, dim], wherever the numbers lie.
+    const auto rows = heed::view(qkv.data(), {batch, length, 3 * width});
+    const auto part = [&](int third) { return heed::split_heads(rows, heads, third * width, dim); };
+    const auto o = heed::split_heads(heed::view(out.data(), {batch, length, width}), heads);
     heed::attention_into(o, part(0), part(1), part(2), heed::causal);
 
     // The same on tensors with the heads moved to the front.

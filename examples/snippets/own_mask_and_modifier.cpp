@@ -13,10 +13,10 @@ int main() {
     v.setRandom();
 
     // A key is seen if it is not later than the query and at an even distance from it.
-    const auto even = heed::mask([](auto i, auto j) { return (i >= j) & ((i - j) % 2 == 0); });
+    const auto even = heed::mask([](auto i, auto j) { return j <= i && (i - j) % 2 == 0; });
     // Scores fall with distance. The second function is the derivative, which backward needs.
     const auto fade = heed::modifier([](auto s, auto i, auto j) { return s - 0.1F * abs(i - j); },
-                                     [](auto s, auto, auto) { return 0 * s + 1; });
+                                     [](auto) { return 1; });
     const Eigen::MatrixXf o = heed::attention(q, k, v, even, fade);
 
     // The same, written out for the last query.
