@@ -120,10 +120,14 @@ TEST_CASE("parts that do not fit the call") {
 TEST_CASE("parameters out of range are refused where the part is made") {
     using heed::argument_error;
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-    check_refused<argument_error>("heed::sliding_window: left is -1, but must be at least 0",
-                                  [] { heed::sliding_window(-1, 0); });
-    check_refused<argument_error>("heed::sliding_window: right is -2, but must be at least 0",
-                                  [] { heed::sliding_window(1, -2); });
+    check_refused<argument_error>(
+        "heed::sliding_window: left is -1, but must be at least 0; one without an end is "
+        "heed::unlimited",
+        [] { heed::sliding_window(-1, 0); });
+    check_refused<argument_error>(
+        "heed::sliding_window: right is -2, but must be at least 0; one without an end is "
+        "heed::unlimited",
+        [] { heed::sliding_window(1, -2); });
     for (const double tau : {0.0, -1.0, nan, std::numeric_limits<double>::infinity()}) {
         CHECK_THROWS_AS(heed::softmax.temperature(tau), argument_error);
         CHECK_THROWS_AS(heed::softmax_plus_one.temperature(tau), argument_error);

@@ -50,7 +50,7 @@ TEST_CASE("a window without an end sees everything on its side") {
         check_mask(heed::sliding_window(endless, 0), shape,
                    reference::causal(shape.queries, shape.keys), random);
         check_mask(
-            heed::sliding_window(std::numeric_limits<index>::max(), endless), shape,
+            heed::sliding_window(heed::unlimited, endless), shape,
             [](index, index, index, index) { return true; }, random);
     }
 }
@@ -270,9 +270,11 @@ TEST_CASE("masks refuse what does not fit") {
     const heed::attention_shape shape{2, 4, 4, 6, 8, 16, 16};
     CHECK_THROWS_AS(heed::sliding_window(-1, 0), heed::argument_error);
     CHECK_THROWS_WITH(heed::sliding_window(-1, 0),
-                      "heed::sliding_window: left is -1, but must be at least 0");
+                      "heed::sliding_window: left is -1, but must be at least 0; one without an "
+                      "end is heed::unlimited");
     CHECK_THROWS_WITH(heed::sliding_window(3, -2L),
-                      "heed::sliding_window: right is -2, but must be at least 0");
+                      "heed::sliding_window: right is -2, but must be at least 0; one without an "
+                      "end is heed::unlimited");
 
     CHECK_THROWS_AS(check_call(heed::key_lengths({8, 9}), shape), heed::argument_error);
     CHECK_THROWS_WITH(check_call(heed::key_lengths({8, 9}), shape),

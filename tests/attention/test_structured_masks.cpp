@@ -281,12 +281,14 @@ TEST_CASE("these masks refuse what does not fit") {
                       "heed::prefix_lm has 1 prefixes, but the batch has 2 sequences");
 
     CHECK_THROWS_WITH(heed::dilated_window(-1, 0, 2),
-                      "heed::dilated_window: left is -1, but must be at least 0");
+                      "heed::dilated_window: left is -1, but must be at least 0; one without an "
+                      "end is heed::unlimited");
     CHECK_THROWS_WITH(heed::dilated_window(1, 0, 0),
                       "heed::dilated_window: the dilation is 0, but must lie between 1 and 2^23");
     CHECK_THROWS_AS(heed::dilated_window(1, 0, 1 << 24), heed::argument_error);
     CHECK_THROWS_WITH(heed::global_window(-3, 0, 2),
-                      "heed::global_window: globals is -3, but must be at least 0");
+                      "heed::global_window: globals is -3, but must be at least 0; one without an "
+                      "end is heed::unlimited");
 
     CHECK_THROWS_WITH(heed::global_window(std::vector<int>{3, -1}, 0, 2),
                       "heed::global_window: position 1 of the global tokens is -1, but must lie "
