@@ -101,9 +101,9 @@ TEST_CASE("attention of packed rows is that of tensors") {
     // Axes in the order of other libraries are asked for where they can be told.
     const Eigen::Tensor<float, 4, Eigen::RowMajor> q(2, 7, 4, 8), k(2, 5, 4, 8);
     check_refused<heed::shape_error>(
-        "q has 7 heads and k has 5, but those of k must divide those of q; if the axes are [batch, "
-        "sequence, heads, dim], heads and sequence are to be swapped: heed::split_heads does it, "
-        "and heed::view by strides",
+        "q has 7 heads and k has 5, but those of k must divide those of q; are the axes [batch, "
+        "sequence, heads, dim]? heed takes heads first: heed::split_heads or heed::view by "
+        "strides",
         [&] { heed::attention(q, k, k); });
 }
 

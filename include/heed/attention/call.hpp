@@ -46,12 +46,13 @@ attention_shape shape_of(const tensor_view<const T, 4>& q, const tensor_view<con
                   k.extents, " and v has shape ", v.extents,
                   ", but they must have the same heads and the same sequence");
     const index kv_heads = k.extents[1];
-    require_shape(
-        kv_heads > 0 ? heads > 0 && heads % kv_heads == 0 : heads == 0, "q has ", heads,
-        " heads and k has ", kv_heads,
-        ", but those of k must divide those of q; if the axes are [batch, sequence, heads, "
-        "dim], heads and sequence are to be swapped: heed::split_heads does it, and "
-        "heed::view by strides");
+    const bool divides = kv_heads > 0 ? heads > 0 && heads % kv_heads == 0 : heads == 0;
+    const bool divides_if_swapped = k.extents[2] > 0 && queries > 0 && queries % k.extents[2] == 0;
+    require_shape(divides || !divides_if_swapped, "q has ", heads, " heads and k has ", kv_heads,
+                  ", but those of k must divide those of q; are the axes [batch, sequence, heads, "
+                  "dim]? heed takes heads first: heed::split_heads or heed::view by strides");
+    require_shape(divides, "q has ", heads, " heads and k has ", kv_heads,
+                  ", but those of k must divide those of q");
     require_shape(k.extents[2] < (index(1) << 31), "k has ", k.extents[2],
                   " keys, but there may be 2^31 - 1 at most");
     return {batch, heads, kv_heads, queries, k.extents[2], dim, v.extents[3]};
