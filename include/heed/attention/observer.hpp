@@ -16,6 +16,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/length.hpp>
 #include <heed/core/math.hpp>
 #include <heed/core/overlap.hpp>
 #include <heed/core/simd.hpp>
@@ -34,6 +35,7 @@ struct row_sums {
     double square = 0;   ///< Σp²
     double p_log_p = 0;  ///< Σ p·log p, natural
     index visible = 0;   ///< keys that the row sees
+    double length = 0;   ///< √Σp², a number where p² is beyond double's
 };
 
 /// An observer with memory of its own, [batch, heads, queries]: what `observer.into(numbers)`
@@ -108,7 +110,7 @@ class observed_rows<T, true> {
         const auto watch = [&](vec<T> w, vec<T> exponent) { seen.add(w, exponent); };
         if constexpr (requires { stream.weigh(rows, r, row, first, last, watch); }) {
             stream.weigh(rows, r, row, first, last, watch);
-            add(r, rows.factor[r], seen, std::numbers::ln2);
+            add(r, rows.factor[r], seen, std::numbers::ln2, row + first, last - first);
         } else {
             stream.weigh(rows, r, row, first, last);
             add(r, rows.factor[r], row, first, last);
@@ -123,20 +125,21 @@ class observed_rows<T, true> {
             const vec<T> x = vec<T>::load(w + j);
             seen.add(x, log(x));
         }
-        add(r, factor, seen, 1);
+        add(r, factor, seen, 1, w + first, last - first);
     }
 
     /// The sums of row r, its weights times `factor` being its probabilities.
     row_sums finish(index r, T factor, index visible) const {
         const double f = static_cast<double>(factor);
-        const auto& [p, square, p_log_p] = sums_[r];
+        const auto& [p, length, p_log_p] = sums_[r];
         const double by_log = f == 0 ? 0 : f * std::log(f) * p;
-        return {f * p, f * f * square, f * p_log_p + by_log, visible};
+        const double own_length = f * length;
+        return {f * p, own_length * own_length, f * p_log_p + by_log, visible, own_length};
     }
 
   private:
     struct sums {
-        double p = 0, square = 0, p_log_p = 0;
+        double p = 0, length = 0, p_log_p = 0;
     };
     struct vector_sums {
         vec<T> p{T(0)}, square{T(0)}, p_log_p{T(0)};
@@ -150,16 +153,29 @@ class observed_rows<T, true> {
         }
     };
 
-    /// `unit` is the natural logarithm of the base of the logarithms.
-    void add(index r, T factor, const vector_sums& seen, double unit) {
+    /// What was seen of the weights w[0 … count); `unit` is the natural logarithm of the base of
+    /// their logarithms.
+    void add(index r, T factor, const vector_sums& seen, double unit, const T* w, index count) {
         // Σ fw·log(fw) = f·Σ w·log w + f·log f·Σw
         sums& so_far = sums_[r];
         const double f = static_cast<double>(factor);
         const double by_log = f == 0 || f == 1 ? 0 : f * std::log(f) * so_far.p;
         so_far.p_log_p =
             f * so_far.p_log_p + by_log + unit * static_cast<double>(reduce_add(seen.p_log_p));
-        so_far.p = f * so_far.p + static_cast<double>(reduce_add(seen.p));
-        so_far.square = f * f * so_far.square + static_cast<double>(reduce_add(seen.square));
+        const auto p = static_cast<double>(reduce_add(seen.p));
+        so_far.p = f * so_far.p + p;
+        so_far.length *= f;
+        if (p != 0) so_far.length = with_weights(so_far.length, seen, w, count);
+    }
+
+    /// √(length² + Σw²). Squares that a scalar cannot hold, those of a row whose sink takes almost
+    /// all, are formed again, unless they do not count beside what came before.
+    static double with_weights(double length, const vector_sums& seen, const T* w, index count) {
+        const double square =
+            std::fma(length, length, static_cast<double>(reduce_add(seen.square)));
+        if (is_exact_square_sum<T>(square)) return std::sqrt(square);
+        const auto [scale, scaled] = scaled_length_of(w, count);
+        return std::hypot(length, static_cast<double>(scaled) / static_cast<double>(scale));
     }
 
     sums* sums_;

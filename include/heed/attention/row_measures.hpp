@@ -26,13 +26,14 @@ inline constexpr row_entropy_observer row_entropy{};
 /// The type of heed::row_sparsity.
 struct row_sparsity_observer : row_observer<row_sparsity_observer> {
     double measure(const row_sums& row) const {
-        if (row.square == 0) return 0;
-        return row.p / std::sqrt(row.square * static_cast<double>(row.visible));
+        if (row.length == 0) return 0;
+        return row.p / (row.length * std::sqrt(static_cast<double>(row.visible)));
     }
 };
 
 /// S* = n_i^{−1/2}·‖p_i‖₁/‖p_i‖₂ of each row (kexue 9595), n_i the keys that it sees: 1 where all
-/// count the same, small where few do; 0 for a row that sees nothing. Returned as row_entropy is.
+/// count the same, small where few do; 0 for a row that sees nothing. It does not depend on the
+/// size of the p, those beside a sink that takes almost all. Returned as row_entropy is.
 inline constexpr row_sparsity_observer row_sparsity{};
 
 /// The type of heed::row_gradient_size.

@@ -8,6 +8,7 @@
 #include <heed/attention/call.hpp>
 #include <heed/attention/plan.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/length.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 
@@ -89,29 +90,42 @@ T dot(const T* a, const T* b, index count) {
     return reduce_add(sum);
 }
 
-/// 1/‖x‖; 0 for a row of zeros, which stays as it is.
+/// What a row x is multiplied by, one after the other, to have length 1: a power of two, 1 unless
+/// the squares of x are beyond T, and then `inverse`, 0 for a row of zeros, which stays as it is.
 template <class T>
-T inverse_norm(const T* row, index count) {
+struct unit_factors {
+    T scale, inverse;
+};
+
+template <class T>
+unit_factors<T> unit_factors_of(const T* row, index count) {
     const T square = dot(row, row, count);
-    return square == T(0) ? T(0) : T(1) / std::sqrt(square);
+    if (is_exact_square_sum<T>(square)) return {T(1), T(1) / std::sqrt(square)};
+    const auto [scale, length] = scaled_length_of(row, count);
+    return {scale, length == T(0) ? T(0) : T(1) / length};
 }
 
 /// x/‖x‖ in place.
 template <class T>
 void normalise_row(T* row, index count) {
-    multiply_row(row, count, inverse_norm(row, count), row);
+    const auto [scale, inverse] = unit_factors_of(row, count);
+    if (scale != T(1)) multiply_row(row, count, scale, row);
+    multiply_row(row, count, inverse, row);
 }
 
-/// The way back through y = x/‖x‖: dy, in place, becomes dx = (dy − y·(y·dy))/‖x‖.
+/// The way back through y = x/‖x‖: dy, in place, becomes dx = (dy − y·(y·dy))/‖x‖. Where squares of
+/// x are beyond T, x is overwritten.
 template <class T>
-void normalise_row_back(T* dy, const T* x, index count) {
-    const T inverse = inverse_norm(x, count);
+void normalise_row_back(T* dy, T* x, index count) {
+    const auto [scale, inverse] = unit_factors_of(x, count);
+    if (scale != T(1)) multiply_row(x, count, scale, x);
     const T along = -(inverse * (inverse * dot(x, dy, count)));
     for (index c = 0; c < count; c += vec<T>::size) {
         const vec<T> across = fma(vec<T>(along), vec<T>::load_partial(x + c, count - c),
                                   vec<T>::load_partial(dy + c, count - c));
         (across * vec<T>(inverse)).store_partial(dy + c, count - c);
     }
+    if (scale != T(1)) multiply_row(dy, count, scale, dy);
 }
 
 /// Whether a call has a bias of q (OfQueries) or of k.

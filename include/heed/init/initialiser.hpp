@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <utility>
 
 #include <heed/core/architecture.hpp>
@@ -63,12 +64,37 @@ class initialiser {
         return other;
     }
 
-    /// σ² of m inputs and n outputs.
-    constexpr double variance(double inputs, double outputs) const {
-        return rule_(inputs, outputs) * factor_;
+    /// The same with a deviation of σ·factor. Throws argument_error unless the factor is finite and
+    /// not negative.
+    initialiser times(double factor) const {
+        detail::require_argument(factor >= 0 && std::isfinite(factor),
+                                 "heed::init: the factor of the deviation is ", factor,
+                                 ", but must be finite and not negative");
+        initialiser other = *this;
+        other.size_ *= factor;
+        return other;
     }
 
-    /// Fills w. Throws shape_error for an impossible shape, argument_error if w overlaps itself.
+    /// σ² of m inputs and n outputs; σ may be a number where σ² is not.
+    constexpr double variance(double inputs, double outputs) const {
+        return rule_(inputs, outputs) * factor_ * size_ * size_;
+    }
+    /// σ. Throws argument_error if the rule's variance, or the factor, is negative or not finite.
+    double deviation(double inputs, double outputs) const {
+        const double variance = rule_(inputs, outputs);
+        detail::require_argument(variance >= 0 && std::isfinite(variance),
+                                 "heed::init: the rule's variance of ", inputs, " inputs and ",
+                                 outputs, " outputs is ", variance,
+                                 ", but must be finite and not negative");
+        detail::require_argument(factor_ >= 0 && std::isfinite(factor_),
+                                 "heed::init: the factor of the variance is ", factor_,
+                                 ", but must be finite and not negative");
+        return std::sqrt(variance) * std::sqrt(factor_) * size_;
+    }
+
+    /// Fills w. Throws shape_error for an impossible shape, argument_error if w overlaps itself,
+    /// and before anything is written if a weight may be beyond w's scalar, or the variance is
+    /// none.
     template <tensor_like W>
     void into(W&& w, const random_numbers& numbers) const {
         const auto all = detail::view_of(std::forward<W>(w));
@@ -77,10 +103,14 @@ class initialiser {
         detail::check_scalars<scalar_of<W>>();
         detail::check_row_output("the weights", all);
         if (all.empty()) return;
-        const auto deviation = std::sqrt(variance(static_cast<double>(all.extents[rank - 2]),
-                                                  static_cast<double>(all.extents[rank - 1])));
+        const double sigma = deviation(static_cast<double>(all.extents[rank - 2]),
+                                       static_cast<double>(all.extents[rank - 1]));
+        constexpr double most = std::numeric_limits<scalar_of<W>>::max();
+        detail::require_argument(std::abs(mean_) + reach() * sigma <= most,
+                                 "heed::init: weights of deviation ", sigma, " and mean ", mean_,
+                                 " may be beyond the scalar, whose greatest is ", most);
         index row = 0;
-        fill(all, numbers, deviation, row);
+        fill(all, numbers, sigma, row);
     }
     template <tensor_like W>
     void into(W&& w, std::integral auto seed) const {
@@ -112,6 +142,21 @@ class initialiser {
         return other;
     }
 
+    /// How many deviations from the mean a weight lies at most.
+    double reach() const {
+        switch (shape_) {
+            case distribution::uniform:
+                return std::sqrt(3.0);
+            case distribution::truncated_normal:
+                return 2 * truncation;
+            case distribution::cut_normal:
+                return 2;
+            case distribution::normal:
+                break;
+        }
+        return -detail::normal_quantile(0x1p-53);  // of the least number that is drawn
+    }
+
     /// Row by row, `row` counting those of all axes in front.
     template <class T, int Rank>
     void fill(const tensor_view<T, Rank>& w, const random_numbers& numbers, double deviation,
@@ -135,6 +180,7 @@ class initialiser {
     double factor_;
     distribution shape_;
     double mean_ = 0;
+    double size_ = 1;  ///< times the root of the rule's variance and of the factor
 };
 
 /// σ² = 1/m: outputs have the inputs' variance (LeCun et al., 1998; kexue 8620).
@@ -170,7 +216,7 @@ inline initialiser deviation(double sigma) {
     detail::require_argument(sigma >= 0 && std::isfinite(sigma),
                              "heed::init::deviation: the deviation is ", sigma,
                              ", but must be finite and not negative");
-    return initialiser([](double, double) { return 1.0; }, sigma * sigma);
+    return initialiser([](double, double) { return 1.0; }).times(sigma);
 }
 
 /// T5's for the projections to queries and keys of a head of d dimensions: σ² = 1/(m·√d), for

@@ -10,6 +10,7 @@
 #include <heed/core/parallel.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/view.hpp>
+#include <heed/init/row_moments.hpp>
 #include <heed/softmax/layouts.hpp>
 #include <heed/softmax/line_parts.hpp>
 #include <heed/softmax/lines.hpp>
@@ -17,7 +18,8 @@
 
 /// \file
 /// Rows normalised by their second moment, with the mean taken off first or not: the kernels of
-/// layer_norm and rms_norm. x̂ = (x − mean)·r, r = 1/√(mean (x − mean)² + ε).
+/// layer_norm and rms_norm. x̂ = (x − mean)·r, r = 1/√(mean (x − mean)² + ε); row_moments.hpp finds
+/// them.
 
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
@@ -36,26 +38,6 @@ struct along_rows {
     }
 };
 
-/// mean and r of a line's rows.
-template <class T, bool Centred, class Line>
-[[gnu::always_inline]] inline void find_moments(const Line& x, T epsilon, vec<T>& mean, vec<T>& r) {
-    const vec<T> share(T(1) / static_cast<T>(x.length));
-    mean = vec<T>(T(0));
-    if constexpr (Centred)
-        mean = share * sum_over(
-                           x, [&](auto at, vec<T> so_far)
-                                  __attribute__((always_inline)) { return so_far + x.load(at); });
-    // What is beyond the row counts as the mean.
-    const vec<T> squares = sum_over(
-        x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
-            vec<T> d = x.load(at) - mean;
-            if constexpr (Centred && std::is_same_v<decltype(at), part_vector>)
-                d = select(vec_mask<T>::first(at.count), d, vec<T>(T(0)));
-            return fma(d, d, so_far);
-        });
-    r = vec<T>(T(1)) / sqrt(fma(squares, share, vec<T>(epsilon)));
-}
-
 /// y = x̂·γ + β. Operands: y, x.
 template <class T, bool Centred>
 struct norm_rows {
@@ -67,72 +49,78 @@ struct norm_rows {
         for (index l = 0; l < layout.lines; ++l) {
             const auto x = layout.template line<1>(from, l);
             const auto y = layout.template line<0>(to, l);
-            vec<T> mean, r;
-            find_moments<T, Centred>(x, epsilon, mean, r);
-            for_each_vector(
-                y, [&](auto at) __attribute__((always_inline)) {
-                    const vec<T> unit = (x.load(at) - mean) * r;
-                    if constexpr (Centred)
-                        y.store(at, fma(unit, gamma.load(y, at), beta.load(y, at)));
-                    else
-                        y.store(at, unit * gamma.load(y, at));
-                });
+            const auto normalise = [&](auto unit) __attribute__((always_inline)) {
+                for_each_vector(
+                    y, [&](auto at) __attribute__((always_inline)) {
+                        const vec<T> u = unit(x.load(at));
+                        if constexpr (Centred)
+                            y.store(at, fma(u, gamma.load(y, at), beta.load(y, at)));
+                        else
+                            y.store(at, u * gamma.load(y, at));
+                    });
+            };
+            with_unit<Centred>(find_moments<T, Centred>(x, epsilon), normalise);
         }
     }
 };
 
-/// mean and r of every row. Operands: one mean a row, x, one r a row.
+/// The moments of every row. Operands: one mean a row, x, one r, shift and scale a row.
 template <class T, bool Centred>
 struct moment_rows {
     T epsilon;
 
     template <class Layout>
-    void operator()(const Layout& layout, T* means, const T* from, T* factors) const {
+    void operator()(const Layout& layout, T* means, const T* from, T* factors, T* shifts,
+                    T* scales) const {
         for (index l = 0; l < layout.lines; ++l) {
-            vec<T> mean, r;
-            find_moments<T, Centred>(layout.template line<1>(from, l), epsilon, mean, r);
-            layout.template store_number<0>(means, l, mean);
-            layout.template store_number<2>(factors, l, r);
+            const auto row = find_moments<T, Centred>(layout.template line<1>(from, l), epsilon);
+            layout.template store_number<0>(means, l, row.mean);
+            layout.template store_number<2>(factors, l, row.r);
+            layout.template store_number<3>(shifts, l, row.shift);
+            layout.template store_number<4>(scales, l, row.scale);
         }
     }
 };
 
-/// dx = r·(g − mean g − x̂·mean(g·x̂)), g = dy·γ; without `mean g` if nothing is taken off.
-/// Operands: dx, x, dy, one mean a row, one r a row.
+/// dx = s·r·(g − mean g − x̂·mean(g·x̂)), g = dy·γ; without `mean g` if nothing is taken off.
+/// Operands: dx, x, dy, one mean, r, shift and scale a row.
 template <class T, bool Centred>
 struct norm_backward_rows {
     along_rows<T> gamma;
 
     template <class Layout>
     void operator()(const Layout& layout, T* to, const T* from, const T* gradient, const T* means,
-                    const T* factors) const {
+                    const T* factors, const T* shifts, const T* scales) const {
         for (index l = 0; l < layout.lines; ++l) {
             const auto dx = layout.template line<0>(to, l);
             const auto x = layout.template line<1>(from, l);
             const auto dy = layout.template line<2>(gradient, l);
-            const vec<T> mean = layout.template load_number<3>(means, l);
-            const vec<T> r = layout.template load_number<4>(factors, l);
+            const row_moments<T> row{layout.template load_number<3>(means, l),
+                                     layout.template load_number<4>(factors, l),
+                                     layout.template load_number<5>(shifts, l),
+                                     layout.template load_number<6>(scales, l)};
             const vec<T> share(T(1) / static_cast<T>(x.length));
-            const auto product = [&](auto at) __attribute__((always_inline)) {
-                return dy.load(at) * gamma.load(dy, at);
-            };
             vec<T> sum(T(0));
             if constexpr (Centred)
                 sum = share * sum_over(
                                   dy, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
                                       return fma(dy.load(at), gamma.load(dy, at), so_far);
                                   });
-            const vec<T> along =
-                share * sum_over(
-                            x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
-                                return fma(product(at), (x.load(at) - mean) * r, so_far);
-                            });
-            for_each_vector(
-                dx, [&](auto at) __attribute__((always_inline)) {
-                    const vec<T> unit = (x.load(at) - mean) * r;
-                    const vec<T> centred = fma(dy.load(at), gamma.load(dy, at), -sum);
-                    dx.store(at, fnma(unit, along, centred) * r);
-                });
+            const auto differentiate = [&](auto unit) __attribute__((always_inline)) {
+                const vec<T> along =
+                    share * sum_over(
+                                x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
+                                    const vec<T> g = dy.load(at) * gamma.load(dy, at);
+                                    return fma(g, unit(x.load(at)), so_far);
+                                });
+                for_each_vector(
+                    dx, [&](auto at) __attribute__((always_inline)) {
+                        const vec<T> centred = fma(dy.load(at), gamma.load(dy, at), -sum);
+                        const vec<T> across = fnma(unit(x.load(at)), along, centred);
+                        dx.store(at, across * row.r * row.scale);
+                    });
+            };
+            with_unit<Centred>(row, differentiate);
         }
     }
 };
@@ -144,8 +132,8 @@ struct norm_parameter_gradients {
     static constexpr auto last = static_cast<std::size_t>(Rank - 1);
 
     tensor_view<const T, Rank> x, dy;
-    const T *means, *factors;  ///< row by row
-    T *gamma, *beta;           ///< beta: null if there is none
+    const T *means, *factors, *shifts, *scales;  ///< row by row
+    T *gamma, *beta;                             ///< beta: null if there is none
 
     index tasks() const { return (x.extents[last] + columns_a_task - 1) / columns_a_task; }
 
@@ -161,11 +149,15 @@ struct norm_parameter_gradients {
         for_each_pair(starts, gradients, [&](const T* from, const T* gradient) {
             const double mean = static_cast<double>(means[row]);
             const double factor = static_cast<double>(factors[row]);
+            const double shift = static_cast<double>(shifts[row]);
+            const double scale = static_cast<double>(scales[row]);
             ++row;
             for (index c = 0; c < count; ++c) {
                 const auto d = static_cast<double>(gradient[(first + c) * dy.strides[last]]);
                 const auto v = static_cast<double>(from[(first + c) * x.strides[last]]);
-                scaled[c] = std::fma(d, (v - mean) * factor, scaled[c]);
+                // The scale is a power of two: its product is exact.
+                const double unit = std::fma(scale * v - mean, factor, shift);
+                scaled[c] = std::fma(d, unit, scaled[c]);
                 plain[c] += d;
             }
         });

@@ -120,20 +120,23 @@ class row_norm {
         };
         A* const means = memory.take<A>(rows);
         A* const factors = memory.take<A>(rows);
+        A* const shifts = memory.take<A>(rows);
+        A* const scales = memory.take<A>(rows);
         for_each_row<A>(resources, outer, n, moment_rows<A, Centred>{epsilon<A>()}, number(means),
-                        line_operand(x), number(factors));
+                        line_operand(x), number(factors), number(shifts), number(scales));
 
         // The parameters' gradients first: dx may be x or dy.
         A* const sums = memory.take<A>(2 * n);
         const norm_parameter_gradients<A, Rank> columns{
-            x, dy, means, factors, sums, Centred ? sums + n : nullptr};
+            x, dy, means, factors, shifts, scales, sums, Centred ? sums + n : nullptr};
         for_each_task(resources.pool, *resources.memory, columns.tasks(),
                       [&](index, index task) { columns(task); });
         copy_numbers(sums, d_gamma);
         if constexpr (Centred) copy_numbers(sums + n, view_of(*d_beta));
-        for_each_row<A>(
-            resources, outer, n, norm_backward_rows<A, Centred>{in_scratch<A>(gamma_, memory)},
-            line_operand(dx), line_operand(x), line_operand(dy), number(means), number(factors));
+        for_each_row<A>(resources, outer, n,
+                        norm_backward_rows<A, Centred>{in_scratch<A>(gamma_, memory)},
+                        line_operand(dx), line_operand(x), line_operand(dy), number(means),
+                        number(factors), number(shifts), number(scales));
     }
 
     template <class A>

@@ -28,6 +28,7 @@ inline double cosine_entropy_floor(index n, double tau) {
                              "heed::measure::cosine_entropy_floor: the temperature is ", tau,
                              ", but must be positive and finite");
     const double a = 1 / tau;
+    if (std::isinf(a)) return -a;
     // 1 − e^{−2a}: sinh a = e^a·share/2, coth a = (2 − share)/share, and a/share is never 0/0.
     const double share = -std::expm1(-2 * a);
     const double log_ratio = std::log(2 * a / share) - a;

@@ -18,6 +18,7 @@
 #include <heed/core/random.hpp>
 #include <heed/core/view.hpp>
 #include <heed/measure/trace_quadrature.hpp>
+#include <heed/measure/tridiagonal.hpp>
 
 /// \file
 /// The effective rank of an attention matrix that is never formed.
@@ -43,9 +44,9 @@ struct rank_estimate {
 
 namespace detail {
 
-/// Σp² of each row.
-struct row_square_observer : row_observer<row_square_observer> {
-    double measure(const row_sums& row) const { return row.square; }
+/// √Σp² of each row: a number where p² is beyond the scalar.
+struct row_length_observer : row_observer<row_length_observer> {
+    double measure(const row_sums& row) const { return row.length; }
 };
 
 /// Attention as a matrix A [queries, keys] that multiplies blocks of vectors.
@@ -56,7 +57,7 @@ class attention_operator {
 
     attention_operator(const tensor_view<const T, 2>& q, const tensor_view<const T, 2>& k,
                        const Parts&... parts)
-        : q_(q), k_(k), parts_(parts...), squares_(1, 1, q.extents[0]) {}
+        : q_(q), k_(k), parts_(parts...), lengths_(1, 1, q.extents[0]) {}
 
     index rows() const { return q_.extents[0]; }
     index columns() const { return k_.extents[0]; }
@@ -67,7 +68,7 @@ class attention_operator {
         std::apply(
             [&](const auto&... part) {
                 attention_forward_into(u, stats_, q_, k_, v, part...,
-                                       row_square_observer{}.into(squares_));
+                                       row_length_observer{}.into(lengths_));
             },
             parts_);
         return u;
@@ -83,10 +84,13 @@ class attention_operator {
             parts_);
     }
 
-    /// The sum of the squares of A's elements. After times.
-    double square() const {
+    /// The sum of the squares of A's elements, in units of 2^{2·exponent}. After times.
+    double square(int exponent) const {
         double sum = 0;
-        for (index i = 0; i < rows(); ++i) sum += static_cast<double>(squares_(0, 0, i));
+        for (index i = 0; i < rows(); ++i) {
+            const double length = std::ldexp(static_cast<double>(lengths_(0, 0, i)), -exponent);
+            sum = std::fma(length, length, sum);
+        }
         return sum;
     }
 
@@ -94,15 +98,17 @@ class attention_operator {
     tensor_view<const T, 2> q_, k_;
     std::tuple<const Parts&...> parts_;
     stats_for<T, Parts...> stats_;
-    Eigen::Tensor<T, 3, Eigen::RowMajor> squares_;
+    Eigen::Tensor<T, 3, Eigen::RowMajor> lengths_;
 };
 
-/// Divides the columns by their lengths, which are returned; what is zero stays zero.
+/// Divides the columns by their lengths, of any size, which are returned; what is zero stays zero.
 template <class Block>
 Eigen::RowVectorXd normalise_columns(Block& x) {
-    const Eigen::RowVectorXd lengths = x.template cast<double>().colwise().norm();
+    using scalar = typename Block::Scalar;
+    const Eigen::RowVectorXd lengths = x.template cast<double>().colwise().stableNorm();
     for (index c = 0; c < x.cols(); ++c)
-        if (lengths(c) != 0) x.col(c) *= static_cast<typename Block::Scalar>(1 / lengths(c));
+        if (lengths(c) != 0)
+            x.col(c) = (x.col(c).template cast<double>() / lengths(c)).template cast<scalar>();
     return lengths;
 }
 
@@ -191,11 +197,14 @@ rank_estimate estimate_effective_rank(const Q& q, const K& k, const rank_probes&
         constexpr double nan = std::numeric_limits<double>::quiet_NaN();
         return {nan, nan, nan};
     }
+    // A sink may leave A as little as it likes: what was seen is taken in units of its greatest.
+    const int exponent = detail::exponent_of(seen.beside.maxCoeff());
+    seen.beside = seen.beside.unaryExpr([&](double x) { return std::ldexp(x, -exponent); });
     const detail::spectral_sums gauss = seen.sums(false), radau = seen.sums(true);
     const detail::spectral_sums middle{(gauss.sigma + radau.sigma) / 2,
                                        (gauss.sigma_log_sigma + radau.sigma_log_sigma) / 2,
                                        gauss.square};
-    const double square = a.square();
+    const double square = a.square(exponent);
     Eigen::ArrayXd others(chosen.probes);
     for (index p = 0; p < chosen.probes; ++p)
         others(p) = detail::effective_rank_of(middle, square, p);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -18,14 +19,27 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-/// Σp^q − 1 where Σp = 1, without cancellation near q = 1.
+/// An order as T has it: one beyond T's numbers acts as the greatest of them does.
+template <class T>
+vec<T> order_as(double order) {
+    constexpr double most = std::numeric_limits<T>::max();
+    return vec<T>(static_cast<T>(std::clamp(order, -most, most)));
+}
+
+/// Σp^q − 1 where Σp = 1, without cancellation near q = 1: p^q − p = p·(e^{(q−1)·log p} − 1), and
+/// where that exponential is large, or too large for T, e^{q·log p} − p.
 template <class T, class Line>
 vec<T> power_sum_less_one(const Line& p, double order) {
-    const vec<T> zero(T(0)), exponent(order - 1);
+    const vec<T> zero(T(0)), one(T(1)), whole = order_as<T>(order),
+                                        exponent = order_as<T>(order - 1);
+    // Only below q = 1 is it above 1.
+    const bool may_grow = order < 1;
     return sum_over(
         p, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
-            const vec<T> v = p.load(at);
-            return select(v == zero, so_far, fma(v, expm1(exponent * log(v)), so_far));
+            const vec<T> v = p.load(at), log_v = log(v), growth = exponent * log_v;
+            vec<T> sum = fma(v, expm1(growth), so_far);
+            if (may_grow) sum = select(growth > one, so_far + (exp(whole * log_v) - v), sum);
+            return select(v == zero, so_far, sum);
         });
 }
 
@@ -64,26 +78,23 @@ class renyi_entropy : public row_measure<renyi_entropy> {
     template <class T, class Line>
     vec<T> of(const Line& p, arena& scratch) const {
         if (order_ == 1) return shannon_entropy.of<T>(p, scratch);
-        const vec<T> zero(T(0)), rest(1 - order_);
+        const vec<T> zero(T(0)), rest = detail::order_as<T>(1 - order_);
         if (std::abs(order_ - 1) < 0.5)
             return log1p(detail::power_sum_less_one<T>(p, order_)) / rest;
         // Relative to the greatest: a power of a small p would be 0.
-        const vec<T> greatest = detail::maximum_over(p);
+        const vec<T> greatest = detail::maximum_over(p), exponent = detail::order_as<T>(order_);
         const vec<T> sum = detail::sum_over(
             p, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
                 const vec<T> v = p.load(at);
-                const vec<T> power = exp(vec<T>(finite_order()) * log(v / greatest));
+                const vec<T> power = exp(exponent * log(v / greatest));
                 return select(v == zero, so_far, so_far + power);
             });
-        const vec<T> top = log(greatest);
-        const vec<T> entropy = std::isinf(order_) ? sum - sum - top  // NaN if there is one
-                                                  : fma(vec<T>(order_), top, log(sum)) / rest;
+        const double share = std::isinf(order_) ? -1 : order_ / (1 - order_);
+        const vec<T> entropy = fma(vec<T>(share), log(greatest), log(sum) / rest);
         return select(greatest > zero, entropy, sum);  // a row of zeros has none
     }
 
   private:
-    double finite_order() const { return std::isinf(order_) ? 1 : order_; }
-
     double order_;
 };
 
@@ -101,7 +112,7 @@ class tsallis_entropy : public row_measure<tsallis_entropy> {
     template <class T, class Line>
     vec<T> of(const Line& p, arena& scratch) const {
         if (order_ == 1) return shannon_entropy.of<T>(p, scratch);
-        return detail::power_sum_less_one<T>(p, order_) / vec<T>(1 - order_);
+        return detail::power_sum_less_one<T>(p, order_) / detail::order_as<T>(1 - order_);
     }
 
   private:

@@ -1,16 +1,17 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
 #include <utility>
 
 #include <Eigen/Core>
-#include <Eigen/Eigenvalues>
 #include <Eigen/Householder>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/view.hpp>
+#include <heed/measure/tridiagonal.hpp>
 
 /// \file
 /// The singular values of a matrix, in double.
@@ -42,35 +43,38 @@ inline Eigen::VectorXd bidiagonal_of(Eigen::MatrixXd& a) {
     return beside;
 }
 
-/// In decreasing order; empty for a matrix without elements, one NaN if an element is not finite.
-template <tensor_like A>
-Eigen::VectorXd singular_values(const A& matrix) {
-    static_assert(rank_of<A> == 2, "heed: singular values are those of a matrix");
-    const auto held = evaluate(matrix);
-    auto from = held.view();
-    check_view("the matrix", from);
+/// In decreasing order, in units of the power of two just above the greatest |element|, so that
+/// they are numbers whatever the size of the matrix; empty for a matrix without elements, one NaN
+/// if an element is not finite.
+template <class T>
+Eigen::VectorXd singular_values(tensor_view<const T, 2> from) {
     if (from.extents[0] < from.extents[1]) {
         std::swap(from.extents[0], from.extents[1]);
         std::swap(from.strides[0], from.strides[1]);
     }
     Eigen::MatrixXd copy(from.extents[0], from.extents[1]);
+    double greatest = 0;
     bool is_finite = true;
     for (index j = 0; j < from.extents[1]; ++j) {
         for (index i = 0; i < from.extents[0]; ++i) {
             copy(i, j) = static_cast<double>(from(i, j));
+            greatest = std::max(greatest, std::abs(copy(i, j)));
             is_finite &= std::isfinite(copy(i, j));
         }
     }
     if (copy.size() == 0) return {};
     if (!is_finite) return Eigen::VectorXd::Constant(1, std::numeric_limits<double>::quiet_NaN());
+    const int exponent = exponent_of(greatest);
+    if (exponent != 0)
+        copy = copy.unaryExpr([exponent](double x) { return std::ldexp(x, -exponent); });
     const Eigen::VectorXd beside = bidiagonal_of(copy);
     const Eigen::Index n = copy.cols();
-    Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver;
-    solver.computeFromTridiagonal(Eigen::VectorXd::Zero(2 * n), beside, Eigen::EigenvaluesOnly);
+    const Eigen::VectorXd eigenvalues =
+        tridiagonal_spectrum(Eigen::VectorXd::Zero(2 * n), beside, Eigen::EigenvaluesOnly)
+            .eigenvalues();
     // ±σ in increasing order; what is 0 may have come out on either side of it.
     Eigen::VectorXd sigma(n);
-    for (Eigen::Index k = 0; k < n; ++k)
-        sigma(k) = std::fmax(solver.eigenvalues()(2 * n - 1 - k), 0.0);
+    for (Eigen::Index k = 0; k < n; ++k) sigma(k) = std::fmax(eigenvalues(2 * n - 1 - k), 0.0);
     return sigma;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -21,30 +22,64 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-/// max|x|; NaNs are passed over.
+/// A sum of numbers not below 0 whose error does not grow with their count (Kahan, 1965).
+class compensated_sum {
+  public:
+    void add(double x) {
+        const double term = x - lost_, sum = sum_ + term;
+        lost_ = (sum - sum_) - term;
+        sum_ = sum;
+    }
+    double value() const { return sum_; }
+
+  private:
+    double sum_ = 0, lost_ = 0;
+};
+
+/// The mean of u = |x|/unit.
 template <class T, class Line>
-vec<T> greatest_magnitude(const Line& x) {
-    vec<T> greatest(T(0));
-    for_each_vector(
-        x, [&](auto at)
-               __attribute__((always_inline)) { greatest = max(abs(x.load(at)), greatest); });
-    return Line::greatest(greatest);
+vec<T> relative_mean(const Line& x, vec<T> unit) {
+    const vec<T> sum = sum_over(
+        x, [&](auto at, vec<T> so_far)
+               __attribute__((always_inline)) { return so_far + abs(x.load(at)) / unit; });
+    return sum / vec<T>(static_cast<T>(x.length));
 }
 
-/// (Σu^q)^{1/q}, u = |x|/unit.
+/// The root of the mean of u², u = |x|/unit.
 template <class T, class Line>
-vec<T> relative_norm(const Line& x, vec<T> unit, double order) {
-    const vec<T> zero(T(0));
+vec<T> relative_root_mean_square(const Line& x, vec<T> unit) {
     const vec<T> sum = sum_over(
         x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
             const vec<T> u = abs(x.load(at)) / unit;
-            if (order == 1) return so_far + u;
-            if (order == 2) return fma(u, u, so_far);
-            return so_far + select(u == zero, zero, exp(vec<T>(order) * log(u)));
+            return fma(u, u, so_far);
         });
-    if (order == 1) return sum;
-    if (order == 2) return sqrt(sum);
-    return exp(log(sum) / vec<T>(order));
+    return sqrt(sum / vec<T>(static_cast<T>(x.length)));
+}
+
+/// log(mean u^q)/q, u = |x|/unit. At small q the mean is near 1 while its root is not: it is
+/// formed less 1 there.
+template <class T, class Line>
+vec<T> log_relative_mean(const Line& x, vec<T> unit, double order) {
+    using limits = std::numeric_limits<T>;
+    const vec<T> zero(T(0)), one(T(1)), count(static_cast<T>(x.length));
+    const vec<T> exponent(static_cast<T>(
+        std::clamp<double>(order, limits::min(), static_cast<double>(limits::max()))));
+    const vec<T> power = sum_over(
+        x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
+            const vec<T> u = abs(x.load(at)) / unit;
+            return so_far + select(u == zero, zero, exp(exponent * log(u)));
+        });
+    const vec<T> plain = log(power / count) / exponent;
+    if (order >= 1) return plain;
+    const vec<T> less_one = sum_over(
+        x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
+            const vec<T> u = abs(x.load(at)) / unit;
+            vec<T> term = select(u == zero, -one, expm1(exponent * log(u)));
+            if constexpr (std::is_same_v<decltype(at), part_vector>)
+                term = select(vec_mask<T>::first(at.count), term, zero);
+            return so_far + term;
+        });
+    return select(power > count * vec<T>(T(0.5)), log1p(less_one / count) / exponent, plain);
 }
 
 }  // namespace detail
@@ -71,10 +106,10 @@ class sparsity_measure : public row_measure<sparsity_measure> {
 
     template <class T, class Line>
     vec<T> of(const Line& x, arena&) const {
-        const vec<T> unit = detail::greatest_magnitude<T>(x);
-        const double factor = std::pow(static_cast<double>(x.length), 1 / p_ - 1 / q_);
-        return vec<T>(factor) * detail::relative_norm<T>(x, unit, q_) /
-               detail::relative_norm<T>(x, unit, p_);
+        const vec<T> unit = detail::greatest_magnitude(x);
+        if (q_ == 1 && p_ == 2)
+            return detail::relative_mean(x, unit) / detail::relative_root_mean_square(x, unit);
+        return exp(detail::log_relative_mean(x, unit, q_) - detail::log_relative_mean(x, unit, p_));
     }
 
   private:
@@ -90,8 +125,7 @@ class mean_over_max_measure : public row_measure<mean_over_max_measure> {
   public:
     template <class T, class Line>
     vec<T> of(const Line& x, arena&) const {
-        const vec<T> unit = detail::greatest_magnitude<T>(x);
-        return detail::relative_norm<T>(x, unit, 1) / vec<T>(static_cast<T>(x.length));
+        return detail::relative_mean(x, detail::greatest_magnitude(x));
     }
 };
 
@@ -104,11 +138,11 @@ class hoyer_measure : public row_measure<hoyer_measure> {
   public:
     template <class T, class Line>
     vec<T> of(const Line& x, arena&) const {
-        const vec<T> unit = detail::greatest_magnitude<T>(x);
+        const vec<T> unit = detail::greatest_magnitude(x), one(T(1));
         const vec<T> root(std::sqrt(static_cast<double>(x.length)));
         const vec<T> ratio =
-            detail::relative_norm<T>(x, unit, 1) / detail::relative_norm<T>(x, unit, 2);
-        return (root - ratio) / (root - vec<T>(T(1)));
+            detail::relative_mean(x, unit) / detail::relative_root_mean_square(x, unit);
+        return root * (one - ratio) / (root - one);
     }
 };
 
@@ -136,20 +170,21 @@ class gini_measure : public row_measure<gini_measure> {
   private:
     template <class T, class Line>
     static T of_row(const Line& x, index r, T* sorted) {
-        double sum = 0;
         for (index j = 0; j < x.length; ++j) {
             sorted[j] = std::abs(detail::element_of(x, j, r));
-            sum += static_cast<double>(sorted[j]);
+            // NaNs have no order.
+            if (std::isnan(sorted[j])) return std::numeric_limits<T>::quiet_NaN();
         }
-        // NaNs have no order.
-        if (std::isnan(sum)) return std::numeric_limits<T>::quiet_NaN();
+        if (x.length == 0) return std::numeric_limits<T>::quiet_NaN();
         std::sort(sorted, sorted + x.length);
-        const auto n = static_cast<double>(x.length);
-        double weighted = 0;
-        for (index j = 0; j < x.length; ++j)
-            weighted = std::fma(static_cast<double>(sorted[j]), n - static_cast<double>(j) - 0.5,
-                                weighted);
-        return static_cast<T>(1 - 2 * weighted / (n * sum));
+        // Weights come in pairs of opposite sign: what is equal cancels before it is summed.
+        const auto unit = static_cast<double>(sorted[x.length - 1]);
+        const auto at = [&](index j) { return static_cast<double>(sorted[j]); };
+        detail::compensated_sum sum, differences;
+        for (index j = 0; j < x.length; ++j) sum.add(at(j) / unit);
+        for (index j = 0, last = x.length - 1; j < last; ++j, --last)
+            differences.add((at(last) - at(j)) / unit * static_cast<double>(last - j));
+        return static_cast<T>(differences.value() / (static_cast<double>(x.length) * sum.value()));
     }
 };
 

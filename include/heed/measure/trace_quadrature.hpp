@@ -4,9 +4,9 @@
 #include <cstddef>
 
 #include <Eigen/Core>
-#include <Eigen/Eigenvalues>
 
 #include <heed/core/architecture.hpp>
+#include <heed/measure/tridiagonal.hpp>
 
 /// \file
 /// Sums over the singular values σ of a matrix A from what random probes have seen of it:
@@ -24,7 +24,7 @@ struct spectral_sums {
 };
 
 /// What Golub and Kahan's steps leave of a matrix with n columns: α₁, β₁, α₂, β₂, …, a column a
-/// probe, of probes of length 1.
+/// probe, of probes of length 1, in a unit that makes the greatest about 1.
 struct bidiagonal_probes {
     Eigen::MatrixXd beside;
     double columns = 0;
@@ -37,7 +37,6 @@ struct bidiagonal_probes {
                              columns * beside.row(0).transpose().array().square()};
         const Eigen::Index nodes = steps + (node_at_zero ? 1 : 0);
         Eigen::VectorXd diagonal(nodes), off(nodes - 1);
-        Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver;
         for (Eigen::Index p = 0; p < probes; ++p) {
             // BᵀB, B bidiagonal. With B's last column it is singular: that is the node at 0.
             const auto alpha = [&](Eigen::Index i) { return i < steps ? beside(2 * i, p) : 0.0; };
@@ -46,7 +45,7 @@ struct bidiagonal_probes {
                 diagonal(i) = alpha(i) * alpha(i) + beta(i) * beta(i);
                 if (i > 0) off(i - 1) = alpha(i - 1) * beta(i);
             }
-            solver.computeFromTridiagonal(diagonal, off, Eigen::ComputeEigenvectors);
+            const auto solver = tridiagonal_spectrum(diagonal, off, Eigen::ComputeEigenvectors);
             for (Eigen::Index i = 0; i < nodes; ++i) {
                 const double root = std::sqrt(std::fmax(solver.eigenvalues()(i), 0.0));
                 if (root == 0) continue;

@@ -97,7 +97,9 @@ void keep_likeliest(T* log_p, index n, index k, double mass, arena& scratch) {
     const arena::scope mark(scratch);
     T* weights = scratch.take<T>(n);
     const contiguous_line<T> to{weights, n};
-    for_each_vector(row, [&](auto at) { to.store(at, exp(row.load(at))); });
+    // Relative to the greatest, so that one that is left alone has a logarithm of exactly 0.
+    const vec<T> reference(top);
+    for_each_vector(row, [&](auto at) { to.store(at, exp(row.load(at) - reference)); });
     const auto weight = [&](index j) { return static_cast<double>(weights[j]); };
     const auto total = [&] {
         double sum = 0;
@@ -108,7 +110,7 @@ void keep_likeliest(T* log_p, index n, index k, double mass, arena& scratch) {
     if (k > 0 && k < n) cut(static_cast<double>(k), [](index) { return 1.0; });
     if (mass < 1) cut(mass * total(), weight);
     const vec<T> log_total(std::log(total()));
-    for_each_vector(row, [&](auto at) { row.store(at, row.load(at) - log_total); });
+    for_each_vector(row, [&](auto at) { row.store(at, (row.load(at) - reference) - log_total); });
 }
 
 }  // namespace detail

@@ -181,5 +181,15 @@ template <class Line>
     return Line::greatest(max(max(greatest[0], greatest[1]), max(greatest[2], greatest[3])));
 }
 
+/// max|x| of a row, in every lane of it; 0 of none. NaNs are passed over.
+template <class Line>
+[[gnu::always_inline]] inline auto greatest_magnitude(const Line& x) {
+    typename Line::vector greatest(0);
+    for_each_vector(
+        x, [&](auto at)
+               __attribute__((always_inline)) { greatest = max(abs(x.load(at)), greatest); });
+    return Line::greatest(greatest);
+}
+
 }  // namespace detail
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -57,10 +57,15 @@ struct nbce_step {
 ///     auto [log_p, context] = nbce(contexts, without);                  // [K, n], a row of n
 ///     auto [next, which]    = nbce.after(context)(contexts, without);   // η for the same again
 ///
-/// Top-k, then top-p, come first, for the contexts and for p(T), whose probabilities then sum to
-/// one over what is left; of equal ones the first stay. Where log p(T) = −∞ the pooled value counts
-/// alone. A token that the pooling gives −∞ has −∞. A context of −∞ only is never the surest; a
-/// NaN, or +∞, makes everything NaN that it touches.
+/// Top-k, then top-p, come first, for the contexts and for p(T), each by itself, whose
+/// probabilities then sum to one over what is left; of equal ones the first stay. What the contexts
+/// keep may differ: the mean allows only what all of them keep (all −∞ if there is nothing), the
+/// maximum what any does, the least entropy what the surest does. Where log p(T) = −∞ the pooled
+/// value counts alone. A token that the pooling gives −∞ has −∞.
+///
+/// The surest context is the first of least entropy; entropies within 32·2⁻²³·(1 + least) of the
+/// least (2⁻⁵² in double), as rounding may tell apart, count as the least. A context of −∞ only is
+/// never the surest; a NaN, or +∞, makes everything NaN that it touches.
 ///
 /// Contexts and what is without one are float or double, of any layout; log p is a plain row of
 /// contexts' scalar. Throws shape_error where shapes differ, or there is no context;
@@ -128,7 +133,7 @@ class nbce {
             detail::keep_likeliest(rows + row * n, n, how_.top_k, how_.top_p, memory);
 
         const index context =
-            how_.pooling == pooling::least_entropy ? surest(rows, count, n) : index(-1);
+            how_.pooling == pooling::least_entropy ? surest(rows, count, n, memory) : index(-1);
         pool(rows, count, n, context);
         for (index j = 0; j < n; ++j) {
             const T pooled = rows[j];
@@ -144,24 +149,29 @@ class nbce {
         return context;
     }
 
-    /// The context of least entropy, or of NaN; −1 if all are −∞.
+    /// The context of least entropy, or the first of NaN; −1 if all are −∞. Of entropies that only
+    /// rounding tells apart, those of the same numbers in another order for one, the first.
     template <class T>
-    index surest(const T* rows, index count, index n) const {
-        index best = -1;
-        double least = std::numeric_limits<double>::infinity();
+    index surest(const T* rows, index count, index n, arena& memory) const {
+        constexpr double infinity = std::numeric_limits<double>::infinity();
+        const arena::scope scope(memory);
+        double* const entropies = memory.take<double>(count);
+        double least = infinity;
         for (index row = 0; row < count; ++row) {
             const detail::contiguous_line<const T> line{rows + row * n, n};
             const T top = reduce_max(detail::maximum_over(line));
             double entropy = detail::entropy_of(line);
             if (std::isnan(entropy)) return row;
-            if (top == lowest<T>) continue;
             if (row == before_) entropy -= how_.eta;
-            if (best < 0 || entropy < least) {
-                best = row;
-                least = entropy;
-            }
+            entropies[row] = top == lowest<T> ? infinity : entropy;
+            least = std::min(least, entropies[row]);
         }
-        return best;
+        if (least == infinity) return -1;
+        constexpr double rounding = 32 * double{std::numeric_limits<T>::epsilon()};
+        const double as_good = least + rounding * (1 + std::abs(least));
+        return std::find_if(entropies, entropies + count,
+                            [&](double entropy) { return entropy <= as_good; }) -
+               entropies;
     }
 
     /// The first of the rows becomes what they are together.
