@@ -1,5 +1,7 @@
 #include <cmath>
 #include <functional>
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include <heed/attention/attention.hpp>
@@ -78,6 +80,43 @@ TEST_CASE("norms of keys and queries, and what scales them") {
             by_count({}, e.keys, [](index n) { return reference::log_count(n) / std::log(5.0); });
         check_all(random, from, how, heed::query_norm.log_n(5));
     });
+}
+
+TEMPLATE_TEST_CASE("the size of a row of q or k does not matter once it is normalised", "", float,
+                   double) {
+    using T = TestType;
+    generator random(25);
+    inputs<T> in(random, {2, 4, 2, 37, 67, 13, 5}), of_sizes = in;
+    const auto cosine = heed::cosine.scale(4);
+    const auto of = [&](const inputs<T>& x) {
+        auto [o, stats] = heed::attention_forward(x.q, x.k, x.v, cosine);
+        auto gradient = heed::attention_backward(
+            x.d_o, o, stats, x.q, x.k, x.v, heed::log_sum_exp_gradient(x.d_log_sum_exp), cosine);
+        return std::pair(std::move(o), std::move(gradient));
+    };
+    // A power of two a row: beyond where squares are numbers, at both ends.
+    const int most = std::numeric_limits<T>::max_exponent * 5 / 8;
+    const auto resize = [&](tensor4<T>& x, const std::vector<int>& exponents, int sign) {
+        for (index c = 0; c < x.size(); ++c)
+            x.data()[c] = std::ldexp(
+                x.data()[c], sign * exponents[static_cast<std::size_t>(c / x.dimension(3))]);
+    };
+    const auto draw = [&](const tensor4<T>& x) {
+        std::vector<int> exponents(static_cast<std::size_t>(x.size() / x.dimension(3)));
+        for (int& e : exponents) e = static_cast<int>(random.integer(-most, most));
+        return exponents;
+    };
+    const auto of_q = draw(in.q), of_k = draw(in.k);
+    resize(of_sizes.q, of_q, 1);
+    resize(of_sizes.k, of_k, 1);
+    const auto [o, gradient] = of(in);
+    auto [o_of_sizes, gradient_of_sizes] = of(of_sizes);
+    CHECK(same_bits(o, o_of_sizes));
+    CHECK(same_bits(gradient.v, gradient_of_sizes.v));
+    resize(gradient_of_sizes.q, of_q, 1);
+    resize(gradient_of_sizes.k, of_k, 1);
+    CHECK(same_bits(gradient.q, gradient_of_sizes.q));
+    CHECK(same_bits(gradient.k, gradient_of_sizes.k));
 }
 
 TEST_CASE("gradient-maximising scales are a constant") {

@@ -72,6 +72,60 @@ TEMPLATE_TEST_CASE("observers see what the matrix holds", "", float, double) {
     }
 }
 
+TEMPLATE_TEST_CASE("a sink that takes almost all changes neither sparsity nor digits", "", float,
+                   double) {
+    using T = TestType;
+    generator random(174);
+    const inputs<T> in(random, {1, 2, 1, 37, 700, 8, 5}, 1.5);
+    const bool is_float = std::is_same_v<T, float>;
+    // A sink's own score is rounded, as all of them are.
+    const double near = is_float ? 2e-5 : 1e-12;
+    for (const double sink : is_float ? std::vector<double>{0, 40, 55, 70}
+                                      : std::vector<double>{0, 60, 300, 640}) {
+        INFO(sink);
+        const auto p = heed::attention_weights(in.q, in.k, heed::causal, heed::sink(sink));
+        const auto [o, stats, entropy, size, sparsity] =
+            heed::attention_forward(in.q, in.k, in.v, heed::row_entropy, heed::causal,
+                                    heed::sink(sink), heed::row_gradient_size, heed::row_sparsity);
+        bool close = true;
+        for (index h = 0; h < 2; ++h) {
+            for (index i = 0; i < 37; ++i) {
+                // In units of the greatest: its square is a number.
+                double greatest = 0, sum = 0, square = 0, expected = 0;
+                for (index j = 0; j < 700; ++j)
+                    greatest = std::max(greatest, static_cast<double>(p(0, h, i, j)));
+                for (index j = 0; j < 700; ++j) {
+                    const auto x = static_cast<double>(p(0, h, i, j)), u = x / greatest;
+                    sum += u;
+                    square += u * u;
+                    if (x > 0) expected -= x * std::log(x);
+                }
+                const double visible = static_cast<double>(i + 1 + 700 - 37);
+                const auto found = static_cast<double>(sparsity(0, h, i));
+                close &= std::abs(found - sum / std::sqrt(square * visible)) <= near;
+                close &= std::abs(static_cast<double>(entropy(0, h, i)) - expected) <=
+                         near * expected;
+            }
+        }
+        CHECK(close);
+    }
+}
+
+TEST_CASE("weights whose squares are beyond the scalar have a sparsity") {
+    generator random(175);
+    inputs<float> in(random, {1, 1, 1, 5, 300, 4, 4});
+    const auto of = [&] {
+        return std::get<0>(heed::attention_forward(in.q, in.k, in.v, heed::relu_squared,
+                                                   heed::row_sparsity)
+                               .observed);
+    };
+    const auto expected = of();
+    in.q = in.q * 0x1p50f;  // probabilities of 2^100
+    CHECK(same_bits(of(), expected));
+    in.q = in.q * 0x1p-90f;  // and of 2^−80
+    CHECK(same_bits(of(), expected));
+}
+
 TEST_CASE("observers at their ends: equal scores, one key, none") {
     generator random(172);
     inputs<double> in(random, {1, 1, 1, 3, 5, 4, 4});

@@ -84,6 +84,36 @@ TEST_CASE("every distribution has its shape") {
     CHECK(moments_of(heed::init::deviation(0)).deviation == 0);
 }
 
+TEST_CASE("weights of every size") {
+    for (const double sigma : {1e-300, 1e-170, 1e-20, 1.0, 1e20, 1e160, 1e300, 2e307}) {
+        INFO(sigma);
+        const auto check = [&](const heed::init::initialiser& how, double expected) {
+            Eigen::MatrixXd w(100, 100);
+            how.into(w, 1);
+            CHECK(moments_of(w / sigma).deviation == Approx(expected).epsilon(0.03));
+        };
+        const auto how = heed::init::deviation(sigma);
+        CHECK(how.deviation(3, 4) == sigma);
+        check(how, 1);
+        check(how.uniform(), 1);
+        check(how.truncated_normal(), 1);
+        check(how.cut_normal(), 1 / heed::init::initialiser::truncation);
+    }
+    // A rule times a factor, where their product is no number.
+    const heed::init::initialiser small([](double, double) { return 1e-200; }, 1e-250);
+    CHECK(small.deviation(1, 1) == Approx(1e-225));
+    const heed::init::initialiser large([](double m, double) { return 1e300 / m; }, 1e250);
+    CHECK(large.deviation(100, 1) == Approx(1e274));
+    CHECK(heed::init::lecun.deviation(1e300, 1) == Approx(1e-150));
+    CHECK(heed::init::t5_query_key(64).deviation(400, 625) ==
+          Approx(std::sqrt(heed::init::t5_query_key(64).variance(400, 625))));
+    Eigen::MatrixXf single(100, 100);
+    heed::init::deviation(1e37).into(single, 1);
+    CHECK(single.allFinite());
+    heed::init::deviation(1e-60).into(single, 1);  // rounded to 0
+    CHECK(single.isZero(0));
+}
+
 TEST_CASE("bert cuts at 0.04 and corrects nothing") {
     const auto found = moments_of(heed::init::bert);
     CHECK(found.greatest <= 0.04);
@@ -140,6 +170,28 @@ TEST_CASE("initialisers refuse what they cannot do") {
     CHECK_THROWS_AS(heed::init::lecun.mean(INFINITY), heed::argument_error);
     CHECK_THROWS_AS(heed::init::t5_query_key(0), heed::argument_error);
     CHECK_THROWS_AS(heed::init::ntk_factor(0), heed::argument_error);
+    // A user's rule, and weights that float does not have.
+    Eigen::MatrixXd w = Eigen::MatrixXd::Ones(3, 4);
+    const auto rule = [](auto f) { return heed::init::initialiser(f); };
+    CHECK_THROWS_WITH(rule([](double m, double) { return -m; }).into(w, 1),
+                      "heed::init: the rule's variance of 3 inputs and 4 outputs is -3, but must "
+                      "be finite and not negative");
+    CHECK_THROWS_AS(rule([](double, double) { return std::nan(""); }).into(w, 1),
+                    heed::argument_error);
+    CHECK_THROWS_AS(rule([](double m, double) { return 1 / (m - 3); }).into(w, 1),
+                    heed::argument_error);
+    CHECK_THROWS_WITH(heed::init::initialiser([](double, double) { return 1.0; }, -2).into(w, 1),
+                      Contains("the factor of the variance is -2"));
+    CHECK_THROWS_AS(heed::init::deviation(1e308).into(w, 1), heed::argument_error);
+    CHECK_THROWS_AS(heed::init::deviation(1e306).mean(1.79e308).into(w, 1), heed::argument_error);
+    CHECK((w.array() == 1).all());
+    Eigen::MatrixXf single = Eigen::MatrixXf::Ones(3, 4);
+    CHECK_THROWS_WITH(heed::init::deviation(1e38).into(single, 1),
+                      Contains("deviation 1e+38") && Contains("3.4"));
+    CHECK_THROWS_AS(heed::init::he.mean(1e39).into(single, 1), heed::argument_error);
+    CHECK((single.array() == 1).all());
+    heed::init::deviation(1e38).uniform().into(single, 1);
+    CHECK(single.allFinite());
     double memory[4] = {};
     CHECK_THROWS_AS(heed::init::he.into(heed::view(memory, {2, 3}, {1, 1}), 0),
                     heed::argument_error);

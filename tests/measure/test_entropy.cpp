@@ -71,6 +71,60 @@ TEST_CASE("entropies of other orders come to Shannon's, and to the greatest prob
     CHECK(heed::measure::renyi_entropy(1e6)(p).isApprox(least, 1e-5));
 }
 
+TEMPLATE_TEST_CASE("entropies of rows with the smallest probabilities", "", float, double) {
+    using T = TestType;
+    using limits = std::numeric_limits<T>;
+    // Down to the denormal ones, beside one that takes almost all.
+    const double smallest = static_cast<double>(limits::denorm_min());
+    Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic> p(5, 40);
+    heed_test::generator random;
+    for (Eigen::Index r = 0; r < p.rows(); ++r) {
+        for (Eigen::Index j = 0; j < p.cols(); ++j)
+            p(r, j) = static_cast<T>(std::pow(smallest, random.uniform()));
+        p(r, 0) = limits::denorm_min();
+        p(r, 7) = 0;
+        p(r, 20) = 1;
+        p.row(r) = (p.row(r).template cast<double>() / p.row(r).template cast<double>().sum())
+                       .template cast<T>();
+    }
+    p.row(4).setZero();
+    p(4, 2) = 1;
+    p(4, 3) = limits::denorm_min();
+    const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> along = p;
+    const auto rows = rows_of(p);
+    const auto check = [&](const auto& measure, const auto& one) {
+        const row found = numbers_of(measure(p)), again = numbers_of(measure(along));
+        for (std::size_t r = 0; r < rows.size(); ++r) {
+            const double expected = one(rows[r]), bound = 16 * unit<T> * (1 + std::abs(expected));
+            CHECK(std::abs(found[r] - expected) <= bound);
+            CHECK(std::abs(again[r] - expected) <= bound);
+        }
+    };
+    check(heed::measure::shannon_entropy, reference::shannon_entropy);
+    for (const double order : {0.0, 1e-3, 0.01, 0.05, 0.1, 0.15, 0.3, 0.6, 0.9, 1.1, 3.0, 1e5}) {
+        INFO(order);
+        check(heed::measure::tsallis_entropy(order),
+              [&](const row& x) { return reference::tsallis_entropy(x, order); });
+        // Divided by its own |1 − q|, the sum's rounding counts more near 1: another test's.
+        if (order < 0.6 || order > 1.1)
+            check(heed::measure::renyi_entropy(order),
+                  [&](const row& x) { return reference::renyi_entropy(x, order); });
+    }
+}
+
+TEST_CASE("entropies of orders beyond the scalar") {
+    Eigen::RowVector3f p(0.5f, 0.25f, 0.25f);
+    const Eigen::RowVector3f sure(0, 1, 0);
+    for (const double order : {1e30, 1e39, 1e300}) {
+        CHECK(heed::measure::renyi_entropy(order)(p) == Approx(std::log(2)));
+        CHECK(heed::measure::renyi_entropy(order)(sure) == 0);
+        CHECK(heed::measure::tsallis_entropy(order)(p) < 1e-29f);
+        CHECK(heed::measure::tsallis_entropy(order)(sure) == 0);
+    }
+    CHECK(heed::measure::cosine_entropy_floor(9, std::numeric_limits<double>::denorm_min()) ==
+          -infinity);
+}
+
 TEST_CASE("entropies of even, one-hot, empty and broken rows") {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     Eigen::MatrixXf p(4, 4);

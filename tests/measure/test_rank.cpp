@@ -1,5 +1,9 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <utility>
 
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -12,6 +16,12 @@
 
 using heed::measure::effective_rank;
 using heed::measure::numerical_rank;
+
+/// Those of a matrix, in the matrix's own unit.
+Eigen::VectorXd singular_values(const Eigen::MatrixXd& x) {
+    return heed::detail::singular_values(heed::detail::evaluate(x).view()) *
+           std::ldexp(1, heed::detail::exponent_of(x.cwiseAbs().maxCoeff()));
+}
 
 TEST_CASE("the rank of matrices whose singular values are known") {
     CHECK(effective_rank(Eigen::MatrixXd::Identity(7, 9)) == Approx(7));
@@ -45,7 +55,7 @@ TEST_CASE("singular values of a large softmax are those of its square") {
     Eigen::MatrixXd x(150, 120);
     random.fill_normal(x, 8);
     for (Eigen::Index i = 0; i < x.rows(); ++i) x.row(i) = heed::softmax(x.row(i));
-    const Eigen::VectorXd sigma = heed::detail::singular_values(x);
+    const Eigen::VectorXd sigma = singular_values(x);
     double squares = 0, fourth = 0, worst = 0;
     for (Eigen::Index i = 0; i < sigma.size(); ++i) {
         squares += sigma(i) * sigma(i);
@@ -65,6 +75,66 @@ TEST_CASE("singular values of a large softmax are those of its square") {
     CHECK(squares == Approx(trace).epsilon(1e-12));
     CHECK(fourth == Approx(square_trace).epsilon(1e-12));
     CHECK(effective_rank(x) == Approx(effective_rank(x.transpose())).epsilon(1e-12));
+}
+
+TEST_CASE("a rank does not depend on the size of a matrix") {
+    heed_test::generator random;
+    for (const auto& [rows, columns] : {std::pair(3, 3), {17, 9}, {20, 60}}) {
+        // Some of the singular values small beside the greatest, one of them 0.
+        Eigen::MatrixXd a = random.matrix<double>(rows, columns);
+        for (Eigen::Index j = 0; j < columns; ++j) a.col(j) *= std::pow(0.7, double(j));
+        a.col(columns - 1) = a.col(0);
+        const double rank = effective_rank(a);
+        const heed::index numerical = numerical_rank(a, 1e-3);
+        CHECK(numerical < std::min(rows, columns));
+        // To where elements are rounded to too few digits, or the greatest is no number.
+        for (int e = -1000; e <= 1018; e += 37) {
+            INFO(e);
+            const Eigen::MatrixXd b = a * std::ldexp(1, e);
+            REQUIRE(b.allFinite());
+            CHECK(effective_rank(b) == Approx(rank).epsilon(1e-13));
+            CHECK(numerical_rank(b, 1e-3) == numerical);
+        }
+        const Eigen::MatrixXf c = a.cast<float>();
+        for (const float s : {1e-28f, 1e-19f, 1e19f, 1e36f})
+            CHECK(effective_rank(c * s) == Approx(rank).epsilon(1e-5));
+    }
+    // At the very ends.
+    const double least = std::numeric_limits<double>::denorm_min(),
+                 greatest = std::numeric_limits<double>::max();
+    for (const double s : {least, greatest}) {
+        CHECK(effective_rank(Eigen::MatrixXd::Identity(5, 7) * s) == Approx(5));
+        CHECK(numerical_rank(Eigen::MatrixXd::Constant(5, 7, s), 1e-9) == 1);
+    }
+}
+
+TEST_CASE("a tensor has a rank a matrix") {
+    heed_test::generator random;
+    const auto all = random.tensor<float>(2, 3, 5, 4);
+    const Eigen::Tensor<float, 4> columns = all.swap_layout().shuffle(std::array{3, 2, 1, 0});
+    const Eigen::Tensor<double, 2, Eigen::RowMajor> ranks = effective_rank(all);
+    const Eigen::Tensor<heed::index, 2, Eigen::RowMajor> numerical = numerical_rank(all, 0.3);
+    REQUIRE(ranks.dimension(0) == 2);
+    REQUIRE(ranks.dimension(1) == 3);
+    const auto again = effective_rank(columns);
+    for (int b = 0; b < 2; ++b) {
+        for (int h = 0; h < 3; ++h) {
+            const Eigen::Map<const Eigen::Matrix<float, 5, 4, Eigen::RowMajor>> one(
+                all.data() + (b * 3 + h) * 20);
+            CHECK(ranks(b, h) == effective_rank(one));
+            CHECK(again(b, h) == effective_rank(one));
+            CHECK(numerical(b, h) == numerical_rank(one, 0.3));
+        }
+    }
+    CHECK(effective_rank(Eigen::Tensor<float, 3>(0, 4, 4)).size() == 0);
+    CHECK(effective_rank(Eigen::Tensor<float, 3>(2, 0, 4))(1) == 0);
+}
+
+TEST_CASE("a spectrum that is not found is an error") {
+    const Eigen::VectorXd zeros = Eigen::VectorXd::Zero(4),
+                          huge = Eigen::VectorXd::Constant(3, 1e200);
+    CHECK_THROWS_AS(heed::detail::tridiagonal_spectrum(zeros, huge, Eigen::EigenvaluesOnly),
+                    std::runtime_error);
 }
 
 TEST_CASE("the rank of equal rows is one, of zeros and of nothing none") {

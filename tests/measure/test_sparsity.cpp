@@ -1,6 +1,8 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
+#include <utility>
 
 #include <Eigen/Core>
 
@@ -41,14 +43,21 @@ void check_measure(const Measure& measure, const One& one, double spread = 1) {
 }
 
 TEMPLATE_TEST_CASE("measures of sparsity are the reference's", "", float, double) {
-    // Squares of 1e18 are beyond float once they are summed.
-    for (const double spread : {1.0, 1e18}) {
+    // Squares of 1e18 are beyond float once they are summed; the others are near both ends.
+    const bool is_float = std::is_same_v<TestType, float>;
+    for (const double spread :
+         {1.0, 1e18, is_float ? 1e37 : 1e306, is_float ? 1e-23 : 1e-170, is_float ? 1e-36 : 1e-305}) {
         check_measure<TestType>(
             heed::measure::sparsity, [](const row& x) { return reference::sparsity(x, 1, 2); },
             spread);
         check_measure<TestType>(
             heed::measure::sparsity.orders(0.5, 3),
             [](const row& x) { return reference::sparsity(x, 0.5, 3); }, spread);
+        // Roots of small orders: n^{1/p − 1/q} alone would be beyond the scalar.
+        for (const auto& [q, p] : {std::pair(0.02, 0.03), {1e-3, 1.0}, {0.2, 0.21}, {1.0, 40.0}})
+            check_measure<TestType>(
+                heed::measure::sparsity.orders(q, p),
+                [q = q, p = p](const row& x) { return reference::sparsity(x, q, p); }, spread);
         check_measure<TestType>(heed::measure::mean_over_max, reference::mean_over_max, spread);
         check_measure<TestType>(heed::measure::hoyer, reference::hoyer, spread);
         check_measure<TestType>(heed::measure::gini, reference::gini, spread);
@@ -58,6 +67,31 @@ TEMPLATE_TEST_CASE("measures of sparsity are the reference's", "", float, double
     });
     check_measure<TestType>(heed::measure::fraction_below(0),
                             [](const row& x) { return reference::fraction_below(x, 0); });
+}
+
+TEMPLATE_TEST_CASE("measures of sparsity of equal numbers are exact, however many and large", "",
+                   float, double) {
+    using T = TestType;
+    using limits = std::numeric_limits<T>;
+    for (const Eigen::Index n : {2, 1000, 2000000}) {
+        const T tenth = T(0.1);
+        for (const T value : {tenth, tenth * limits::max(), limits::min(), limits::denorm_min()}) {
+            Eigen::Matrix<T, 1, Eigen::Dynamic> x(n);
+            x.setConstant(value);
+            x(n / 2) = -value;
+            CHECK(heed::measure::gini(x) == 0);
+            if (n > 1000) continue;
+            CHECK(heed::measure::mean_over_max(x) == 1);
+            CHECK(heed::measure::sparsity(x) == Approx(1));
+            CHECK(heed::measure::sparsity.orders(1e-30, 1e30)(x) == 1);
+            CHECK(std::abs(heed::measure::hoyer(x)) <= 64 * limits::epsilon());
+        }
+    }
+    // Nearly equal ones: what is left is right to its own digits.
+    Eigen::Matrix<T, 1, Eigen::Dynamic> x = Eigen::Matrix<T, 1, Eigen::Dynamic>::Ones(1000);
+    x(3) = 1 + limits::epsilon();
+    const double expected = double(limits::epsilon()) * 999 / 1000 / 1000;
+    CHECK(static_cast<double>(heed::measure::gini(x)) == Approx(expected).epsilon(1e-6));
 }
 
 TEST_CASE("measures of sparsity of even, one-hot, empty and broken rows") {

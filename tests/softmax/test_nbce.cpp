@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -110,6 +111,52 @@ TEST_CASE("nbce keeps to a context, and to its likeliest tokens, the first of eq
     prior << 0, 0, 3, 3;
     const auto apart = heed::nbce({.beta = 7, .top_k = 2})(contexts.topRows(1), prior).log_p;
     CHECK(apart(0) == Approx(std::log(0.5)));
+}
+
+TEMPLATE_TEST_CASE("of contexts that are equally sure nbce takes the first", "", float, double) {
+    heed_test::generator random;
+    for (const double spread : {0.3, 3.0, 20.0}) {
+        for (const Eigen::Index n : {2, 5, 300, 5000}) {
+            // The same logits in other orders, and moved by a constant.
+            Eigen::Matrix<TestType, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> contexts(6, n);
+            auto logits = random.numbers<TestType>(static_cast<std::size_t>(n), spread);
+            for (Eigen::Index k = 0; k < 6; ++k) {
+                std::shuffle(logits.begin(), logits.end(), random.engine());
+                for (Eigen::Index j = 0; j < n; ++j)
+                    contexts(k, j) = logits[static_cast<std::size_t>(j)] + TestType(8 * k % 5);
+            }
+            const Eigen::Matrix<TestType, 1, Eigen::Dynamic> prior =
+                Eigen::Matrix<TestType, 1, Eigen::Dynamic>::Zero(n);
+            for (const heed::index top_k : {0, 1, 2, 40}) {
+                for (const double top_p : {1.0, 0.5}) {
+                    const auto how = heed::nbce({.top_k = top_k, .top_p = top_p, .eta = 0.01});
+                    CHECK(how(contexts, prior).context == 0);
+                    CHECK(how.after(0)(contexts, prior).context == 0);
+                    CHECK(how.after(4)(contexts, prior).context == 4);
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("nbce of one token left, or of contexts that keep different ones") {
+    Eigen::MatrixXd contexts(3, 3);
+    contexts << 0, 0.1, -5, 0.3, 0, -7, 0.2, 0.1, 0;
+    const Eigen::RowVectorXd prior = Eigen::RowVectorXd::Zero(3);
+    const auto of = [&](heed::pooling pooling) {
+        return heed::nbce({.beta = 0, .pooling = pooling, .top_k = 1})(contexts, prior);
+    };
+    const auto surest = of(heed::pooling::least_entropy);
+    CHECK(surest.context == 0);
+    CHECK((surest.log_p(0) == -infinity && surest.log_p(1) == 0 && surest.log_p(2) == -infinity));
+    const auto greatest = of(heed::pooling::max).log_p;
+    CHECK((greatest(0) == greatest(1) && greatest(0) == Approx(-std::log(2))));
+    CHECK(greatest(2) == -infinity);
+    // The mean allows what all of them keep: here nothing.
+    CHECK((of(heed::pooling::mean).log_p.array() == -infinity).all());
+    const auto two =
+        heed::nbce({.beta = 0, .pooling = heed::pooling::mean, .top_k = 2})(contexts, prior).log_p;
+    CHECK((two(0) > two(1) && two(2) == -infinity));
 }
 
 TEST_CASE("nbce of extreme logits") {

@@ -64,17 +64,6 @@ class initialiser {
         return other;
     }
 
-    /// The same with a deviation of σ·factor. Throws argument_error unless the factor is finite and
-    /// not negative.
-    initialiser times(double factor) const {
-        detail::require_argument(factor >= 0 && std::isfinite(factor),
-                                 "heed::init: the factor of the deviation is ", factor,
-                                 ", but must be finite and not negative");
-        initialiser other = *this;
-        other.size_ *= factor;
-        return other;
-    }
-
     /// σ² of m inputs and n outputs; σ may be a number where σ² is not.
     constexpr double variance(double inputs, double outputs) const {
         return rule_(inputs, outputs) * factor_ * size_ * size_;
@@ -136,6 +125,8 @@ class initialiser {
     static constexpr double truncation = 1.1368472343385565;
 
   private:
+    friend initialiser deviation(double sigma);
+
     constexpr initialiser with(distribution shape) const {
         initialiser other = *this;
         other.shape_ = shape;
@@ -180,7 +171,7 @@ class initialiser {
     double factor_;
     distribution shape_;
     double mean_ = 0;
-    double size_ = 1;  ///< times the root of the rule's variance and of the factor
+    double size_ = 1;  ///< of the deviation, beside the roots of the variance and of the factor
 };
 
 /// σ² = 1/m: outputs have the inputs' variance (LeCun et al., 1998; kexue 8620).
@@ -216,7 +207,9 @@ inline initialiser deviation(double sigma) {
     detail::require_argument(sigma >= 0 && std::isfinite(sigma),
                              "heed::init::deviation: the deviation is ", sigma,
                              ", but must be finite and not negative");
-    return initialiser([](double, double) { return 1.0; }).times(sigma);
+    initialiser result([](double, double) { return 1.0; });
+    result.size_ = sigma;  // σ² may be no number where σ is one
+    return result;
 }
 
 /// T5's for the projections to queries and keys of a head of d dimensions: σ² = 1/(m·√d), for

@@ -81,16 +81,18 @@ class renyi_entropy : public row_measure<renyi_entropy> {
         const vec<T> zero(T(0)), rest = detail::order_as<T>(1 - order_);
         if (std::abs(order_ - 1) < 0.5)
             return log1p(detail::power_sum_less_one<T>(p, order_)) / rest;
-        // Relative to the greatest: a power of a small p would be 0.
+        // Relative to the greatest: a power of a small p would be 0. By logarithms, since a quotient
+        // of denormal numbers has few digits.
         const vec<T> greatest = detail::maximum_over(p), exponent = detail::order_as<T>(order_);
+        const vec<T> top = log(greatest);
         const vec<T> sum = detail::sum_over(
             p, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
                 const vec<T> v = p.load(at);
-                const vec<T> power = exp(exponent * log(v / greatest));
+                const vec<T> power = exp(exponent * (log(v) - top));
                 return select(v == zero, so_far, so_far + power);
             });
         const double share = std::isinf(order_) ? -1 : order_ / (1 - order_);
-        const vec<T> entropy = fma(vec<T>(share), log(greatest), log(sum) / rest);
+        const vec<T> entropy = fma(vec<T>(share), top, log(sum) / rest);
         return select(greatest > zero, entropy, sum);  // a row of zeros has none
     }
 
