@@ -31,6 +31,14 @@ inline double tsallis_entropy(const row& p, double order) {
     return static_cast<double>((1 - power_sum(p, order)) / (order - 1));
 }
 
+/// l_q relative to max|x|: a high power of a very large or small number is none.
+inline long double relative_norm(const row& x, long double order) {
+    long double greatest = 0, sum = 0;
+    for (const double v : x) greatest = std::max(greatest, std::abs(static_cast<long double>(v)));
+    for (const double v : x)
+        if (v != 0) sum += std::pow(std::abs(v) / greatest, order);
+    return std::pow(sum, 1 / order);
+}
 inline long double norm(const row& x, double order) {
     return std::pow(power_sum(x, order), 1 / static_cast<long double>(order));
 }
@@ -38,7 +46,7 @@ inline double sparsity(const row& x, double q, double p) {
     const auto n = static_cast<long double>(x.size());
     return static_cast<double>(
         std::pow(n, 1 / static_cast<long double>(p) - 1 / static_cast<long double>(q)) *
-        norm(x, q) / norm(x, p));
+        relative_norm(x, q) / relative_norm(x, p));
 }
 inline double mean_over_max(const row& x) {
     double greatest = 0;
