@@ -80,8 +80,8 @@ TEMPLATE_TEST_CASE("a sink that takes almost all changes neither sparsity nor di
     const bool is_float = std::is_same_v<T, float>;
     // A sink's own score is rounded, as all of them are.
     const double near = is_float ? 2e-5 : 1e-12;
-    for (const double sink : is_float ? std::vector<double>{0, 40, 55, 70}
-                                      : std::vector<double>{0, 60, 300, 640}) {
+    for (const double sink :
+         is_float ? std::vector<double>{0, 40, 55, 70} : std::vector<double>{0, 60, 300, 640}) {
         INFO(sink);
         const auto p = heed::attention_weights(in.q, in.k, heed::causal, heed::sink(sink));
         const auto [o, stats, entropy, size, sparsity] =
@@ -103,8 +103,8 @@ TEMPLATE_TEST_CASE("a sink that takes almost all changes neither sparsity nor di
                 const double visible = static_cast<double>(i + 1 + 700 - 37);
                 const auto found = static_cast<double>(sparsity(0, h, i));
                 close &= std::abs(found - sum / std::sqrt(square * visible)) <= near;
-                close &= std::abs(static_cast<double>(entropy(0, h, i)) - expected) <=
-                         near * expected;
+                close &=
+                    std::abs(static_cast<double>(entropy(0, h, i)) - expected) <= near * expected;
             }
         }
         CHECK(close);
@@ -115,9 +115,9 @@ TEST_CASE("weights whose squares are beyond the scalar have a sparsity") {
     generator random(175);
     inputs<float> in(random, {1, 1, 1, 5, 300, 4, 4});
     const auto of = [&] {
-        return std::get<0>(heed::attention_forward(in.q, in.k, in.v, heed::relu_squared,
-                                                   heed::row_sparsity)
-                               .observed);
+        return std::get<0>(
+            heed::attention_forward(in.q, in.k, in.v, heed::relu_squared, heed::row_sparsity)
+                .observed);
     };
     const auto expected = of();
     in.q = in.q * 0x1p50f;  // probabilities of 2^100

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include <Eigen/Core>
@@ -154,6 +155,125 @@ TEST_CASE("norms of tensors, in place, on threads, without allocating") {
     const auto before = heed_test::allocations();
     norm.backward_into(over, parameters.col(0), parameters.col(1), x, over);
     CHECK(heed_test::allocations() == before);
+}
+
+/// y, dx, dγ and dβ of rows of any size and mean. Errors of dx are relative to 1/deviation.
+template <class T, bool IsCentred, class Norm, class X>
+bool is_norm_of_size(const Norm& norm, const X& x, const X& dy, const row& gamma, const row& beta,
+                     double epsilon) {
+    const auto rows = rows_of(x), gradients = rows_of(dy), found = rows_of(norm(x));
+    const auto backward = norm.backward(x, dy);
+    const auto dx = rows_of(backward.x);
+    const double least = static_cast<double>(std::numeric_limits<T>::min());
+    row d_gamma(gamma.size(), 0), size(gamma.size(), 1);
+    bool close = true;
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        const row y = reference::norm(rows[r], gamma, beta, epsilon, IsCentred);
+        const auto expected =
+            reference::norm_backward(rows[r], gradients[r], gamma, epsilon, IsCentred);
+        const auto [unit_row, factor] = reference::normalise(rows[r], epsilon, IsCentred);
+        double largest = 0;
+        for (std::size_t i = 0; i < y.size(); ++i)
+            largest = std::max(largest, std::abs(gradients[r][i] * gamma[i]));
+        for (std::size_t i = 0; i < y.size(); ++i) {
+            close &= std::abs(found[r][i] - y[i]) <=
+                     16 * unit<T> * (1 + std::abs(y[i]) + std::abs(gamma[i]));
+            close &= std::abs(dx[r][i] - expected.x[i]) <=
+                     32 * unit<T> * factor * largest * (1 + std::abs(unit_row[i])) + least;
+            d_gamma[i] += expected.gamma[i];
+            size[i] += std::abs(expected.gamma[i]) + std::abs(gradients[r][i]);
+        }
+    }
+    const row gamma_found = numbers_of(backward.gamma);
+    for (std::size_t i = 0; i < gamma.size(); ++i)
+        close &= std::abs(gamma_found[i] - d_gamma[i]) <= 16 * unit<T> * size[i];
+    return close;
+}
+
+TEMPLATE_TEST_CASE("norms of rows of every size, about every mean", "", float, double) {
+    using T = TestType;
+    using limits = std::numeric_limits<T>;
+    heed_test::generator random;
+    for (const Eigen::Index n : {2, 31, 1037}) {
+        const auto gamma = random.numbers<T>(static_cast<std::size_t>(n));
+        const auto beta = random.numbers<T>(static_cast<std::size_t>(n));
+        const row wide_gamma(gamma.begin(), gamma.end()), wide_beta(beta.begin(), beta.end());
+        for (const double epsilon : {0.0, 1e-5}) {
+            const auto layer = heed::layer_norm(gamma, beta, epsilon);
+            const auto rms = heed::rms_norm(gamma, epsilon);
+            const auto dy = random.matrix<T>(67, n);
+            const column_major<T> d_across = dy;
+            // A size for each row, or one for all: neighbours in a vector differ, or do not.
+            for (const double mean : {0.0, 1.0, 30.0, 1 / (16 * unit<T>), 1 / unit<T>}) {
+                row_major<T> x = random.matrix<T>(67, n);
+                for (Eigen::Index r = 0; r < x.rows(); ++r) {
+                    // The largest number that a row may hold, and squares that are none.
+                    const auto low = limits::min_exponent + 30;
+                    const auto high = limits::max_exponent - 4;
+                    const auto e = static_cast<int>(random.integer(low, high));
+                    for (Eigen::Index j = 0; j < n; ++j)
+                        x(r, j) = static_cast<T>(
+                            std::ldexp(static_cast<double>(x(r, j)) + mean,
+                                       mean > 1 ? std::min(e, high - limits::digits - 4) : e));
+                }
+                // Half of them of ordinary size.
+                for (Eigen::Index r = 0; r < x.rows(); r += 2)
+                    for (Eigen::Index j = 0; j < n; ++j)
+                        x(r, j) = static_cast<T>(random.normal() + mean);
+                const column_major<T> across = x;
+                INFO("n = " << n << ", mean = " << mean << ", epsilon = " << epsilon);
+                CHECK(is_norm_of_size<T, true>(layer, x, dy, wide_gamma, wide_beta, epsilon));
+                CHECK(is_norm_of_size<T, true>(layer, across, d_across, wide_gamma, wide_beta,
+                                               epsilon));
+                CHECK(is_norm_of_size<T, false>(rms, x, dy, wide_gamma, wide_beta, epsilon));
+                CHECK(is_norm_of_size<T, false>(rms, across, d_across, wide_gamma, wide_beta,
+                                                epsilon));
+            }
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("a row of equal numbers is its mean, with an epsilon or without", "", float,
+                   double) {
+    using T = TestType;
+    heed_test::generator random;
+    for (const Eigen::Index n : {1, 3, 40, 1037}) {
+        const auto gamma = random.numbers<T>(static_cast<std::size_t>(n));
+        const Eigen::Matrix<T, 1, Eigen::Dynamic> beta = random.matrix<T>(1, n);
+        for (const double epsilon : {0.0, 1e-5}) {
+            row_major<T> x(11, n);
+            for (Eigen::Index r = 0; r < x.rows(); ++r)
+                x.row(r).setConstant(static_cast<T>(random.normal() * std::pow(10, r - 5)));
+            x.row(3).setConstant(std::numeric_limits<T>::max());
+            x.row(4).setConstant(-std::numeric_limits<T>::denorm_min());
+            const row_major<T> y = heed::layer_norm(gamma, beta, epsilon)(x);
+            const column_major<T> across =
+                heed::layer_norm(gamma, beta, epsilon)(column_major<T>(x));
+            bool is_beta = true;
+            for (Eigen::Index r = 0; r < x.rows(); ++r)
+                is_beta &=
+                    y.row(r).isApprox(beta, T(1e-5)) && across.row(r).isApprox(beta, T(1e-5));
+            CHECK(is_beta);
+            const row_major<T> zeros = row_major<T>::Zero(3, n);
+            CHECK(heed::rms_norm(gamma, epsilon)(zeros).isZero(0));
+            CHECK(heed::rms_norm(gamma, epsilon).backward(zeros, x.topRows(3)).x.allFinite());
+        }
+    }
+}
+
+TEST_CASE("a row's norm does not depend on its neighbours' size") {
+    heed_test::generator random;
+    const Eigen::VectorXf gamma = random.matrix<float>(50, 1), beta = random.matrix<float>(50, 1);
+    column_major<float> x = random.matrix<float>(16, 50), dy = random.matrix<float>(16, 50);
+    const auto layer = heed::layer_norm(gamma, beta);
+    const column_major<float> y = layer(x), dx = layer.backward(x, dy).x;
+    for (Eigen::Index r = 0; r < 16; r += 3) x.row(r) *= r % 2 == 0 ? 1e30f : 1e-36f;
+    x.row(5).setConstant(1e6f / 3);
+    const column_major<float> found = layer(x), d_found = layer.backward(x, dy).x;
+    for (const Eigen::Index r : {1, 2, 4, 7, 8, 10, 11, 13, 14}) {
+        CHECK(found.row(r) == y.row(r));
+        CHECK(d_found.row(r) == dx.row(r));
+    }
 }
 
 TEST_CASE("norms of extreme rows") {

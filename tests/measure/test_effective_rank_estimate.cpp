@@ -66,19 +66,17 @@ TEST_CASE("a sparse attention to parts of the keys has an estimated effective ra
     check_estimate(q, k, {.probes = 24, .steps = 48}, heed::segments(ids, ids), heed::sparsemax);
 }
 
-TEMPLATE_TEST_CASE("an estimated effective rank does not depend on how much a sink takes", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("an estimated effective rank does not depend on how much a sink takes", "",
+                   float, double) {
     heed_test::generator random;
     auto q = random.matrix<TestType>(64, 16), k = random.matrix<TestType>(64, 16);
     q *= TestType(1.5);
     const rank_probes chosen{.probes = 24, .steps = 40, .seed = 2};
-    const auto under = [&](double sink) {
-        return check_estimate(q, k, chosen, heed::sink(sink));
-    };
+    const auto under = [&](double sink) { return check_estimate(q, k, chosen, heed::sink(sink)); };
     const rank_estimate none = under(-30);
     const bool is_float = std::is_same_v<TestType, float>;
-    const std::vector<double> sinks = is_float ? std::vector<double>{25, 40, 60, 70}
-                                               : std::vector<double>{40, 60, 300, 600};
+    const std::vector<double> sinks =
+        is_float ? std::vector<double>{25, 40, 60, 70} : std::vector<double>{40, 60, 300, 600};
     for (const double sink : sinks) {
         INFO(sink);
         const rank_estimate estimate = under(sink);

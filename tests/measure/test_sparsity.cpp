@@ -45,8 +45,8 @@ void check_measure(const Measure& measure, const One& one, double spread = 1) {
 TEMPLATE_TEST_CASE("measures of sparsity are the reference's", "", float, double) {
     // Squares of 1e18 are beyond float once they are summed; the others are near both ends.
     const bool is_float = std::is_same_v<TestType, float>;
-    for (const double spread :
-         {1.0, 1e18, is_float ? 1e37 : 1e306, is_float ? 1e-23 : 1e-170, is_float ? 1e-36 : 1e-305}) {
+    for (const double spread : {1.0, 1e18, is_float ? 1e37 : 1e306, is_float ? 1e-23 : 1e-170,
+                                is_float ? 1e-36 : 1e-305}) {
         check_measure<TestType>(
             heed::measure::sparsity, [](const row& x) { return reference::sparsity(x, 1, 2); },
             spread);
