@@ -167,6 +167,41 @@ TEST_CASE("the gradient-maximising alpha of cosine scores agrees with quadrature
     }
 }
 
+TEST_CASE("the gradient-maximising alpha of cosine scores is the root, to its stated accuracy") {
+    struct root {
+        double n;
+        index d;
+        double alpha;
+    };
+    // In eighty digits, by mpmath's Bessel functions.
+    const auto error_of = [](const root& r) {
+        INFO("n = " << r.n << ", d = " << r.d);
+        return std::abs(heed::gradient_maximising_cosine_alpha(r.n, r.d) / r.alpha - 1);
+    };
+    for (const root& r : {root{55.1863093732354, 2, 430.97902887439203},
+                          {3, 2, 1.53051152710494891},
+                          {1e6, 2, 141471060526.254187},
+                          {1.25, 3, 0.507051114018336678},
+                          {430.4648797877581, 3, 215.232439893879047},
+                          {32351.449654314623, 4, 948.104301689892826},
+                          {1.01, 5, 0.129099453709933705},
+                          {2, 8, 1.57487350190195474},
+                          {40, 16, 7.50829958823595859},
+                          {1024, 64, 19.7650709670681827},
+                          {1e15, 64, 98.2266527072554154},
+                          {512, 128, 24.2136428934211025},
+                          {20000, 128, 33.6838248418283656},
+                          {1.5, 500, 8.58862279848875148},
+                          {9007199254740992, 4096, 370.348973962333914},
+                          {7, 8192, 86.3415012001042523}})
+        CHECK(error_of(r) < (r.alpha > 100 && r.alpha < 1000 ? 4e-12 : 1e-13));
+    // Near one key the equation itself loses digits.
+    for (const root& r : {root{1.001, 3, 0.0316245335299681087},
+                          {1.00001, 64, 0.0146059167324356854},
+                          {1.0000001, 1000, 0.00577350261395439455}})
+        CHECK(error_of(r) < 4 * std::numeric_limits<double>::epsilon() / (r.n - 1));
+}
+
 TEST_CASE("the two ways to the moments of a cosine agree where they meet") {
     for (const double d : {2.0, 3.0, 64.0, 4096.0}) {
         INFO("d = " << d);

@@ -140,6 +140,9 @@ inline double log_count_of_cosine_alpha(double alpha, double dim) {
 /// α*(n, d) for s the cosine of random directions in d dimensions: argmax_α α(1 − Σp²),
 /// E[e^{αs}] = ₀F₁(; d/2; α²/4); α*(1) = 0. 3.5·log n is a fit of it at d = 128.
 ///
+/// Relative error below 1e-13; 4e-12 between α* = 100 and 1000, which a d below 6 or a very large n
+/// reaches; 4·2⁻⁵²/(n − 1) for n < 1.01.
+///
 /// argument_error if n is not in 1 … 2⁵³ or d is below 2.
 template <std::integral Integer>
 double gradient_maximising_cosine_alpha(double n, Integer dim) {

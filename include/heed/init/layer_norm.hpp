@@ -29,7 +29,7 @@ struct layer_norm_gradient {
 /// x, y and their gradients are what row_function takes. γ and β are any vectors, seen where they
 /// lie if they are lvalues. With g = dy·γ and r = 1/√(var x + ε):
 /// dx = r·(g − mean g − x̂·mean(g·x̂)), dγ = Σ dy·x̂, dβ = Σ dy over the rows, in their order, the
-/// same bits for any number of threads. Sums of squares must not overflow.
+/// same bits for any number of threads. Rows may have any finite size and mean; see row_moments.
 ///
 /// Throws shape_error where shapes differ, argument_error for overlapping outputs, or an ε that is
 /// negative or not finite. O(size of x).

@@ -164,7 +164,10 @@ namespace measure {
 /// element is not finite. Costs `steps` times attention forward and backward with a value_dim of
 /// `probes`, 64 at a time; O((queries + keys)·(dim + probes)) memory.
 ///
-/// Throws argument_error unless probes ≥ 2 and steps ≥ 1, and what attention throws.
+/// It does not depend on the size of A's elements, which a sink may make as small as it likes.
+///
+/// Throws argument_error unless probes ≥ 2 and steps ≥ 1, and what attention throws;
+/// std::runtime_error should Eigen not find the rules' nodes, which has not been seen.
 template <tensor_like Q, tensor_like K, class... Parts>
 rank_estimate estimate_effective_rank(const Q& q, const K& k, const rank_probes& chosen = {},
                                       const Parts&... parts) {

@@ -81,8 +81,8 @@ class renyi_entropy : public row_measure<renyi_entropy> {
         const vec<T> zero(T(0)), rest = detail::order_as<T>(1 - order_);
         if (std::abs(order_ - 1) < 0.5)
             return log1p(detail::power_sum_less_one<T>(p, order_)) / rest;
-        // Relative to the greatest: a power of a small p would be 0. By logarithms, since a quotient
-        // of denormal numbers has few digits.
+        // Relative to the greatest: a power of a small p would be 0. By logarithms, since a
+        // quotient of denormal numbers has few digits.
         const vec<T> greatest = detail::maximum_over(p), exponent = detail::order_as<T>(order_);
         const vec<T> top = log(greatest);
         const vec<T> sum = detail::sum_over(
