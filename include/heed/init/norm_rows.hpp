@@ -95,10 +95,11 @@ struct norm_backward_rows {
             const auto dx = layout.template line<0>(to, l);
             const auto x = layout.template line<1>(from, l);
             const auto dy = layout.template line<2>(gradient, l);
+            const vec<T> scale = layout.template load_number<6>(scales, l);
             const row_moments<T> row{layout.template load_number<3>(means, l),
                                      layout.template load_number<4>(factors, l),
-                                     layout.template load_number<5>(shifts, l),
-                                     layout.template load_number<6>(scales, l)};
+                                     layout.template load_number<5>(shifts, l), scale,
+                                     any(scale != vec<T>(T(1)))};
             const vec<T> share(T(1) / static_cast<T>(x.length));
             vec<T> sum(T(0));
             if constexpr (Centred)

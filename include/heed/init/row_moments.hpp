@@ -1,11 +1,9 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
 #include <type_traits>
-#include <utility>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/length.hpp>
@@ -18,31 +16,6 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-/// Σd and Σd² of a row, by sum_over's order; `d(at)` is 0 beyond the row.
-template <class T, class Line, class D>
-[[gnu::always_inline]] inline std::pair<vec<T>, vec<T>> sum_with_squares(const Line& x, D&& d) {
-    constexpr index block = 256;
-    vec<T> sum(T(0)), square(T(0));
-    for (index first = 0; first < x.whole(); first += block) {
-        vec<T> part[4] = {0, 0, 0, 0}, part_square[4] = {0, 0, 0, 0};
-        sweep(
-            first, std::min(x.whole(), first + block),
-            [&](auto i, auto at) __attribute__((always_inline)) {
-                const vec<T> v = d(at);
-                part[i] += v;
-                part_square[i] = fma(v, v, part_square[i]);
-            });
-        sum += (part[0] + part[1]) + (part[2] + part[3]);
-        square += (part_square[0] + part_square[1]) + (part_square[2] + part_square[3]);
-    }
-    if (x.rest() > 0) {
-        const vec<T> v = d(part_vector{x.whole(), x.rest()});
-        sum += v;
-        square = fma(v, v, square);
-    }
-    return {Line::sum(sum), Line::sum(square)};
-}
-
 /// What the rows of a line are normalised by: x̂ = (s·x − mean)·r + shift.
 ///
 /// `mean` is rounded, maybe by more than the deviation where that is far below it: `shift` is −r
@@ -51,6 +24,7 @@ template <class T, class Line, class D>
 template <class T>
 struct row_moments {
     vec<T> mean, r, shift, scale;
+    bool is_scaled;  ///< whether any scale in the line is not 1
 };
 
 /// f(x̂ as a function of x). Rows of ordinary size are not multiplied by their scale of 1.
@@ -62,7 +36,7 @@ template <bool Centred, class T, class F>
         else
             return x * row.r;
     };
-    if (all(row.scale == vec<T>(T(1)))) [[likely]]
+    if (!row.is_scaled) [[likely]]
         f(unit);
     else
         f([&](vec<T> x) __attribute__((always_inline)) { return unit(x * row.scale); });
@@ -74,30 +48,47 @@ struct central_moments {
     vec<T> mean, rest, square;
 };
 
-/// The same for the masked rows, whose deviation is no more than what their mean lost: a second
-/// look. Equal numbers are their mean.
+/// The same for the masked rows, whose mean is so far from 0 beside their deviation that what it
+/// lost to rounding counts, `squares` the sum of theirs: one more pass. If that is as much as the
+/// deviation, or the numbers are equal and are their mean, another.
 template <class T, class Line, class Load>
-[[gnu::noinline]] void refine_moments(const Line& x, const Load& load, vec<T> epsilon,
-                                      vec_mask<T> refined, central_moments<T>& row) {
-    const vec<T> zero(T(0)), infinity(std::numeric_limits<T>::infinity());
-    vec<T> least = infinity, greatest = -infinity, squares = zero;
-    for_each_vector(x, [&](auto at) {
-        vec_mask<T> is_inside(true);
+[[gnu::noinline]] central_moments<T> refine_moments(const Line& x, const Load& load, vec<T> epsilon,
+                                                    vec_mask<T> refined, vec<T> squares,
+                                                    central_moments<T> row) {
+    const vec<T> zero(T(0)), share(T(1) / static_cast<T>(x.length));
+    const auto where = [](auto at) {
         if constexpr (std::is_same_v<decltype(at), part_vector>)
-            is_inside = vec_mask<T>::first(at.count);
+            return vec_mask<T>::first(at.count);
+        else
+            return vec_mask<T>(true);
+    };
+    const vec<T> sum = sum_over(x, [&](auto at, vec<T> so_far) {
+        return so_far + select(where(at), load(at) - row.mean, zero);
+    });
+    row.rest = select(refined, share * sum, zero);
+    // mean (x − mean)² = var x + rest²
+    row.square = fnma(row.rest, row.rest, row.square);
+    const vec_mask<T> is_lost =
+        refined & (row.rest * row.rest > vec<T>(T(0.25)) * (squares * share));
+    if (!any(is_lost)) return row;
+
+    const vec<T> infinity(std::numeric_limits<T>::infinity());
+    vec<T> least = infinity, greatest = -infinity, again = zero;
+    for_each_vector(x, [&](auto at) {
+        const vec_mask<T> is_inside = where(at);
         const vec<T> v = load(at);
         least = select(is_inside, min(v, least), least);
         greatest = select(is_inside, max(v, greatest), greatest);
         const vec<T> d = select(is_inside, v - row.mean - row.rest, zero);
-        squares = fma(d, d, squares);
+        again = fma(d, d, again);
     });
     least = -Line::greatest(-least);
-    const vec_mask<T> is_even = refined & (least == Line::greatest(greatest));
+    const vec_mask<T> is_even = is_lost & (least == Line::greatest(greatest));
     row.mean = select(is_even, least, row.mean);
     row.rest = select(is_even, zero, row.rest);
-    const vec<T> share(T(1) / static_cast<T>(x.length));
-    const vec<T> square = fma(Line::sum(squares), share, epsilon);
-    row.square = select(refined, select(is_even, epsilon, square), row.square);
+    const vec<T> square = fma(Line::sum(again), share, epsilon);
+    row.square = select(is_lost, select(is_even, epsilon, square), row.square);
+    return row;
 }
 
 /// Moments of a line, `load` giving its vectors.
@@ -110,28 +101,19 @@ template <class T, bool Centred, class Line, class Load>
         row.mean = share * sum_over(
                                x, [&](auto at, vec<T> so_far)
                                       __attribute__((always_inline)) { return so_far + load(at); });
-    if constexpr (!Centred) {
-        const vec<T> squares = sum_over(
-            x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
-                const vec<T> v = load(at);
-                return fma(v, v, so_far);
-            });
-        row.square = fma(squares, share, epsilon);
-    } else {
-        // What is beyond the row counts as the mean.
-        const auto away = [&](auto at) __attribute__((always_inline)) {
-            const vec<T> d = load(at) - row.mean;
-            if constexpr (std::is_same_v<decltype(at), part_vector>)
-                return select(vec_mask<T>::first(at.count), d, zero);
-            else
-                return d;
-        };
-        const auto [sum, squares] = sum_with_squares<T>(x, away);
-        row.rest = share * sum;
-        row.square = fnma(row.rest, row.rest, fma(squares, share, epsilon));
-        const vec_mask<T> is_lost = row.rest * row.rest > vec<T>(T(0.25)) * (squares * share);
-        if (any(is_lost)) [[unlikely]]
-            refine_moments(x, load, epsilon, is_lost, row);
+    // What is beyond the row counts as the mean.
+    const vec<T> squares = sum_over(
+        x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
+            vec<T> d = load(at) - row.mean;
+            if constexpr (Centred && std::is_same_v<decltype(at), part_vector>)
+                d = select(vec_mask<T>::first(at.count), d, zero);
+            return fma(d, d, so_far);
+        });
+    row.square = fma(squares, share, epsilon);
+    if constexpr (Centred) {
+        const vec_mask<T> is_far = row.mean * row.mean > vec<T>(T(4)) * (squares * share);
+        if (any(is_far)) [[unlikely]]
+            row = refine_moments(x, load, epsilon, is_far, squares, row);
     }
     return row;
 }
@@ -139,14 +121,14 @@ template <class T, bool Centred, class Line, class Load>
 template <class T>
 [[gnu::always_inline]] inline row_moments<T> factors_of(const central_moments<T>& row) {
     const vec<T> r = vec<T>(T(1)) / sqrt(row.square);
-    return {row.mean, r, -row.rest * r, vec<T>(T(1))};
+    return {row.mean, r, -row.rest * r, vec<T>(T(1)), false};
 }
 
 /// The moments of those rows that are not `exact`: of rows times the power of two that brings the
 /// greater of max|x| and √ε near 1.
 template <class T, bool Centred, class Line>
-[[gnu::noinline]] void scale_moments(const Line& x, T epsilon, vec_mask<T> exact,
-                                     row_moments<T>& row) {
+[[gnu::noinline]] row_moments<T> scale_moments(const Line& x, T epsilon, vec_mask<T> exact,
+                                               row_moments<T> row) {
     const vec<T> zero(T(0));
     const vec<T> scale = unit_scale(max(vec<T>(std::sqrt(epsilon)), greatest_magnitude(x)));
     const auto load = [&](auto at) { return x.load(at) * scale; };
@@ -158,6 +140,8 @@ template <class T, bool Centred, class Line>
     row.r = select(exact, row.r, select(is_even, zero, other.r));
     row.shift = select(exact, row.shift, select(is_even, zero, other.shift));
     row.scale = select(exact, row.scale, scale);
+    row.is_scaled = true;
+    return row;
 }
 
 /// The moments of a line's rows.
@@ -168,7 +152,7 @@ template <class T, bool Centred, class Line>
     row_moments<T> row = factors_of(found);
     const vec_mask<T> exact = are_exact_square_sums(found.square);
     if (!all(exact)) [[unlikely]]
-        scale_moments<T, Centred>(x, epsilon, exact, row);
+        row = scale_moments<T, Centred>(x, epsilon, exact, row);
     return row;
 }
 
