@@ -107,11 +107,12 @@ auto alibi(Slopes&& slopes) {
 /// The paper's slopes: for a power of two of heads the geometric sequence 2^(−8h/heads), h = 1 …
 /// heads; otherwise those of the next smaller power of two, then every other one of twice as many.
 ///
-/// argument_error if there is not at least one head.
+/// argument_error if there is not at least one head, or more than 2²⁴.
 template <class T = float, std::integral Integer>
 Eigen::Matrix<T, Eigen::Dynamic, 1> alibi_slopes(Integer heads) {
-    detail::require_argument(heads >= 1, "heed::alibi_slopes: the number of heads is ", heads,
-                             ", but must be at least 1");
+    detail::require_argument(
+        std::cmp_greater_equal(heads, 1) && std::cmp_less_equal(heads, 1 << 24),
+        "heed::alibi_slopes: the number of heads is ", heads, ", but must lie between 1 and 2^24");
     const auto count = static_cast<index>(heads);
     index power = 1;
     while (power <= count / 2) power *= 2;

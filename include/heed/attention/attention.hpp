@@ -163,17 +163,17 @@ tensor_view<const T, 3> lse_gradient_of(const std::tuple<const Parts&...>& parts
     }
 }
 
-/// The forward kernel that suits the normaliser; fills `kept` unless it is null.
+/// The forward kernel that suits the normaliser; fills `kept` unless it is null. If it throws, they
+/// are the stats of no call.
 template <class T, class Call, class Normaliser>
 void run_forward(const Call& call, const tensor_view<T, 4>& o, stats<T, Normaliser>* kept) {
     const attention_shape& shape = call.shape;
-    auto* statistics =
-        kept == nullptr ? nullptr
-                        : kept->reset({shape.batch, shape.heads, shape.queries}, call.normaliser());
+    auto* statistics = kept == nullptr ? nullptr : kept->begin(shape, call.normaliser());
     if constexpr (row_normaliser<Normaliser>)
         forward_whole_rows(call, o, kept);
     else
         forward(call, o, statistics);
+    if (kept != nullptr) kept->end(shape);
 }
 
 /// Refuses gradients of learned parts that share memory with one another.
@@ -202,9 +202,7 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
     const std::array<index, 4> output{shape.batch, shape.heads, shape.queries, shape.value_dim};
     check_output("d_o", d_o, output);
     check_output("o", o, output);
-    const std::array<index, 3> rows{shape.batch, shape.heads, shape.queries};
-    require_shape(kept.extents() == rows, "stats are those of shape ", kept.extents(),
-                  ", but must be those of ", rows);
+    kept.check(shape);
 
     const auto dq = rank4(view_of(gradients.q));
     const auto dk = rank4(view_of(gradients.k));
@@ -286,7 +284,8 @@ auto attention(const Q& q, const K& k, const V& v, const Parts&... parts) {
 }
 
 /// attention_into that also keeps what backward needs; `kept` is a stats_for<Scalar, Parts...>, and
-/// allocates nothing when it held the stats of as many rows before.
+/// allocates nothing when it held the stats of as many rows before. If a part's function throws, or
+/// memory runs out, `kept` are the stats of no call, and backward refuses them.
 template <class O, class Scalar, class Normaliser, class Q, class K, class V, class... Parts>
 void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q, const K& k,
                             const V& v, const Parts&... parts) {
@@ -346,7 +345,8 @@ auto attention_forward(const Q& q, const K& k, const V& v, const Parts&... parts
 
 /// attention_backward into the caller's memory: `gradients` is what attention_backward returned
 /// before, or heed::into(dq, dk, dv, learned…). Nothing is resized; outputs must not overlap inputs
-/// or each other.
+/// or each other. shape_error unless `kept` are the stats of a forward call of the same shapes, of
+/// keys too; argument_error if they are those of none.
 template <class Gradients, class DO, class O, class Scalar, class Normaliser, class Q, class K,
           class V, class... Parts>
 void attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,

@@ -92,6 +92,7 @@ void finish_queries(const Call& call, const Preparation& preparation,
         if (scale_dots != nullptr) {
             scale_dots[r] = 0;
             for (std::size_t m = 0; m < Call::query_map_count; ++m) {
+                if (is_zero(gradients[m], dim)) continue;  // of a query that may hold NaN
                 preparation.query(tile.rows[r], buffer, static_cast<encoding_map>(m));
                 scale_dots[r] += static_cast<double>(dot(gradients[m], buffer, dim));
             }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 
 #include <heed/attention/call.hpp>
@@ -80,13 +81,13 @@ void pack_backward_keys(const Call& call, const Preparation& preparation, index 
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
     for (std::size_t m = 0; m < Call::key_map_count; ++m) {
         const auto map = static_cast<encoding_map>(m);
-        // The first map's tell whether there is a NaN.
         if (m > 0 && !preparation.takes(map, first, count)) continue;
         const auto keys = preparation.keys(batch, kv_head, first, count, buffer, map);
         pad_rows(keys, count, shape.dim, to.keys[m] + first * padded<T>(shape.dim));
         if (!panels) continue;
         pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
-        if (m == 0) to.finite[block] = all_finite(keys, count, shape.dim);
+        const bool finite = all_finite(keys, count, shape.dim);
+        to.finite[block] = finite && (m == 0 || to.finite[block]);
     }
     if (!panels) return;
     const auto values = rows_of(call.v, batch, kv_head, first, count, buffer);
@@ -125,7 +126,6 @@ void pack_backward_queries(const Call& call, const call_positions& where,
     const attention_shape& shape = call.shape;
     const index dim = shape.dim, value_dim = shape.value_dim;
     fill_tile(call, where, preparation, batch, head, first, count, block.tile);
-    const contiguous_rows<T> queries{block.tile.plain[0], dim};
     const auto sums = static_cast<std::size_t>((count + tiles.value_rows) * padded<T>(dim));
     for (std::size_t m = 0; m < Call::query_map_count; ++m) {
         pad_rows({block.tile.plain[m], dim}, count, dim, block.queries[m]);
@@ -138,7 +138,9 @@ void pack_backward_queries(const Call& call, const call_positions& where,
     pad_rows(gradients, count, value_dim, block.gradients);
     if (strips) {
         pack_strips(gradients, count, value_dim, block.gradient_strips);
-        block.finite = all_finite(gradients, count, value_dim) && all_finite(queries, count, dim);
+        block.finite = all_finite(gradients, count, value_dim);
+        for (std::size_t m = 0; m < Call::query_map_count; ++m)
+            block.finite = block.finite && all_finite<T>({block.tile.plain[m], dim}, count, dim);
     }
     *block.turn = block.tile.seen_by_all().first / key_block<T>;
 }
@@ -181,6 +183,10 @@ void fill_backward_queries(const Call& call, const call_positions& where,
         const T* o = rows_of(inputs.o, batch, head, first + r, 1, output).data;
         block.statistic[r] = is_certain(statistics[r]) ? chained_dot(d_o, o, shape.value_dim)
                                                        : dot(d_o, o, shape.value_dim);
+        // A row that sees nothing has o = 0 whatever its d_o is: what is learned must not see it.
+        if (!std::isfinite(block.statistic[r]) &&
+            count_seen<T>(call, where, block.tile.rows[r], block.tile.seen[r]) == 0)
+            block.statistic[r] = T(0);
         if constexpr (requires { stream.with_log_sum_exp_gradient(T(0), T(0)); })
             if (inputs.d_lse.data != nullptr)
                 block.statistic[r] = stream.with_log_sum_exp_gradient(

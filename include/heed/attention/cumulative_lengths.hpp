@@ -11,6 +11,7 @@
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/shape.hpp>
 #include <heed/core/vector_input.hpp>
 
 /// \file
@@ -36,7 +37,7 @@ class document_offsets {
             require_argument(d == 0 || given(d - 1) <= given(d), part, ": offset ", d, " is ",
                              given(d), ", but must be at least the one before, ",
                              given(std::max<index>(d - 1, 0)));
-            offsets_.push_back(static_cast<index>(given(d)));
+            offsets_.push_back(to_index(given(d)));
         }
     }
 

@@ -11,6 +11,7 @@
 #include <heed/attention/scale.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/shape.hpp>
 #include <heed/core/simd.hpp>
 
 /// \file
@@ -212,7 +213,7 @@ class gradient_maximising_cosine_scale_part : public normalised_scale<constant_s
 /// queries have another dimension.
 template <std::integral Integer>
 gradient_maximising_cosine_scale_part gradient_maximising_cosine_scale(double n, Integer dim) {
-    return {gradient_maximising_cosine_alpha(n, dim), static_cast<index>(dim)};
+    return {gradient_maximising_cosine_alpha(n, dim), detail::to_index(dim)};
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -22,7 +22,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///
 ///     auto window = heed::sliding_window(heed::hwfa_window(512, 24) - 1, 0);
 ///
-/// argument_error if there are not at least two layers, or α is not in (0, 1], or αN is below 1.
+/// argument_error if there are not at least two layers, or α is not in (0, 1], or αN is below 1, or
+/// N beyond 2⁵³.
 template <std::integral Length, std::integral Layers>
 index hwfa_window(Length training_length, Layers layers, double alpha = 0.75) {
     detail::require_argument(std::cmp_greater_equal(layers, 2),
@@ -31,8 +32,9 @@ index hwfa_window(Length training_length, Layers layers, double alpha = 0.75) {
     detail::require_argument(alpha > 0 && alpha <= 1, "heed::hwfa_window: alpha is ", alpha,
                              ", but must be above 0 and at most 1");
     const double reach = alpha * static_cast<double>(training_length);
-    detail::require_argument(reach >= 1, "heed::hwfa_window: the length of training is ",
-                             training_length, ", but must be at least ", 1 / alpha);
+    detail::require_argument(reach >= 1 && std::cmp_less_equal(training_length, index(1) << 53),
+                             "heed::hwfa_window: the length of training is ", training_length,
+                             ", but must be at least ", 1 / alpha, " and at most 2^53");
     return static_cast<index>(std::floor((reach - 1) / static_cast<double>(layers - 1))) + 1;
 }
 

@@ -51,6 +51,8 @@ struct attention_shape {
     index keys = 0;
     index dim = 0;        ///< of q and k
     index value_dim = 0;  ///< of v and o
+
+    bool operator==(const attention_shape&) const = default;
 };
 
 /// One row of scores: which query it belongs to.

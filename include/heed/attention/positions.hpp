@@ -53,6 +53,18 @@ concept number_range = !tensor_like<X> && requires(const std::remove_cvref_t<X>&
     x.size();
 };
 
+/// Whether a double is a position: from 2⁵³ on it no longer tells one from the next.
+inline bool is_position(double x) { return std::abs(x) < 0x1p53; }
+
+/// A position for a message: a whole number to its last digit.
+template <class Number>
+auto as_given(Number position) {
+    if constexpr (std::is_integral_v<Number>)
+        return position;
+    else
+        return static_cast<double>(position);
+}
+
 /// What positions may be given as: [sequence], or [batch, sequence] as a matrix or a tensor of two
 /// axes; of any integral or floating type.
 template <class X>
@@ -133,8 +145,8 @@ struct kept_positions {
         for (index b = 0; b < all.extents[0]; ++b) {
             for (index i = 0; i < sequence; ++i) {
                 const auto value = static_cast<double>(all(b, i));
-                require_argument(std::isfinite(value), name, " hold ", value, " at [", b, ", ", i,
-                                 "], but must be finite");
+                require_argument(is_position(value), name, " hold ", as_given(all(b, i)), " at [",
+                                 b, ", ", i, "], but must be finite and below 2^53 in magnitude");
             }
         }
     }
@@ -205,7 +217,9 @@ struct shared_positions_part {
 /// Positions are integers or finite fractions of any type, in any order: [sequence], shared by the
 /// batch (std::vector, an Eigen vector, a tensor of rank 1), or [batch, sequence] (an Eigen matrix,
 /// a tensor of rank 2). Lvalues are viewed and must outlive the call, temporary objects are owned.
-/// Throws shape_error where lengths differ from the tensors'.
+/// The call throws shape_error where lengths differ from the tensors', argument_error for a
+/// position that is not finite, or not below 2⁵³ in magnitude, where doubles tell each from the
+/// next.
 template <detail::position_list Queries, detail::position_list Keys>
 detail::positions_part<Queries, Keys> positions(Queries&& queries, Keys&& keys) {
     return {detail::kept_positions<Queries>(std::forward<Queries>(queries)),

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <heed/attention/part.hpp>
+#include <heed/attention/sliding_window.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/vector_input.hpp>
@@ -18,11 +19,10 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 namespace detail {
 
-/// Refuses a negative prefix.
+/// A prefix, which may reach beyond all keys.
 template <std::integral Integer>
-void check_prefix(Integer prefix) {
-    require_argument(std::cmp_greater_equal(prefix, 0), "heed::prefix_lm: the prefix is ", prefix,
-                     ", but must be at least 0");
+index checked_prefix(Integer prefix) {
+    return window_side("heed::prefix_lm", "the prefix", prefix);
 }
 
 /// The same prefix for every sequence.
@@ -38,13 +38,13 @@ template <class Kept>
 struct prefix_of_each {
     Kept kept;
 
-    index of(index batch) const { return static_cast<index>(kept.view()(batch)); }
+    index of(index batch) const { return bounded_reach(kept.view()(batch)); }
     void check(const attention_shape& shape) const {
         const auto prefixes = kept.view();
         require_shape(prefixes.extents[0] == shape.batch, "heed::prefix_lm has ",
                       prefixes.extents[0], " prefixes, but the batch has ", shape.batch,
                       " sequences");
-        for (index batch = 0; batch < shape.batch; ++batch) check_prefix(prefixes(batch));
+        for (index batch = 0; batch < shape.batch; ++batch) checked_prefix(prefixes(batch));
     }
 };
 
@@ -85,8 +85,7 @@ class prefix_lm_mask {
 /// argument_error if the prefix is negative; one beyond the keys lets everything be seen.
 template <std::integral Integer>
 prefix_lm_mask<detail::prefix_of_all> prefix_lm(Integer prefix) {
-    detail::check_prefix(prefix);
-    return prefix_lm_mask<detail::prefix_of_all>({static_cast<index>(prefix)});
+    return prefix_lm_mask<detail::prefix_of_all>({detail::checked_prefix(prefix)});
 }
 
 /// A prefix for each sequence of the batch: any vector of integers.

@@ -68,13 +68,20 @@ key_lanes<T> make_lanes(const Call& call, const call_positions& where, index bat
     key_lanes<T> keys{first, std::min(vec<T>::size, call.shape.keys - first),
                       lanes<T>::consecutive(first)};
     if constexpr (Call::has_positions) {
-        alignas(64) T offset[vec<T>::size] = {};
-        keys.position.base = static_cast<index>(std::floor(where.key(call.shape, batch, first)));
-        for (index l = 0; l < keys.count; ++l) {
-            offset[l] = static_cast<T>(where.key(call.shape, batch, first + l) -
-                                       static_cast<double>(keys.position.base));
+        const auto position = [&](index l) { return where.key(call.shape, batch, first + l); };
+        const auto count_from = [&](double from) {
+            alignas(64) T offset[vec<T>::size] = {};
+            for (index l = 0; l < keys.count; ++l) offset[l] = static_cast<T>(position(l) - from);
+            keys.position = {static_cast<index>(from), vec<T>::load_aligned(offset)};
+        };
+        count_from(std::floor(position(0)));
+        // A first key far from the others, as padding may be, would take their last digits.
+        if (any(abs(keys.position.offset) >= vec<T>(T(1 << 20)))) [[unlikely]] {
+            index nearest = 0;
+            for (index l = 1; l < keys.count; ++l)
+                if (std::abs(position(l)) < std::abs(position(nearest))) nearest = l;
+            count_from(std::floor(position(nearest)));
         }
-        keys.position.offset = vec<T>::load_aligned(offset);
     }
     return keys;
 }

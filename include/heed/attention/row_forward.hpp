@@ -179,7 +179,10 @@ void attend_rows(const Call& call, const call_positions& where, const Preparatio
             observed.add(r, T(1), row, 0, width);
         }
         call.observe(tile.rows[r], observed.finish(r, T(1), tile.visible[r]));
-        if (kept != nullptr) kept->row(batch, head, first + r) = solved;
+        if (kept != nullptr) {
+            const index row = (batch * call.shape.heads + head) * call.shape.queries + first + r;
+            kept->data()[row] = solved;
+        }
     }
     for_key_blocks(call, where, tile, scratch, [&](const block_view<T>& block) {
         add_dense_rows(call, where, tile, block, packed, rows, dense, output, stride, scratch);
@@ -192,7 +195,7 @@ template <class T, class Call, class Stats>
 void forward_whole_rows(const Call& call, const tensor_view<T, 4>& o, Stats* kept) {
     const index rows = row_block<T>(call.shape.keys);
     if constexpr (is_sparse<typename Stats::stream_type>)
-        if (kept != nullptr) kept->supports().reset(kept->extents(), rows);
+        if (kept != nullptr) kept->supports().reset(call.shape, rows);
     for_query_blocks<T>(
         call, rows,
         [&](const call_positions& where, const auto& preparation, index batch, index head,

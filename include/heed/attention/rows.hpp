@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <tuple>
 #include <type_traits>
 
@@ -88,6 +90,15 @@ T dot(const T* a, const T* b, index count) {
                   sum);
     }
     return reduce_add(sum);
+}
+
+/// Whether every number of a row is 0; a NaN is not.
+template <class T>
+bool is_zero(const T* row, index count) {
+    const vec<T> zero(T(0));
+    for (index c = 0; c < count; c += vec<T>::size)
+        if (!all(vec<T>::load_partial(row + c, count - c) == zero)) return false;
+    return true;
 }
 
 /// What a row x is multiplied by, one after the other, to have length 1: a power of two, 1 unless
@@ -224,7 +235,9 @@ class row_preparation {
     }
 
     /// The gradients of a query before its scale, one a map, become that of q in the first's place.
+    /// Zeros stay zeros, whatever q is: a query that sees nothing may hold NaN.
     void query_back(const query_row& row, const query_maps<T*>& gradients, T* buffer) const {
+        if (are_zero<Call::query_map_count>(gradients)) return;
         T* gradient = gradients[0];
         if constexpr (Call::is_rectified) {
             for (std::size_t m = 0; m < most_query_maps; ++m) {
@@ -241,9 +254,11 @@ class row_preparation {
         }
     }
 
-    /// The gradients of a prepared key, one a map, become that of k in the first's place.
+    /// The gradients of a prepared key, one a map, become that of k in the first's place. Zeros
+    /// stay zeros, whatever k is: a key that no query sees may hold NaN.
     void key_back(index batch, index kv_head, index key, const key_maps<T*>& gradients,
                   T* buffer) const {
+        if (are_zero<Call::key_map_count>(gradients)) return;
         T* gradient = gradients[0];
         if constexpr (Call::is_rectified) {
             encoding_.rotate_key_back(gradient, batch, key, encoding_map::near);
@@ -261,6 +276,13 @@ class row_preparation {
     }
 
   private:
+    template <std::size_t Count, std::size_t Most>
+    bool are_zero(const std::array<T*, Most>& gradients) const {
+        for (std::size_t m = 0; m < Count; ++m)
+            if (!is_zero(gradients[m], call_.shape.dim)) return false;
+        return true;
+    }
+
     static void add_to(T* to, const T* from, index count) {
         for (index c = 0; c < count; ++c) to[c] += from[c];
     }

@@ -106,11 +106,13 @@ auto sandwich(const Factors& factors, Length length) {
 
 /// The paper's factors, heads/(8h) for h = 1 … heads.
 ///
-/// argument_error if there is not at least one head.
+/// argument_error if there is not at least one head, or more than 2²⁴.
 template <class T = float, std::integral Integer>
 Eigen::Matrix<T, Eigen::Dynamic, 1> sandwich_factors(Integer heads) {
-    detail::require_argument(heads >= 1, "heed::sandwich_factors: the number of heads is ", heads,
-                             ", but must be at least 1");
+    detail::require_argument(
+        std::cmp_greater_equal(heads, 1) && std::cmp_less_equal(heads, 1 << 24),
+        "heed::sandwich_factors: the number of heads is ", heads,
+        ", but must lie between 1 and 2^24");
     Eigen::Matrix<T, Eigen::Dynamic, 1> factors(static_cast<Eigen::Index>(heads));
     for (Eigen::Index head = 0; head < factors.size(); ++head)
         factors(head) =

@@ -41,7 +41,7 @@ class segments_mask {
 
         key_segments_.reserve(static_cast<std::size_t>(key_ids.size()));
         queries_.reserve(static_cast<std::size_t>(batches * query_extents_[1]));
-        segments_of_sequence segments;
+        segments_of_sequence<Key> segments;
         for (index batch = 0; batch < batches; ++batch) {
             if (batch < key_extents_[0]) {
                 segments = {};
@@ -106,11 +106,13 @@ class segments_mask {
         keys_of_segment keys;
     };
 
+    /// Ids of either sign, 64 bits of them; of two types, that of keys can hold what it is asked
+    /// for, or no key has it.
+    template <std::integral Key>
     class segments_of_sequence {
       public:
         /// The number of the segment of key j.
-        template <std::integral Id>
-        float add_key(Id id, index j) {
+        float add_key(Key id, index j) {
             const auto next = static_cast<float>(segments_.size());
             query& own =
                 segments_.try_emplace(static_cast<std::int64_t>(id), query{next, {j, j, 0}})
@@ -124,6 +126,7 @@ class segments_mask {
         }
         template <std::integral Id>
         query find(Id id) const {
+            if (!std::in_range<decltype(+Key())>(+id)) return query{};  // + makes a char an int
             const auto found = segments_.find(static_cast<std::int64_t>(id));
             return found == segments_.end() ? query{} : found->second;
         }

@@ -9,6 +9,7 @@
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/shape.hpp>
 
 /// \file
 /// The sliding window: a query sees the keys near its own position.
@@ -46,13 +47,18 @@ class sliding_window_mask {
 
 namespace detail {
 
-/// A side of a window; one that reaches over everything is cut where sums with it cannot overflow.
+/// A number of keys; one that reaches over everything is cut where sums with it cannot overflow.
+template <std::integral Integer>
+index bounded_reach(Integer keys) {
+    return std::min(to_index(keys), std::numeric_limits<index>::max() / 4);
+}
+
+/// A side of a window.
 template <std::integral Integer>
 index window_side(std::string_view part, std::string_view name, Integer side) {
-    constexpr index everything = std::numeric_limits<index>::max() / 4;
     require_argument(std::cmp_greater_equal(side, 0), part, ": ", name, " is ", side,
                      ", but must be at least 0; one without an end is heed::unlimited");
-    return std::cmp_less(side, everything) ? static_cast<index>(side) : everything;
+    return bounded_reach(side);
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include <heed/attention/part.hpp>
 #include <heed/attention/support.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/error.hpp>
 
 /// \file
 /// What backward needs of each row of an attention.
@@ -45,36 +47,66 @@ constexpr bool is_sparse = [] {
 /// and the sum of the weights; for entmax the threshold and, unless it is large, the support.
 /// O(batch·heads·queries) numbers; nothing is allocated when an object is used again for the same
 /// shape and supports no larger.
+///
+/// They are those of one call that has ended. Before it, after it has thrown, and once they have
+/// been moved from, they are those of none: their extents are 0, and backward refuses them.
 template <class Scalar, class Normaliser>
 class stats {
+    static constexpr bool moves_silently = std::is_nothrow_move_constructible_v<Normaliser>;
+
   public:
     using stream_type = detail::kernel_of<Scalar, Normaliser>;
     using row_statistics = typename stream_type::statistics;
 
-    /// [batch, heads, queries]; a missing axis is 1.
-    const std::array<index, 3>& extents() const { return extents_; }
-
-    const row_statistics& row(index batch, index head, index query) const {
-        return rows_[number(batch, head, query)];
+    stats() = default;
+    stats(const stats&) = default;
+    stats(stats&& other) noexcept(moves_silently)
+        : normaliser_(std::move(other.normaliser_)),
+          rows_(std::move(other.rows_)),
+          supports_(std::move(other.supports_)),
+          shape_(std::exchange(other.shape_, std::nullopt)) {}
+    stats& operator=(const stats& other) {
+        if (this != &other) *this = stats(other);
+        return *this;
     }
-    row_statistics& row(index batch, index head, index query) {
+    stats& operator=(stats&& other) noexcept(moves_silently) {
+        if (this == &other) return *this;
+        shape_.reset();  // until all is here: a normaliser's copy may throw
+        normaliser_.reset();
+        if (other.normaliser_) normaliser_.emplace(*std::move(other.normaliser_));
+        rows_ = std::move(other.rows_);
+        supports_ = std::move(other.supports_);
+        shape_ = std::exchange(other.shape_, std::nullopt);
+        return *this;
+    }
+    ~stats() = default;
+
+    /// [batch, heads, queries]; a missing axis is 1. [0, 0, 0] for the stats of no call.
+    std::array<index, 3> extents() const {
+        if (!shape_) return {};
+        return {shape_->batch, shape_->heads, shape_->queries};
+    }
+
+    /// The numbers of one row. argument_error if there is no such row.
+    const row_statistics& row(index batch, index head, index query) const {
         return rows_[number(batch, head, query)];
     }
 
     /// τ·log Σ_j e^{s_ij/τ} of each row, [batch, heads, queries], the sink's weight included; −∞
     /// for a row that sees nothing.
     Eigen::Tensor<Scalar, 3, Eigen::RowMajor> log_sum_exp() const {
-        Eigen::Tensor<Scalar, 3, Eigen::RowMajor> result(extents_[0], extents_[1], extents_[2]);
-        for (index batch = 0; batch < extents_[0]; ++batch) {
-            for (index head = 0; head < extents_[1]; ++head) {
-                for (index query = 0; query < extents_[2]; ++query)
+        const auto [batches, heads, queries] = extents();
+        Eigen::Tensor<Scalar, 3, Eigen::RowMajor> result(batches, heads, queries);
+        for (index batch = 0; batch < batches; ++batch) {
+            for (index head = 0; head < heads; ++head) {
+                for (index query = 0; query < queries; ++query)
                     result(batch, head, query) =
                         static_cast<Scalar>(log_sum_exp(batch, head, query));
             }
         }
         return result;
     }
-    /// The same of one row, in double.
+    /// The same of one row, in double. argument_error if there is no such row.
     double log_sum_exp(index batch, index head, index query) const {
         constexpr bool has_one = requires(const stream_type& stream, const row_statistics& row) {
             stream.log_sum_exp(row);
@@ -87,33 +119,64 @@ class stats {
             return 0;
     }
 
-    /// How many probabilities of a row are not zero, for a sparse normaliser.
+    /// How many probabilities of a row are not zero, for a sparse normaliser. argument_error if
+    /// there is no such row.
     index support_size(index batch, index head, index query) const {
         static_assert(detail::is_sparse<stream_type>,
                       "heed: only the stats of a sparse normaliser know how many keys a row chose");
+        number(batch, head, query);  // is there such a row
         return supports_.size(batch, head, query);
     }
 
-    /// For the kernels: room for the rows of a call.
-    row_statistics* reset(const std::array<index, 3>& extents, const Normaliser& normaliser) {
-        extents_ = extents;
+    /// Refuses what are not the stats of a call of this shape: by argument_error those of no call,
+    /// by shape_error those of another, be it in its keys alone.
+    void check(const attention_shape& shape) const {
+        detail::require_argument(
+            shape_.has_value(),
+            "stats are those of no call, but must be those of a forward call that has ended: these "
+            "are as they were made, moved from, or of a call that threw");
+        const auto queries = [](const attention_shape& of) {
+            return std::array{of.batch, of.heads, of.queries, of.dim};
+        };
+        const auto keys = [](const attention_shape& of, index columns) {
+            return std::array{of.batch, of.kv_heads, of.keys, columns};
+        };
+        detail::require_shape(*shape_ == shape, "stats are those of q, k and v of shapes ",
+                              queries(*shape_), ", ", keys(*shape_, shape_->dim), " and ",
+                              keys(*shape_, shape_->value_dim), ", but must be those of ",
+                              queries(shape), ", ", keys(shape, shape.dim), " and ",
+                              keys(shape, shape.value_dim));
+    }
+
+    /// For the kernels: room for the rows of a call, [batch, head, query]. Until it has ended these
+    /// are the stats of no call.
+    row_statistics* begin(const attention_shape& shape, const Normaliser& normaliser) {
+        shape_.reset();
         normaliser_.emplace(normaliser);
-        rows_.resize(static_cast<std::size_t>(extents[0] * extents[1] * extents[2]));
+        rows_.resize(static_cast<std::size_t>(shape.batch * shape.heads * shape.queries));
         return rows_.data();
     }
+    /// For the kernels: the call has ended.
+    void end(const attention_shape& shape) { shape_ = shape; }
+    row_statistics* data() { return rows_.data(); }
     const row_statistics* data() const { return rows_.data(); }
     detail::support_store<Scalar>& supports() { return supports_; }
     const detail::support_store<Scalar>& supports() const { return supports_; }
 
   private:
     std::size_t number(index batch, index head, index query) const {
-        return static_cast<std::size_t>((batch * extents_[1] + head) * extents_[2] + query);
+        const auto [batches, heads, queries] = extents();
+        detail::require_argument(0 <= batch && batch < batches && 0 <= head && head < heads &&
+                                     0 <= query && query < queries,
+                                 "stats have rows ", extents(), ", but not [", batch, ", ", head,
+                                 ", ", query, "]");
+        return static_cast<std::size_t>((batch * heads + head) * queries + query);
     }
 
-    std::array<index, 3> extents_{};
     std::optional<Normaliser> normaliser_;  // an optional, since a part may refuse assignment
     std::vector<row_statistics> rows_;
     detail::support_store<Scalar> supports_;  // empty unless the normaliser is sparse
+    std::optional<attention_shape> shape_;    // of the call; none before it has ended
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE

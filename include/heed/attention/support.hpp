@@ -1,11 +1,11 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 
 /// \file
@@ -30,13 +30,13 @@ class support_store {
   public:
     static constexpr index most_kept = 256;
 
-    void reset(const std::array<index, 3>& extents, index rows_a_block) {
+    void reset(const attention_shape& shape, index rows_a_block) {
         rows_a_block_ = rows_a_block;
-        heads_ = extents[1];
-        queries_ = extents[2];
+        heads_ = shape.heads;
+        queries_ = shape.queries;
         blocks_a_head_ = (queries_ + rows_a_block - 1) / rows_a_block;
-        places_.resize(static_cast<std::size_t>(extents[0] * heads_ * queries_));
-        blocks_.resize(static_cast<std::size_t>(extents[0] * heads_ * blocks_a_head_));
+        places_.resize(static_cast<std::size_t>(shape.batch * heads_ * queries_));
+        blocks_.resize(static_cast<std::size_t>(shape.batch * heads_ * blocks_a_head_));
     }
 
     /// Before the first row of a block.

@@ -48,13 +48,33 @@ struct tensor_view {
 
 namespace detail {
 
-/// An extent or a stride, of whatever integral type the caller has: {int, size_t} in one pair of
-/// braces would otherwise be a narrowing error.
+/// A number as an index: what is beyond the greatest of them becomes that, and never negative. So
+/// an unsigned "no limit" is one.
+template <std::integral T>
+constexpr index to_index(T number) {
+    constexpr index most = std::numeric_limits<index>::max();
+    if constexpr (std::is_unsigned_v<T> && sizeof(T) >= sizeof(index))
+        return number > static_cast<T>(most) ? most : static_cast<index>(number);
+    else
+        return static_cast<index>(number);
+}
+
+/// A size, of whatever integral type the caller has: {int, size_t} in one pair of braces would
+/// otherwise be a narrowing error.
 struct any_integral {
     index value = 0;
 
     template <std::integral T>
-    constexpr any_integral(T number) : value(static_cast<index>(number)) {}
+    constexpr any_integral(T number) : value(to_index(number)) {}
+};
+
+/// A stride or the number of a sequence, of whatever integral type: all 64 bits of it, so that a
+/// stride that was negated as an unsigned number goes backwards, and no two ids become one.
+struct any_bits {
+    index value = 0;
+
+    template <std::integral T>
+    constexpr any_bits(T number) : value(static_cast<index>(number)) {}
 };
 
 /// a·b, wrapped if it is too large: check_view refuses such a shape when a function takes it.
@@ -82,17 +102,17 @@ std::array<index, Rank> column_major_strides(const std::array<index, Rank>& exte
     return strides;
 }
 
-template <std::size_t Rank>
-std::array<index, Rank> to_indices(const any_integral (&values)[Rank]) {
+template <class Any, std::size_t Rank>
+std::array<index, Rank> to_indices(const Any (&values)[Rank]) {
     std::array<index, Rank> result{};
     for (std::size_t axis = 0; axis < Rank; ++axis) result[axis] = values[axis].value;
     return result;
 }
 
-template <std::integral Integral, std::size_t Rank>
+template <class Any, std::integral Integral, std::size_t Rank>
 std::array<index, Rank> to_indices(const std::array<Integral, Rank>& values) {
     std::array<index, Rank> result{};
-    for (std::size_t axis = 0; axis < Rank; ++axis) result[axis] = static_cast<index>(values[axis]);
+    for (std::size_t axis = 0; axis < Rank; ++axis) result[axis] = Any(values[axis]).value;
     return result;
 }
 
@@ -107,7 +127,7 @@ std::array<index, Rank> to_indices(const std::array<Integral, Rank>& values) {
 /// The memory must outlive the view. Shapes are checked by the functions that take the view.
 template <class T, std::size_t Rank>
 tensor_view<T, static_cast<int>(Rank)> view(T* data, const detail::any_integral (&extents)[Rank],
-                                            const detail::any_integral (&strides)[Rank]) {
+                                            const detail::any_bits (&strides)[Rank]) {
     return {data, detail::to_indices(extents), detail::to_indices(strides)};
 }
 
@@ -122,12 +142,13 @@ tensor_view<T, static_cast<int>(Rank)> view(T* data, const detail::any_integral 
 template <class T, std::integral E, std::integral S, std::size_t Rank>
 tensor_view<T, static_cast<int>(Rank)> view(T* data, const std::array<E, Rank>& extents,
                                             const std::array<S, Rank>& strides) {
-    return {data, detail::to_indices(extents), detail::to_indices(strides)};
+    return {data, detail::to_indices<detail::any_integral>(extents),
+            detail::to_indices<detail::any_bits>(strides)};
 }
 
 template <class T, std::integral E, std::size_t Rank>
 tensor_view<T, static_cast<int>(Rank)> view(T* data, const std::array<E, Rank>& extents) {
-    const auto shape = detail::to_indices(extents);
+    const auto shape = detail::to_indices<detail::any_integral>(extents);
     return {data, shape, detail::row_major_strides(shape)};
 }
 

@@ -39,6 +39,14 @@ template <class X>
 concept eigen_tensor =
     std::is_class_v<X> && decltype(derives_tensor(static_cast<const X*>(nullptr)))::value;
 
+/// The view as kernels may walk it: where there is no memory there are no steps either, for null
+/// plus an offset means nothing, even around an extent of 0.
+template <class T, int Rank>
+constexpr tensor_view<T, Rank> without_steps_from_null(tensor_view<T, Rank> x) {
+    if (x.data == nullptr) x.strides = {};
+    return x;
+}
+
 /// What is known of a type with a shape: `scalar`, `rank`; `has_memory`, whether its elements lie
 /// in memory at strides; `is_plain`, whether it owns them; `plain<Rank>`, the object of its kind
 /// and storage order that owns its elements.
@@ -56,7 +64,7 @@ struct view_traits<tensor_view<T, Rank>> {
 
     template <class X>
     static tensor_view<T, Rank> view(X& x) {
-        return x;
+        return without_steps_from_null<T, Rank>(x);
     }
 };
 
@@ -79,10 +87,10 @@ struct view_traits<X> {
         using element = std::remove_pointer_t<decltype(x.data())>;
         const auto inner = static_cast<index>(x.innerStride());
         const auto outer = static_cast<index>(x.outerStride());
-        return tensor_view<element, 2>{
+        return without_steps_from_null(tensor_view<element, 2>{
             x.data(),
             {static_cast<index>(x.rows()), static_cast<index>(x.cols())},
-            {X::IsRowMajor ? outer : inner, X::IsRowMajor ? inner : outer}};
+            {X::IsRowMajor ? outer : inner, X::IsRowMajor ? inner : outer}});
     }
 };
 
@@ -115,10 +123,10 @@ struct view_traits<X> {
         using element = std::remove_pointer_t<decltype(x.data())>;
         const Eigen::DSizes<index, rank> sizes(x.dimensions());
         const std::array<index, static_cast<std::size_t>(rank)> extents = sizes;
-        return tensor_view<element, rank>{x.data(), extents,
-                                          order == static_cast<int>(Eigen::RowMajor)
-                                              ? row_major_strides(extents)
-                                              : column_major_strides(extents)};
+        return without_steps_from_null(tensor_view<element, rank>{
+            x.data(), extents,
+            order == static_cast<int>(Eigen::RowMajor) ? row_major_strides(extents)
+                                                       : column_major_strides(extents)});
     }
 };
 

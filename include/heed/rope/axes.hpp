@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -79,7 +80,7 @@ inline std::vector<std::size_t> checked_sections(const rope::frequencies& ladder
         require_argument(section.value >= 0, "a section is ", section.value,
                          ", but it must be at least 0");
         sizes.push_back(static_cast<std::size_t>(section.value));
-        sum += section.value;
+        sum += std::min(section.value, std::numeric_limits<index>::max() - sum);
     }
     require_shape(!sizes.empty() && sum == ladder.pairs(), "sections have ", sum,
                   " pairs, but the frequencies turn ", ladder.pairs());

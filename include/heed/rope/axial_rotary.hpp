@@ -73,8 +73,8 @@ struct axial_rotary_part {
 ///
 /// Masks and modifiers see the sequence, or heed::positions, not these. The call throws shape_error
 /// for positions of another shape and frequencies of more dimensions than q's, argument_error for a
-/// position that is not finite. Lvalues are viewed and must outlive the part, temporary objects are
-/// owned. Source: kexue 8397; M-RoPE, arXiv 2409.12191.
+/// position that heed::positions refuses. Lvalues are viewed and must outlive the part, temporary
+/// objects are owned. Source: kexue 8397; M-RoPE, arXiv 2409.12191.
 template <class Frequencies, detail::axial_position_list Queries, detail::axial_position_list Keys>
 requires std::same_as<std::remove_cvref_t<Frequencies>, rope::axial_frequencies>
 auto axial_rotary(Frequencies&& frequencies, Queries&& queries, Keys&& keys) {

@@ -42,11 +42,11 @@ inline std::vector<double> digits(heed::detail::any_real n, const std::vector<do
 ///     heed::rope::digits(1729, 10, 4)            // {9, 2, 7, 1}
 ///
 /// With β = b^{2/r} and count = r/2 they are what heed::rope::plain({.dim = r, .base = b}) turns.
-/// Throws argument_error as for mixed radices, and for a count below 0.
+/// Throws argument_error as for mixed radices, and for a count below 0 or beyond 2²⁴.
 inline std::vector<double> digits(heed::detail::any_real n, heed::detail::any_real base,
                                   heed::detail::any_integral count) {
-    heed::detail::require_argument(count.value >= 0, "count is ", count.value,
-                                   ", but it must be at least 0");
+    heed::detail::require_argument(count.value >= 0 && count.value <= 1 << 24, "count is ",
+                                   count.value, ", but it must lie between 0 and 2^24");
     return digits(n, std::vector<double>(static_cast<std::size_t>(count.value), base.value));
 }
 

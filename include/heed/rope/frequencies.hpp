@@ -88,6 +88,7 @@ struct options_by_head_dim {
 inline std::vector<double> ladder(index dim, double base) {
     require_argument(dim >= 2 && dim % 2 == 0, "dim is ", dim,
                      ", but it must be even and at least 2");
+    require_argument(dim <= 1 << 24, "dim is ", dim, ", but it must be at most 2^24");
     require_argument(base > 1 && std::isfinite(base), "base is ", base,
                      ", but it must be finite and greater than 1");
     std::vector<double> angular(static_cast<std::size_t>(dim / 2));

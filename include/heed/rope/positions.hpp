@@ -34,13 +34,15 @@ namespace rope {
 inline Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> grid_positions(
     const std::vector<heed::detail::any_integral>& extents) {
     heed::detail::require_shape(!extents.empty(), "a grid has [0] axes, but must have one");
+    // Of as many bytes as positions have.
+    const index most =
+        std::numeric_limits<index>::max() / static_cast<index>(sizeof(double) * extents.size());
     index points = 1;
     for (const heed::detail::any_integral& extent : extents) {
         heed::detail::require_shape(extent.value >= 0, "an extent of a grid is ", extent.value,
                                     ", but it must be at least 0");
-        heed::detail::require_shape(
-            extent.value == 0 || points <= std::numeric_limits<index>::max() / extent.value,
-            "a grid has more points than fit in 64 bits");
+        heed::detail::require_shape(extent.value == 0 || points <= most / extent.value,
+                                    "a grid has more points than fit in 64 bits");
         points *= extent.value;
     }
     const auto axes = static_cast<index>(extents.size());
@@ -58,10 +60,10 @@ inline Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> gr
 
 /// What heed::rope::random_sorted_positions takes.
 struct random_sorted_options {
-    heed::detail::any_integral length;        ///< n ≥ 0
-    heed::detail::any_integral range;         ///< M ≥ n, the length to be ready for
-    std::uint64_t seed = 0;                   ///< with `sequence`, which positions they are
-    heed::detail::any_integral sequence = 0;  ///< of a batch, or a step of training
+    heed::detail::any_integral length;    ///< n ≥ 0
+    heed::detail::any_integral range;     ///< M ≥ n, the length to be ready for
+    std::uint64_t seed = 0;               ///< with `sequence`, which positions they are
+    heed::detail::any_bits sequence = 0;  ///< of a batch, or a step of training
 };
 
 /// n different whole numbers below M in rising order, every choice of them as likely: training at
@@ -71,11 +73,13 @@ struct random_sorted_options {
 ///                                                    .sequence = step});
 ///     auto o = heed::attention(q, k, v, heed::causal, heed::rotary(rope), heed::positions(at));
 ///
-/// The same on every platform. Throws argument_error unless 0 ≤ length ≤ range < 2⁵². Source:
-/// arXiv 2305.16843; kexue 9444.
+/// The same on every platform. Throws argument_error unless 0 ≤ length ≤ range < 2⁵² and length <
+/// 2³¹. Source: arXiv 2305.16843; kexue 9444.
 inline std::vector<double> random_sorted_positions(const random_sorted_options& options) {
     const index n = options.length.value, range = options.range.value;
     heed::detail::require_argument(n >= 0, "length is ", n, ", but it must be at least 0");
+    heed::detail::require_argument(n < index(1) << 31, "length is ", n,
+                                   ", but it must be below 2^31");
     heed::detail::require_argument(range >= n && range < index(1) << 52, "range is ", range,
                                    ", but it must be at least length, ", n, ", and below 2^52");
     const random_numbers random(options.seed, heed::detail::random_positions_stream,
@@ -92,19 +96,21 @@ inline std::vector<double> random_sorted_positions(const random_sorted_options& 
 
 /// What heed::rope::equal_mean_random_positions takes.
 struct equal_mean_options {
-    heed::detail::any_integral length;        ///< n ≥ 0
-    std::uint64_t seed = 0;                   ///< with `sequence`, which positions they are
-    heed::detail::any_integral sequence = 0;  ///< of a batch, or a step of training
+    heed::detail::any_integral length;    ///< n ≥ 0
+    std::uint64_t seed = 0;               ///< with `sequence`, which positions they are
+    heed::detail::any_bits sequence = 0;  ///< of a batch, or a step of training
 };
 
 /// 0, x, 2x, …, (n − 1)x with one random step x > 0 of mean 1: each position is, on average, what
 /// it is without. x is exponential, as the source's best results had it, so that positions reach
 /// several times the length; it names a beta distribution as another choice.
 ///
-/// The same on every platform. Throws argument_error for a length below 0. Source: kexue 9444.
+/// The same on every platform. Throws argument_error for a length below 0 or from 2³¹ on.
+/// Source: kexue 9444.
 inline std::vector<double> equal_mean_random_positions(const equal_mean_options& options) {
     const index n = options.length.value;
-    heed::detail::require_argument(n >= 0, "length is ", n, ", but it must be at least 0");
+    heed::detail::require_argument(n >= 0 && n < index(1) << 31, "length is ", n,
+                                   ", but it must lie between 0 and 2^31 - 1");
     const random_numbers random(options.seed, heed::detail::random_positions_stream,
                                 options.sequence.value);
     const double step = -heed::detail::portable_log(random.uniform(-1));

@@ -8,6 +8,7 @@
 
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
+#include <heed/attention/sliding_window.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
@@ -129,10 +130,9 @@ struct rectified_rotary_part {
         if (where.queries == nullptr && where.keys == nullptr) {
             const auto [first, end] = reach_of_queries(shape, where);
             const index last = end - 1;
-            const index reach = std::min(near_window, index(1) << 62);  // a window may be endless
             const auto bounded = [&](index j) { return std::clamp<index>(j, 0, shape.keys); };
-            near = {bounded(first - reach + 1), bounded(last + reach)};
-            near_to_all = {bounded(last - reach + 1), bounded(first + reach)};
+            near = {bounded(first - near_window + 1), bounded(last + near_window)};
+            near_to_all = {bounded(last - near_window + 1), bounded(first + near_window)};
             if (near.last < near.first) near = {0, 0};
             if (near_to_all.last < near_to_all.first) near_to_all = {0, 0};
         }
@@ -186,7 +186,7 @@ auto make_rectified(Frequencies&& frequencies, index window, const far_positions
 inline index checked_window(const char* part, any_integral window) {
     require_argument(window.value >= 1, part, ": the window is ", window.value,
                      ", but must be at least 1");
-    return window.value;
+    return bounded_reach(window.value);
 }
 
 template <class X>

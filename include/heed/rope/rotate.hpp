@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cmath>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -32,8 +31,10 @@ struct consecutive_positions {
 
     static constexpr bool per_batch = false;
 
-    void check(std::string_view name, index, index) const {
-        require_argument(std::isfinite(first), name, " begin at ", first, ", but must be finite");
+    void check(std::string_view name, index, index sequence) const {
+        require_argument(is_position(first) && is_position(first + static_cast<double>(sequence)),
+                         name, " begin at ", first,
+                         ", but must be finite and below 2^53 in magnitude");
     }
     void copy(double* to, index, index begin, index count) const {
         for (index i = 0; i < count; ++i) to[i] = first + static_cast<double>(begin + i);
@@ -141,7 +142,7 @@ void rotate_along(Y&& y, const X& x, const rope::frequencies& rope, Options&&...
 /// Angles are computed and reduced in double: cosines and sines of floats are within 2 ulp of the
 /// double results, to positions of 2²⁴ and beyond. Throws shape_error for frequencies of more
 /// dimensions than x has and positions of another length; argument_error for positions that are
-/// not finite. Source: arXiv 2104.09864; kexue 8265.
+/// not finite, or not below 2⁵³ in magnitude. Source: arXiv 2104.09864; kexue 8265.
 template <tensor_like X, class... Options>
 auto rotate(const X& x, const rope::frequencies& rope, Options&&... options) {
     auto y = detail::make_same(x);

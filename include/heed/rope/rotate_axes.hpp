@@ -56,8 +56,9 @@ struct kept_axial_positions {
             for (index i = 0; i < sequence; ++i)
                 for (index a = 0; a < axes; ++a) {
                     const auto value = static_cast<double>(all(b, i, a));
-                    require_argument(std::isfinite(value), name, " hold ", value, " at [", b, ", ",
-                                     i, ", ", a, "], but must be finite");
+                    require_argument(is_position(value), name, " hold ", as_given(all(b, i, a)),
+                                     " at [", b, ", ", i, ", ", a,
+                                     "], but must be finite and below 2^53 in magnitude");
                 }
     }
 

@@ -24,13 +24,14 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///     auto e = heed::sinusoidal_encoding<double>(n, rope, 1024);                // from 1024 on
 ///
 /// Behind the frequencies stands what heed::rotate takes there: positions, heed::on(pool). So it is
-/// a rotation of the pairs (1, 0), as exact as that. Throws argument_error for a length below 0,
-/// and what heed::rotate throws. Source: arXiv 1706.03762; kexue 8265.
+/// a rotation of the pairs (1, 0), as exact as that. Throws argument_error for a length below 0
+/// or from 2³¹ on, and what heed::rotate throws. Source: arXiv 1706.03762; kexue 8265.
 template <class T = float, std::integral Length, class... Options>
 Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> sinusoidal_encoding(
     Length length, const rope::frequencies& rope, Options&&... options) {
-    const auto rows = static_cast<index>(length);
-    detail::require_argument(rows >= 0, "length is ", rows, ", but it must be at least 0");
+    const index rows = detail::to_index(length);
+    detail::require_argument(rows >= 0 && rows < index(1) << 31, "length is ", length,
+                             ", but it must lie between 0 and 2^31 - 1");
     using matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     matrix rotated = matrix::Zero(rows, rope.dim());
     for (index i = 0; i < rows; ++i)

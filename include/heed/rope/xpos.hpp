@@ -141,12 +141,13 @@ auto xpos(Frequencies&& frequencies, const Decays& decays, double origin = 0) {
 /// The decays of XPOS for r dimensions: ξ_t = ((2t/r + γ)/(1 + γ))^(1/base), t = 0 … r/2 − 1; fast
 /// pairs decay faster.
 ///
-/// argument_error for an odd r or one below 2, γ not above 0, and a base not above 0.
+/// argument_error for an odd r, one below 2 or beyond 2²⁴, γ not above 0, and a base not above 0.
 template <std::integral Dim>
 std::vector<double> xpos_decays(Dim r, double gamma = 0.4, double base = 512) {
-    detail::require_argument(std::cmp_greater_equal(r, 2) && r % 2 == 0,
-                             "heed::xpos_decays: the number of dimensions is ", r,
-                             ", but must be even and at least 2");
+    detail::require_argument(
+        std::cmp_greater_equal(r, 2) && r % 2 == 0 && std::cmp_less_equal(r, 1 << 24),
+        "heed::xpos_decays: the number of dimensions is ", r,
+        ", but must be even, at least 2 and at most 2^24");
     detail::require_argument(gamma > 0 && std::isfinite(gamma), "heed::xpos_decays: gamma is ",
                              gamma, ", but must be above 0 and finite");
     detail::require_argument(base > 0 && std::isfinite(base), "heed::xpos_decays: base is ", base,

@@ -79,7 +79,7 @@ class sparse_softmax_normaliser : public row_function<sparse_softmax_normaliser>
 template <std::integral Integer>
 sparse_softmax_normaliser sparse_softmax(Integer k) {
     detail::require_argument(k >= 1, "heed::sparse_softmax: k is ", k, ", but must be at least 1");
-    return {static_cast<index>(k), 0};
+    return {detail::to_index(k), 0};
 }
 
 /// Softmax over the fewest scores of each row that have that mass of the softmax of all.
