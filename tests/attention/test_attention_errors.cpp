@@ -187,7 +187,8 @@ TEST_CASE("what backward is given must be of the call") {
     outputs to(sizes);
     const auto grad = [&] { return heed::into(to.dq, to.dk, to.dv); };
     check_refused<heed::shape_error>(
-        "stats are those of shape [2, 4, 7], but must be those of [2, 4, 6]",
+        "stats are those of q, k and v of shapes [2, 4, 7, 4], [2, 2, 8, 4] and [2, 2, 8, 5], but "
+        "must be those of [2, 4, 6, 4], [2, 2, 8, 4] and [2, 2, 8, 5]",
         [&] { heed::attention_backward_into(grad(), in.d_o, o, other_stats, in.q, in.k, in.v); });
     check_refused<heed::shape_error>("d_o has shape [2, 4, 7, 5], but must have [2, 4, 6, 5]", [&] {
         heed::attention_backward_into(grad(), other.d_o, o, stats, in.q, in.k, in.v);

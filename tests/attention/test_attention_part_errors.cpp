@@ -106,7 +106,7 @@ TEST_CASE("parts that do not fit the call") {
         "the positions of queries have length 5, but must have 6, one for each row of a sequence",
         [](parts& p) { p.query_positions.resize(5); });
     check_part_refused<argument_error>(
-        "the positions of keys hold inf at [0, 3], but must be finite",
+        "the positions of keys hold inf at [0, 3], but must be finite and below 2^53 in magnitude",
         [=](parts& p) { p.key_positions[3] = infinity; });
     check_part_refused<shape_error>("heed::sink has 3 logits, but there are 4 heads",
                                     [](parts& p) { p.logits = Eigen::VectorXf::Zero(3); });

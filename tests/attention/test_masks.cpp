@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <heed/attention/boolean_mask.hpp>
@@ -107,6 +108,29 @@ TEST_CASE("key lengths are their definition") {
             vector(b) = static_cast<std::uint16_t>(lengths[static_cast<std::size_t>(b)]);
         check_mask(heed::key_lengths(vector), shape, seen, random);
     }
+}
+
+TEST_CASE("ids of two types are the same where the numbers are") {
+    const heed::attention_shape shape{1, 1, 1, 4, 4, 8, 8};
+    heed_test::generator random(6);
+    const auto check = [&](const auto& query_ids, const auto& key_ids) {
+        const reference::mask same = [&](index, index, index i, index j) {
+            return std::cmp_equal(query_ids[static_cast<std::size_t>(i)],
+                                  key_ids[static_cast<std::size_t>(j)]);
+        };
+        check_mask(heed::segments(query_ids, key_ids), shape, same, random);
+    };
+    constexpr auto wide = std::numeric_limits<std::uint64_t>::max();
+    const std::vector<std::uint64_t> large{wide, 0, 7, wide - 6}, also{7, wide, wide - 6, 1};
+    const std::vector<std::int64_t> negative{-1, 0, -7, 7};
+    const std::vector<std::uint8_t> narrow{255, 0, 7, 249};
+    check(large, also);
+    check(large, negative);
+    check(negative, large);
+    check(narrow, negative);
+    check(negative, narrow);
+    check(narrow, large);
+    check(large, narrow);
 }
 
 /// Ids of one sequence: documents one after the other, or scattered.

@@ -2,11 +2,13 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/positions.hpp>
+#include <heed/attention/query_tile.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/view.hpp>
 
@@ -109,6 +111,55 @@ TEST_CASE("wrong lengths and numbers are refused by name") {
                     heed::argument_error);
     CHECK_THROWS_WITH(heed::positions(std::vector<double>{0, inf}).check(shape_of(1, 2, 2)),
                       Contains("inf") && Contains("finite"));
+    // To 2⁵³ a double is told from the next, from there on it is not.
+    constexpr index end = index(1) << 53;
+    CHECK_NOTHROW(heed::positions(std::vector{end - 1, 1 - end}).check(shape_of(1, 2, 2)));
+    for (const index far :
+         {end, -end, end + 1, std::numeric_limits<index>::max(), std::numeric_limits<index>::min()})
+        CHECK_THROWS_WITH(heed::positions(std::vector{index(0), far}).check(shape_of(1, 2, 2)),
+                          "the positions of queries and keys hold " + std::to_string(far) +
+                              " at [0, 1], but must be finite and below 2^53 in magnitude");
+    const std::vector<std::uint64_t> endless(2, std::numeric_limits<std::uint64_t>::max());
+    CHECK_THROWS_WITH(heed::positions(endless).check(shape_of(1, 2, 2)),
+                      Contains("18446744073709551615"));
+    CHECK_THROWS_WITH(heed::positions(std::vector{1e30F, -1e30F}).check(shape_of(1, 2, 2)),
+                      Contains("finite"));
+    CHECK_THROWS_AS(heed::positions(std::vector{0.0, -1e300}).check(shape_of(1, 2, 2)),
+                    heed::argument_error);
+}
+
+/// As much of a call as says where its keys stand.
+struct call_with_positions {
+    static constexpr bool has_positions = true;
+    heed::attention_shape shape;
+};
+
+TEMPLATE_TEST_CASE("keys far from one another keep their last digits", "", float, double) {
+    using T = TestType;
+    // A vector of keys whose first, or any, stands far away, as padding may.
+    const index size = heed::vec<T>::size;
+    const std::vector<index> far{0, -1, index(1) << 31, -(index(1) << 40), (index(1) << 53) - 1};
+    for (index odd = 0; odd < size; ++odd) {
+        for (const index away : far) {
+            std::vector<double> keys;
+            for (index j = 0; j < size; ++j)
+                keys.push_back(static_cast<double>(j == odd ? away : 1000 + j));
+            const heed::attention_shape shape{1, 1, 1, size, size, 1, 1};
+            heed::arena scratch;
+            const auto part = heed::positions(keys);
+            const heed::call_positions where = part.prepare(scratch, shape);
+            const call_with_positions call{shape};
+            const auto lanes = heed::detail::make_lanes<T>(call, where, 0, 0);
+            for (index i = 0; i < size; ++i) {
+                const auto here = heed::lanes<T>::all(1000 + i);
+                for (index j = 0; j < size; ++j) {
+                    const index position = j == odd ? away : 1000 + j;
+                    CHECK(((lanes.position <= here).bits() >> j & 1) == (position <= 1000 + i));
+                    CHECK(((lanes.position == here).bits() >> j & 1) == (position == 1000 + i));
+                }
+            }
+        }
+    }
 }
 
 }  // namespace test_positions

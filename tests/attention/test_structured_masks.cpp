@@ -56,6 +56,40 @@ TEST_CASE("anti-causal masks and prefixes are their definitions") {
     STATIC_REQUIRE(heed::detail::by_position<decltype(heed::prefix_lm(3))>);
 }
 
+TEST_CASE("a prefix without an end lets everything be seen") {
+    constexpr auto endless = std::numeric_limits<std::uint64_t>::max();
+    constexpr auto most = std::numeric_limits<index>::max();
+    const reference::mask everything = [](index, index, index, index) { return true; };
+    heed_test::generator random(58);
+    for (int round = 0; round < 10; ++round) {
+        const auto shape = random_shape(random);
+        check_mask(heed::prefix_lm(endless), shape, everything, random);
+        check_mask(heed::prefix_lm(endless / 2 + 1), shape, everything, random);
+        check_mask(heed::prefix_lm(most), shape, everything, random);
+        const std::vector<std::uint64_t> each(static_cast<std::size_t>(shape.batch), endless);
+        check_mask(heed::prefix_lm(each), shape, everything, random);
+        check_mask(heed::prefix_lm(std::vector<index>(each.size(), most)), shape, everything,
+                   random);
+        check_mask(heed::dilated_window(endless, most, 1), shape, everything, random);
+        check_mask(heed::global_window(0, endless, endless), shape, everything, random);
+        check_mask(heed::global_window(endless, 0, 0), shape, everything, random);
+    }
+    // Far out, where a sum with the greatest number would not fit.
+    constexpr index far = (index(1) << 53) - 1;
+    for (const index at : {-far, far}) {
+        const heed::query_row row{.position = -at};
+        const heed::key_lanes<double> key{0, 1, {at, heed::vec<double>(0)}};
+        const auto sees = [&](const auto& mask) {
+            return (mask.template on_row<double>(row)(key).bits() & 1) != 0;
+        };
+        CHECK(sees(heed::prefix_lm(most)));
+        CHECK(sees(heed::dilated_window(endless, endless, 2)));
+        CHECK(sees(heed::sliding_window(endless, most)));
+        CHECK(sees(heed::global_window(0, most, endless)));
+        CHECK(sees(heed::global_window(endless, 0, 0)));
+    }
+}
+
 TEST_CASE("a dilated window is its definition, and skips what it does not meet") {
     heed_test::generator random(52);
     index told = 0;
@@ -264,7 +298,11 @@ TEST_CASE("the windows of HWFA are the article's") {
     CHECK_THROWS_WITH(heed::hwfa_window(512, 24, 1.5),
                       "heed::hwfa_window: alpha is 1.5, but must be above 0 and at most 1");
     CHECK_THROWS_WITH(heed::hwfa_window(1, 24, 0.5),
-                      "heed::hwfa_window: the length of training is 1, but must be at least 2");
+                      "heed::hwfa_window: the length of training is 1, but must be at least 2 and "
+                      "at most 2^53");
+    CHECK_THROWS_AS(heed::hwfa_window(std::numeric_limits<std::uint64_t>::max(), 2, 1.0),
+                    heed::argument_error);
+    CHECK(heed::hwfa_window(index(1) << 53, 2, 1.0) == index(1) << 53);
 }
 
 TEST_CASE("these masks refuse what does not fit") {
@@ -302,6 +340,11 @@ TEST_CASE("these masks refuse what does not fit") {
     CHECK_THROWS_WITH(heed::cumulative_lengths(offsets{0, 4, 3}),
                       "heed::cumulative_lengths: offset 2 is 3, but must be at least the one "
                       "before, 4");
+    const std::vector<std::uint64_t> endless{0, std::numeric_limits<std::uint64_t>::max()};
+    CHECK_THROWS_AS(check_call(heed::cumulative_lengths(endless)), heed::shape_error);
+    CHECK_THROWS_WITH(check_call(heed::parallel_contexts(endless)),
+                      "heed::parallel_contexts: the contexts end at 9223372036854775807, but there "
+                      "are 8 keys");
     CHECK_THROWS_WITH(heed::cumulative_lengths(offsets{0, 6}, offsets{0, 1, 8}),
                       "heed::cumulative_lengths has 1 documents of queries, but 2 of keys");
     CHECK_THROWS_WITH(check_call(heed::cumulative_lengths(offsets{0, 8})),

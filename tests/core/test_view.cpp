@@ -143,6 +143,12 @@ TEST_CASE("heed::view takes extents and strides of any integral types") {
           std::array<index, 2>{4, 6});
     const double* constant = memory.data();
     STATIC_REQUIRE(is<heed::tensor_view<const double, 2>, decltype(heed::view(constant, {1, 2}))>);
+    // A step back that was computed unsigned is one; an extent without an end stays positive.
+    CHECK(heed::view(memory.data() + 23, {24}, {std::size_t(0) - 1})(23) == 0);
+    CHECK(heed::view(memory.data() + 23, std::array{24}, std::array{std::size_t(0) - 1})(23) == 0);
+    constexpr index most = std::numeric_limits<index>::max();
+    CHECK(heed::view(memory.data(), {std::size_t(0) - 1}, {0}).extents[0] == most);
+    CHECK(heed::view(memory.data(), std::array{std::size_t(0) - 1}).extents[0] == most);
     const heed::tensor_view<const double, 3> converted = dense;
     CHECK(converted(1, 2, 3) == 23);
 }
@@ -245,6 +251,19 @@ TEST_CASE("ranks 2 and 3 are rank 4 with leading extents of 1") {
     CHECK(three.extents == std::array<index, 4>{1, 4, 5, 6});
     CHECK(three.strides == std::array<index, 4>{0, 1, 2, 3});
     CHECK(rank4(heed::view(memory, {3, 4, 5, 6})).extents == std::array<index, 4>{3, 4, 5, 6});
+}
+
+TEST_CASE("there is no step from a null pointer") {
+    float* null = nullptr;
+    CHECK(view_of(heed::view(null, {3, 0}, {7, 5})).strides == std::array<index, 2>{0, 0});
+    CHECK(evaluate(heed::view(null, {0, 4, 2})).view().strides == std::array<index, 3>{0, 0, 0});
+    Eigen::Map<Eigen::MatrixXf, 0, Eigen::OuterStride<>> map(null, 0, 5, Eigen::OuterStride<>(9));
+    CHECK(view_of(map).strides == std::array<index, 2>{0, 0});
+    CHECK(view_of(map).extents == std::array<index, 2>{0, 5});
+    Eigen::TensorMap<Eigen::Tensor<float, 3>> tensor(null, 2, 0, 3);
+    CHECK(view_of(tensor).strides == std::array<index, 3>{0, 0, 0});
+    // What they are refused for stays what it was.
+    CHECK_THROWS_AS(check_view("q", view_of(heed::view(null, {2, 3}, {7, 5}))), heed::shape_error);
 }
 
 TEST_CASE("impossible views are refused by name") {

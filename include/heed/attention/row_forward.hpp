@@ -180,8 +180,8 @@ void attend_rows(const Call& call, const call_positions& where, const Preparatio
         }
         call.observe(tile.rows[r], observed.finish(r, T(1), tile.visible[r]));
         if (kept != nullptr) {
-            const index row = (batch * call.shape.heads + head) * call.shape.queries + first + r;
-            kept->data()[row] = solved;
+            const index before = (batch * call.shape.heads + head) * call.shape.queries + first;
+            kept->data()[before + r] = solved;
         }
     }
     for_key_blocks(call, where, tile, scratch, [&](const block_view<T>& block) {
