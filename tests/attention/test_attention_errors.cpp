@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -103,6 +104,18 @@ TEST_CASE("views of nothing, and of more than there can be") {
         heed::view(q.data(), {1, 1, 6, 1}),
         heed::view(k.data(), {index(1), index(1), index(1) << 31, index(1)}, {0, 0, 0, 1}),
         heed::view(v.data(), {index(1), index(1), index(1) << 31, index(1)}, {0, 0, 0, 1}));
+}
+
+TEST_CASE("an empty view may be null, whatever its strides") {
+    tensor4<float> q(2, 2, 3, 8), o(2, 2, 3, 8);
+    q.setConstant(1);
+    const float* nothing = nullptr;
+    const auto keys = heed::view(nothing, {2, 2, 0, 8}, {200, 100, 8, 1});
+    o.setConstant(42);
+    heed::attention_into(o, q, keys, keys);
+    CHECK(std::all_of(o.data(), o.data() + o.size(), [](float x) { return x == 0; }));
+    const auto queries = heed::view(nothing, {2, 2, 0, 8}, {200, 100, 1, 3});
+    CHECK(heed::attention(queries, q, q).size() == 0);
 }
 
 TEST_CASE("outputs of another shape, or in the memory of an input") {

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <vector>
@@ -250,6 +251,8 @@ TEST_CASE("biases of distance refuse what does not fit") {
                       "heed::sandwich: the factor of head 1 is nan, but must be finite");
     CHECK_THROWS_AS(check_call(heed::sandwich(one, 8)), heed::shape_error);
     CHECK_THROWS_AS(heed::sandwich_factors(0), heed::argument_error);
+    CHECK_THROWS_AS(heed::sandwich_factors(std::numeric_limits<std::uint64_t>::max()),
+                    heed::argument_error);
 }
 
 TEST_CASE("gradients of biases of distance must have their shapes") {

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -276,6 +277,8 @@ TEST_CASE("modifiers refuse what does not fit") {
     CHECK_THROWS_WITH(check_call(heed::alibi(std::vector<double>{1, 1, nan, 1}), shape),
                       "heed::alibi: the slope of head 2 is nan, but must be finite");
     CHECK_THROWS_AS(heed::alibi_slopes(0), heed::argument_error);
+    CHECK_THROWS_AS(heed::alibi_slopes(std::numeric_limits<std::uint64_t>::max()),
+                    heed::argument_error);
     CHECK_THROWS_WITH(heed::alibi_slopes(-4),
                       "heed::alibi_slopes: the number of heads is -4, but "
                       "must be at least 1");

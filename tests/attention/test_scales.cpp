@@ -265,8 +265,9 @@ TEST_CASE("scales refuse what they cannot be") {
                       "heed::gradient_maximising_alpha: n is 0.5, but must lie between 1 and 2^53");
     CHECK_THROWS_AS(heed::gradient_maximising_scale(nan), heed::argument_error);
     CHECK_THROWS_AS(heed::gradient_maximising_cosine_scale(infinity, 64), heed::argument_error);
-    CHECK_THROWS_WITH(heed::gradient_maximising_cosine_alpha(10, 1),
-                      "heed::gradient_maximising_cosine_alpha: d is 1, but must be at least 2");
+    CHECK_THROWS_WITH(
+        heed::gradient_maximising_cosine_alpha(10, 1),
+        "heed::gradient_maximising_cosine_alpha: d is 1, but must lie between 2 and 2^24");
     CHECK_THROWS_AS(check_call(heed::gradient_maximising_cosine_scale(10, 64)), heed::shape_error);
     CHECK_THROWS_WITH(check_call(heed::gradient_maximising_cosine_scale(10, 64)),
                       "heed::gradient_maximising_cosine_scale: d is 64, but q and k have "

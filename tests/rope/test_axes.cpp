@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -192,6 +193,10 @@ TEST_CASE("axes refuse what has no meaning, naming it") {
     CHECK_THROWS_AS(heed::rope::sections(ladder, {4, 3}), heed::shape_error);
     CHECK_THROWS_WITH(heed::rope::sections(ladder, {4, 3}), Contains("sections have 7"));
     CHECK_THROWS_AS(heed::rope::sections(ladder, {9, -1}), heed::argument_error);
+    constexpr auto endless = std::numeric_limits<std::uint64_t>::max();
+    CHECK_THROWS_AS(heed::rope::sections(ladder, {endless, endless, 10}), heed::shape_error);
+    CHECK_THROWS_AS(heed::rope::interleaved_sections(ladder, {4, endless}), heed::shape_error);
+    CHECK_THROWS_AS(heed::rope::grid_positions({endless, 1}), heed::shape_error);
     CHECK_THROWS_AS(heed::rope::interleaved_sections(ladder, {2, 3, 3}), heed::shape_error);
     CHECK_THROWS_AS(axial_frequencies({}), heed::shape_error);
     CHECK_THROWS_AS(axial_frequencies({{1, 2}, {1}}), heed::shape_error);

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -54,6 +55,9 @@ TEST_CASE("frequencies refuse what has no meaning, naming it") {
     CHECK_THROWS_WITH(heed::rope::plain({.dim = 63}), Contains("dim is 63") && Contains("even"));
     CHECK_THROWS_AS(heed::rope::plain({.dim = 0}), heed::argument_error);
     CHECK_THROWS_AS(heed::rope::plain({.dim = -2}), heed::argument_error);
+    CHECK_THROWS_WITH(heed::rope::plain({.dim = heed::index(1) << 60}), Contains("at most 2^24"));
+    CHECK_THROWS_AS(heed::rope::plain({.dim = std::numeric_limits<std::uint64_t>::max() - 1}),
+                    heed::argument_error);
     CHECK_THROWS_AS(heed::rope::plain({.dim = 64, .base = 1}), heed::argument_error);
     CHECK_THROWS_WITH(heed::rope::plain({.dim = 64, .base = 0.5}),
                       Contains("base is 0.5") && Contains("greater than 1"));

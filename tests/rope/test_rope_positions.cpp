@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include <heed/rope/positions.hpp>
@@ -75,6 +76,13 @@ TEST_CASE("random positions refuse lengths that have no meaning, naming them") {
     CHECK_THROWS_AS(random_sorted_positions({.length = 4, .range = 3}), heed::argument_error);
     CHECK_THROWS_WITH(random_sorted_positions({.length = 4, .range = 3}), Contains("range is 3"));
     CHECK_THROWS_AS(equal_mean_random_positions({.length = -1}), heed::argument_error);
+    constexpr auto endless = std::numeric_limits<std::uint64_t>::max();
+    CHECK_THROWS_AS(equal_mean_random_positions({.length = endless}), heed::argument_error);
+    CHECK_THROWS_AS(random_sorted_positions({.length = endless, .range = endless}),
+                    heed::argument_error);
+    // Ids are told apart to their last bit, those beyond the signed ones too.
+    CHECK(equal_mean_random_positions({.length = 3, .sequence = endless}) !=
+          equal_mean_random_positions({.length = 3, .sequence = endless - 1}));
 }
 
 }  // namespace test_rope_positions

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <complex>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -40,6 +41,9 @@ TEMPLATE_TEST_CASE("the sinusoidal encoding is cosines and sines of the angles",
         }
     }
     CHECK(heed::sinusoidal_encoding(0, heed::rope::plain({.dim = 4})).rows() == 0);
+    CHECK_THROWS_WITH(heed::sinusoidal_encoding(std::numeric_limits<std::uint64_t>::max(),
+                                                heed::rope::plain({.dim = 4})),
+                      "length is 18446744073709551615, but it must lie between 0 and 2^31 - 1");
     CHECK_THROWS_AS(heed::sinusoidal_encoding(-1, heed::rope::plain({.dim = 4})),
                     heed::argument_error);
 }
@@ -108,6 +112,8 @@ TEST_CASE("a digit is the angle of its pair, modulo the radix") {
 TEST_CASE("digits refuse what has no meaning, naming it") {
     using Catch::Matchers::Contains;
     CHECK_THROWS_AS(heed::rope::digits(-1, 10, 3), heed::argument_error);
+    CHECK_THROWS_AS(heed::rope::digits(1, 10, std::numeric_limits<std::uint64_t>::max()),
+                    heed::argument_error);
     CHECK_THROWS_AS(heed::rope::digits(0x1p53, 10, 3), heed::argument_error);
     CHECK_THROWS_AS(heed::rope::digits(1, 1, 3), heed::argument_error);
     CHECK_THROWS_AS(heed::rope::digits(1, 10, -1), heed::argument_error);

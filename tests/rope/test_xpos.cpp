@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -129,8 +130,11 @@ TEST_CASE("XPOS refuses what does not fit") {
     CHECK_THROWS_WITH(heed::xpos(rope, 1).check({1, 1, 1, 2, 2, 6, 6}),
                       "the frequencies rotate 8 dimensions, but q and k have 6");
     CHECK_THROWS_WITH(heed::xpos_decays(5),
-                      "heed::xpos_decays: the number of dimensions is 5, but must be even and at "
-                      "least 2");
+                      "heed::xpos_decays: the number of dimensions is 5, but must be even, at "
+                      "least 2 and at most 2^24");
+    CHECK_THROWS_AS(heed::xpos_decays(std::numeric_limits<std::uint64_t>::max() - 1),
+                    heed::argument_error);
+    CHECK(heed::xpos_decays(std::int8_t(126)).size() == 63);
     CHECK_THROWS_AS(heed::xpos_decays(8, 0.0), heed::argument_error);
     CHECK_THROWS_AS(heed::xpos_decays(8, 0.4, -1.0), heed::argument_error);
 }

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 
 #include <heed/softmax/softmax.hpp>
 #include <heed/softmax/sparse_softmax.hpp>
@@ -102,6 +104,8 @@ TEST_CASE("bad k, mass and temperature of sparse softmax are refused") {
     const Eigen::MatrixXf x = Eigen::MatrixXf::Ones(4, 6);
     CHECK_THROWS_AS(heed::sparse_softmax(0), heed::argument_error);
     CHECK_THROWS_AS(heed::sparse_softmax(-3), heed::argument_error);
+    CHECK_THROWS_AS(heed::sparse_softmax(std::numeric_limits<std::uint64_t>::max())(x),
+                    heed::argument_error);
     CHECK_THROWS_WITH(
         heed::sparse_softmax(7)(x),
         Catch::Matchers::Contains("k is 7, but must lie between 1 and the length of the rows, 6"));

@@ -5,13 +5,13 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <utility>
 
 #include <heed/attention/key_norm.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/scale.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
-#include <heed/core/shape.hpp>
 #include <heed/core/simd.hpp>
 
 /// \file
@@ -144,12 +144,13 @@ inline double log_count_of_cosine_alpha(double alpha, double dim) {
 /// Relative error below 1e-13; 4e-12 between α* = 100 and 1000, which a d below 6 or a very large n
 /// reaches; 4·2⁻⁵²/(n − 1) for n < 1.01.
 ///
-/// argument_error if n is not in 1 … 2⁵³ or d is below 2.
+/// argument_error if n is not in 1 … 2⁵³ or d not in 2 … 2²⁴.
 template <std::integral Integer>
 double gradient_maximising_cosine_alpha(double n, Integer dim) {
     detail::check_count("heed::gradient_maximising_cosine_alpha", n);
-    detail::require_argument(dim >= 2, "heed::gradient_maximising_cosine_alpha: d is ", dim,
-                             ", but must be at least 2");
+    detail::require_argument(std::cmp_greater_equal(dim, 2) && std::cmp_less_equal(dim, 1 << 24),
+                             "heed::gradient_maximising_cosine_alpha: d is ", dim,
+                             ", but must lie between 2 and 2^24");
     if (n == 1) return 0;
     const double target = std::log(n);
     const auto d = static_cast<double>(dim);
@@ -209,11 +210,11 @@ class gradient_maximising_cosine_scale_part : public normalised_scale<constant_s
 ///
 ///     auto o = heed::attention(q, k, v, heed::gradient_maximising_cosine_scale(1024, 64));
 ///
-/// argument_error if n is not in 1 … 2⁵³ or d is below 2; the call throws shape_error if its
+/// argument_error if n is not in 1 … 2⁵³ or d not in 2 … 2²⁴; the call throws shape_error if its
 /// queries have another dimension.
 template <std::integral Integer>
 gradient_maximising_cosine_scale_part gradient_maximising_cosine_scale(double n, Integer dim) {
-    return {gradient_maximising_cosine_alpha(n, dim), detail::to_index(dim)};
+    return {gradient_maximising_cosine_alpha(n, dim), static_cast<index>(dim)};
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE
