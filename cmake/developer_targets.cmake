@@ -12,6 +12,7 @@
 # ----------------------------------------------------------------------------------------------
 add_library(heed_warnings INTERFACE)
 target_compile_options(heed_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                       -Wsign-conversion $<$<CXX_COMPILER_ID:GNU>:-Wuseless-cast>
                        $<$<BOOL:${HEED_WARNINGS_AS_ERRORS}>:-Werror>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     # These take the undefined operands inside GCC's own AVX-512 intrinsics for mistakes of those

@@ -48,7 +48,7 @@ bool shrink_weights(const Call& call, const call_positions& where, const Stream&
             const key_interval range = at.range[r / tile.strip];
             const contiguous_line<const T> row{state.scores + r * score_stride<T> + range.first,
                                                range.last - range.first};
-            largest[r] = std::max(largest[r], reduce_max(largest_magnitude(row)));
+            largest[r] = std::max(largest[r], reduce_max(largest_finite_magnitude(row)));
         }
     });
     stream.begin(state.rows, tile.visible, tile.count);

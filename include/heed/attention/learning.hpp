@@ -24,7 +24,7 @@ template <std::size_t K, class... Parts>
 constexpr std::size_t learned_before() {
     constexpr std::array<bool, sizeof...(Parts) + 1> is{is_learned<Parts>..., false};
     std::size_t before = 0;
-    for (std::size_t i = 0; i < K; ++i) before += is[i] ? 1 : 0;
+    for (std::size_t i = 0; i < K; ++i) before += is[i] ? 1U : 0U;
     return before;
 }
 

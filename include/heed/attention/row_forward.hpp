@@ -39,12 +39,12 @@ template <int Vectors, class T>
 void gather_columns(const row_support<T>& support, const contiguous_rows<T>& values, index column,
                     T* output) {
     constexpr int size = static_cast<int>(vec<T>::size);
-    vec<T> total[Vectors];
+    array_of<vec<T>, Vectors> total;
     unroll<Vectors>([&](auto c) { total[c] = vec<T>(T(0)); });
     for (index first = 0; first < support.count; first += support_block) {
         const index last = std::min(first + support_block, support.count);
         // Two chains hide the latency of the multiply-add.
-        vec<T> even[Vectors], odd[Vectors];
+        array_of<vec<T>, Vectors> even, odd;
         unroll<Vectors>([&](auto c) { even[c] = odd[c] = vec<T>(T(0)); });
         const auto add = [&](index s, vec<T> * sums) __attribute__((always_inline)) {
             const vec<T> p(support.probabilities[s]);

@@ -13,6 +13,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
+#include <heed/core/unroll.hpp>
 
 /// \file
 /// The scores of a block of queries against a block of keys: product, modifiers, mask.
@@ -153,7 +154,7 @@ void multiply_mixed(const Call& call, const call_positions& where, const query_t
     const index dim = call.shape.dim, first_row = strip * tile.strip;
     const index rows = std::min(tile.strip, tile.count - first_row);
     const map_set maps = block.maps_of(strip, key);
-    alignas(64) T other[tiles.score_rows * width];
+    alignas(64) array_of<T, tiles.score_rows * width> other;
     bool is_first = true;
     for (const encoding_map map : all_encoding_maps) {
         if (!maps.has(map)) continue;

@@ -27,12 +27,12 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
 [[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step,
                                                  const T* b, OtherStep b_step, index depth,
                                                  Finish&& finish) {
-    vec<T> sum[Rows][Columns];
+    array_of<array_of<vec<T>, Columns>, Rows> sum;
     unroll<Rows * Columns>([&](auto i) __attribute__((always_inline)) {
         sum[i / Columns][i % Columns] = vec<T>(T(0));
     });
     for (index k = 0; k < depth; ++k) {
-        vec<T> right[Columns];
+        array_of<vec<T>, Columns> right;
         unroll<Columns>([&](auto c) __attribute__((always_inline)) {
             right[c] = vec<T>::load(b + c * vec<T>::size);
         });
@@ -47,7 +47,7 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
     }
     unroll<Rows>([&](auto r) __attribute__((always_inline)) {
         // A copy, because sums whose address is passed on would live in memory, not in registers.
-        vec<T> row[Columns];
+        array_of<vec<T>, Columns> row;
         unroll<Columns>([&](auto c) __attribute__((always_inline)) { row[c] = sum[r][c]; });
         finish(r, row);
     });

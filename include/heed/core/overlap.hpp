@@ -149,8 +149,8 @@ bool overlap(const tensor_view<A, RankA>& a, const tensor_view<B, RankB>& b) {
         difference.add(a.strides[axis] * bytes_a, a.extents[axis] - 1);
     for (std::size_t axis = 0; axis < RankB; ++axis)
         difference.add(-b.strides[axis] * bytes_b, b.extents[axis] - 1);
-    difference.origin += static_cast<index>(reinterpret_cast<std::intptr_t>(a.data) -
-                                            reinterpret_cast<std::intptr_t>(b.data));
+    difference.origin +=
+        reinterpret_cast<std::intptr_t>(a.data) - reinterpret_cast<std::intptr_t>(b.data);
     difference.merge();
     // Bytes are shared when −bytes_a < address(a) − address(b) < bytes_b.
     return reaches(difference.axes.data(), difference.count, 1 - bytes_a - difference.origin,

@@ -32,7 +32,7 @@ struct contiguous_rows {
 template <class T>
 [[gnu::always_inline]] inline void transpose(vec<T> (&row)[vec<T>::size]) {
     constexpr int size = static_cast<int>(vec<T>::size);
-    vec<T> other[size];
+    array_of<vec<T>, size> other;
     if constexpr (size == 16) {
         // 4×4 blocks first, each within itself; then the blocks change places.
         unroll<4>([&](auto i) {
@@ -78,7 +78,7 @@ void pack_transposed(const T* rows, index stride, index count, index depth, T* t
             const index width = std::min(size, depth - c);
             const T* from = rows + r * stride + c;
             T* at = to + c * Width + r;
-            vec<T> block[size];
+            array_of<vec<T>, size> block;
             if (width == size && (last == size || (Width < size && last == Width))) {
                 constexpr index wanted = std::min(size, Width);
                 unroll<size>([&](auto l) {

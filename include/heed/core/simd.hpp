@@ -733,8 +733,8 @@ inline constexpr auto places_of_bits = [] {
 }();
 /// Lanes of a vector of eight, first those whose bits are set.
 inline __m256i compressed_lanes(std::uint64_t bits) {
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(
-        reinterpret_cast<const __m128i*>(places_of_bits[static_cast<std::size_t>(bits)].data())));
+    return _mm256_cvtepu8_epi32(
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(places_of_bits[bits].data())));
 }
 #endif
 

@@ -1,10 +1,16 @@
 #pragma once
 
+#include <cstddef>
 #include <utility>
 
 #include <heed/core/architecture.hpp>
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// Count objects side by side, for a Count with a sign, which compilers warn of as an array's
+/// bound.
+template <class T, auto Count>
+using array_of = T[static_cast<std::size_t>(Count)];
 
 /// Calls f(integral_constant<int, 0>) … f(integral_constant<int, Count − 1>), in the code itself.
 ///

@@ -102,7 +102,7 @@ template <class T>
 void find_group_maxima(const T* row, index count, T* maxima) {
     constexpr index size = vec<T>::size;
     constexpr int vectors = static_cast<int>(score_groups / size);
-    vec<T> greatest[vectors];
+    array_of<vec<T>, vectors> greatest;
     unroll<vectors>([&](auto i) { greatest[i] = vec<T>::load(row + i * size); });
     for (index j = score_groups; j + score_groups <= count; j += score_groups)
         unroll<vectors>(

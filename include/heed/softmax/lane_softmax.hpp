@@ -53,7 +53,7 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
     T* references = layout.scratch + layout.length * width;
     // Sixteen blocks are summed by themselves: the error of one long chain grows with its length.
     constexpr index blocks_a_part = 16;
-    vec<T> maximum[Lines], sum[Lines], part[Lines];
+    array_of<vec<T>, Lines> maximum, sum, part;
     for_lines([&](auto l) {
         maximum[l] = vec<T>(-std::numeric_limits<T>::infinity());
         sum[l] = part[l] = vec<T>(T(0));
@@ -63,7 +63,7 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
     T* e = exponentials;
     for (index first = 0, b = 0; first < layout.length; first += Layout::block, ++b) {
         const index last = std::min(first + Layout::block, layout.length);
-        vec<T> greatest[Lines], shift[Lines], shrink[Lines], block_sum[Lines];
+        array_of<vec<T>, Lines> greatest, shift, shrink, block_sum;
         for_lines([&](auto l) { greatest[l] = maximum[l]; });
         const T* ahead = x;
         for (index k = first; k < last; ++k, ahead += layout.steps[1]) {
@@ -93,7 +93,7 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
         });
     }
 
-    vec<T> shift[Lines], inverse[Lines];
+    array_of<vec<T>, Lines> shift, inverse;
     for_lines([&](auto l) {
         const auto logit = sink(first_line + l);
         shift[l] = finite_shift(with_sink(maximum[l], logit));
@@ -106,7 +106,7 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
     e = exponentials;
     for (index first = 0, b = 0; first < layout.length; first += Layout::block, ++b) {
         const index last = std::min(first + Layout::block, layout.length);
-        vec<T> factor[Lines];
+        array_of<vec<T>, Lines> factor;
         for_lines([&](auto l) {
             const vec<T> reference = vec<T>::load(references + b * width + l * size);
             factor[l] = exp2_fast(by.exponent_of(reference - shift[l])) * inverse[l];

@@ -45,7 +45,7 @@ selection<T> select_of_few(const T* scores, index count, T needed, T above, Meas
     constexpr index size = vec<T>::size;
     constexpr int vectors = static_cast<int>(few_scores / size);
     alignas(64) T own[few_scores], measures[few_scores], before[few_scores];
-    vec<T> x[vectors], greater[vectors];
+    array_of<vec<T>, vectors> x, greater;
     unroll<vectors>([&](auto v) {
         x[v] = vec<T>::load_partial(scores + v * size, count - v * size,
                                     -std::numeric_limits<T>::infinity());

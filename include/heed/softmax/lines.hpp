@@ -167,7 +167,7 @@ template <class Line>
 
 /// The greatest |element| of a row that is not infinite, in every lane of it; 0 of none.
 template <class Line>
-[[gnu::always_inline]] inline auto largest_magnitude(const Line& line) {
+[[gnu::always_inline]] inline auto largest_finite_magnitude(const Line& line) {
     using vector = typename Line::vector;
     const vector zero(0), infinity(std::numeric_limits<typename vector::scalar>::infinity());
     vector greatest[4] = {0, 0, 0, 0};

@@ -181,7 +181,7 @@ class weight_stream {
 template <class T, class Weight, class Line, class G>
 [[gnu::always_inline]] inline void with_weight_for(const Weight& weight, const Line& x, G&& g) {
     if constexpr (shrinking_weight<Weight>) {
-        const vec<T> largest = largest_magnitude(x);
+        const vec<T> largest = largest_finite_magnitude(x);
         if (any(largest > vec<T>(weight.comfortable()))) {
             auto shrink = to_array(largest);
             for (T& lane : shrink) lane = shrink_factor(weight, lane);

@@ -56,7 +56,7 @@ struct rows_in_scratch {
         constexpr index size = vec<T>::size;
         if constexpr (is_lanes) {
             for (index j = 0; j < length; j += size) {
-                vec<T> block[size];
+                array_of<vec<T>, size> block;
                 for (index l = 0; l < size; ++l)
                     block[l] = j + l < from.length ? from.load(whole_vector{j + l}) : vec<T>(fill);
                 transpose(block);
@@ -76,7 +76,7 @@ struct rows_in_scratch {
         constexpr index size = vec<T>::size;
         if constexpr (is_lanes) {
             for (index j = 0; j < to.length; j += size) {
-                vec<T> block[size];
+                array_of<vec<T>, size> block;
                 for (index l = 0; l < size; ++l) block[l] = vec<T>::load_aligned(row(l) + j);
                 transpose(block);
                 for (index l = 0; l < size && j + l < to.length; ++l)
