@@ -280,8 +280,8 @@ TEST_CASE("modifiers refuse what does not fit") {
     CHECK_THROWS_AS(heed::alibi_slopes(std::numeric_limits<std::uint64_t>::max()),
                     heed::argument_error);
     CHECK_THROWS_WITH(heed::alibi_slopes(-4),
-                      "heed::alibi_slopes: the number of heads is -4, but "
-                      "must be at least 1");
+                      "heed::alibi_slopes: the number of heads is -4, but must lie between 1 and "
+                      "2^24");
 
     const Eigen::MatrixXf bias = Eigen::MatrixXf::Zero(6, 7);
     CHECK_THROWS_AS(check_call(heed::bias(bias), shape), heed::shape_error);
