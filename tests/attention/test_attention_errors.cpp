@@ -5,6 +5,7 @@
 
 #include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
+#include <heed/attention/attention_weights.hpp>
 #include <heed/attention/bias.hpp>
 
 #include "attention/refusals.hpp"
@@ -118,6 +119,22 @@ TEST_CASE("an empty view may be null, whatever its strides") {
     CHECK(heed::attention(queries, q, q).size() == 0);
 }
 
+TEST_CASE("a matrix of attention whose size does not fit in 64 bits") {
+    float number = 0;
+    const auto many = [&](index rows) { return heed::view(&number, {rows, index(1)}, {0, 0}); };
+    constexpr index keys = (index(1) << 31) - 1;
+    check_refused<heed::shape_error>(
+        "p would have shape [1, 1, 2147483648, 2147483647], but its size in bytes must fit in 64 "
+        "bits",
+        [&] { heed::attention_weights(many(index(1) << 31), many(keys)); });
+    check_refused<heed::shape_error>(
+        "a unit vector a key would have shape [1, 4, 2147483647, 2147483647], but its size in "
+        "bytes must fit in 64 bits",
+        [&] {
+            heed::detail::unit_values<float>({1, 4, 4, 1, keys, 1, 1});
+        });
+}
+
 TEST_CASE("outputs of another shape, or in the memory of an input") {
     generator random(101);
     const inputs<float> in(random, sizes);
@@ -176,9 +193,13 @@ TEST_CASE("outputs of another shape, or in the memory of an input") {
     check_refused<heed::argument_error>(message("dv", "d_o"),
                                         [&] { backward(to.dq, to.dk, own.d_o); });
     check_refused<heed::argument_error>(message("dv", "o"), [&] { backward(to.dq, to.dk, o); });
-    check_refused<heed::argument_error>(message("dq", "dk"),
+    const auto outputs_message = [](const std::string& one, const std::string& other) {
+        return one + " (shape [2, 4, 8, 4]) overlaps " + other +
+               " (shape [2, 4, 8, 4]) in memory, but outputs must lie apart from one another";
+    };
+    check_refused<heed::argument_error>(outputs_message("dq", "dk"),
                                         [&] { backward(to.dq, to.dq, to.dv); });
-    check_refused<heed::argument_error>(message("dk", "dv"),
+    check_refused<heed::argument_error>(outputs_message("dk", "dv"),
                                         [&] { backward(to.dq, to.dk, to.dk); });
     check_refused<heed::shape_error>("dk has shape [2, 4, 6, 4], but must have [2, 4, 8, 4]",
                                      [&] { backward(to.dq, small, to.dv); });
@@ -259,27 +280,47 @@ TEST_CASE("gradients of what is learned must be of its shape, and of memory of t
     check_refused<heed::shape_error>(
         "the gradient of heed::alibi has shape [3, 1], but must be a vector of length 4",
         [&] { backward(d_bias, three); });
-    const auto message = [](const std::string& shape, const std::string& input) {
-        return "the gradient of a learned part (shape " + shape + ") overlaps " + input +
-               " in memory, but outputs must lie apart from inputs";
+    const auto message = [](const std::string& shape, const std::string& with,
+                            const std::string& others = "inputs") {
+        return "the gradient of a learned part (shape " + shape + ") overlaps " + with +
+               " in memory, but outputs must lie apart from " + others;
     };
-    check_refused<heed::argument_error>(message("[1, 4, 6, 8]", "dq (shape [2, 4, 6, 4])"), [&] {
-        backward(heed::view(to.dq.data(), {1, 4, 6, 8}), d_slopes);
-    });
+    const std::string one_another = "one another";
+    check_refused<heed::argument_error>(
+        message("[1, 4, 6, 8]", "dq (shape [2, 4, 6, 4])", one_another), [&] {
+            backward(heed::view(to.dq.data(), {1, 4, 6, 8}), d_slopes);
+        });
     check_refused<heed::argument_error>(message("[4]", "q (shape [2, 4, 6, 4])"), [&] {
         auto& q = const_cast<tensor4<float>&>(in.q);
         backward(d_bias, heed::view(q.data(), {4}));
     });
-    check_refused<heed::argument_error>(message("[1, 4, 6, 8]", "that of another (shape [4])"),
-                                        [&] { backward(d_bias, heed::view(d_bias.data(), {4})); });
     check_refused<heed::argument_error>(
-        "the gradient of heed::bias (shape [1, 4, 6, 8]) overlaps the bias (shape [1, 4, 6, 8]) in "
-        "memory, but outputs must lie apart from inputs",
-        [&] { backward(bias, d_slopes); });
+        message("[1, 4, 6, 8]", "that of another (shape [4])", one_another),
+        [&] { backward(d_bias, heed::view(d_bias.data(), {4})); });
+    check_refused<heed::argument_error>(message("[1, 4, 6, 8]", "heed::bias (shape [1, 4, 6, 8])"),
+                                        [&] { backward(bias, d_slopes); });
+    const auto over_slopes = heed::view(const_cast<float*>(slopes.data()), {4});
+    check_refused<heed::argument_error>(message("[4]", "heed::alibi (shape [4])"),
+                                        [&] { backward(d_bias, over_slopes); });
+    // Nor may the gradient of one part lie over another part's numbers, or dq over either's.
+    check_refused<heed::argument_error>(message("[4]", "heed::bias (shape [1, 4, 6, 8])"), [&] {
+        backward(d_bias, heed::view(bias.data() + 188, {4}));
+    });
     check_refused<heed::argument_error>(
-        "the gradient of heed::alibi (shape [4]) overlaps what it is learned of (shape [4]) in "
-        "memory, but outputs must lie apart from inputs",
-        [&] { backward(d_bias, heed::view(const_cast<float*>(slopes.data()), {4})); });
+        "dq (shape [2, 4, 6, 4]) overlaps heed::bias (shape [1, 4, 6, 8]) in memory, but outputs "
+        "must lie apart from inputs",
+        [&] {
+            heed::attention_backward_into(
+                heed::into(heed::view(bias.data(), {2, 4, 6, 4}), to.dk, to.dv, d_bias, d_slopes),
+                in.d_o, o, stats, in.q, in.k, in.v, learned_bias, learned_slopes);
+        });
+    // What cannot be is refused before memory for its gradient is asked for.
+    check_refused<heed::shape_error>(
+        "heed::bias has shape [-4, 8], but extents must not be negative", [&] {
+            heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v,
+                                     heed::learn(heed::bias(heed::view(bias.data(), {-4, 8}))),
+                                     learned_slopes);
+        });
     CHECK(to.are_untouched());
     CHECK(d_bias.data()[5] == 42);
     CHECK((d_slopes.array() == 42).all());

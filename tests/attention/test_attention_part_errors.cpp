@@ -1,5 +1,7 @@
 #include <limits>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <heed/heed.hpp>
@@ -31,11 +33,14 @@ struct parts_of_call {
         bias.setConstant(0);
     }
 
-    void run(outputs& to) const {
+    void run(outputs& to) const { run_into(heed::view(to.o.data(), {2, 4, 6, 5})); }
+
+    /// The same with o at any place of memory.
+    void run_into(const heed::tensor_view<float, 4>& to) const {
         generator random(104);
         const inputs<float> in(random, sizes);
         const auto frequencies = heed::rope::plain({.dim = rotated});
-        heed::attention_into(to.o, in.q, in.k, in.v, heed::key_lengths(lengths),
+        heed::attention_into(to, in.q, in.k, in.v, heed::key_lengths(lengths),
                              heed::segments(query_segments, key_segments), heed::boolean_mask(seen),
                              heed::bias(bias), heed::alibi(slopes), heed::cosine.scale(scales),
                              heed::positions(query_positions, key_positions), heed::sink(logits),
@@ -113,8 +118,89 @@ TEST_CASE("parts that do not fit the call") {
     check_part_refused<argument_error>(
         "heed::sink: the logit of head 3 is nan, but must be finite or -inf",
         [](parts& p) { p.logits(3) = std::numeric_limits<float>::quiet_NaN(); });
+    check_part_refused<shape_error>("heed::sink has 1 logits, but there are 4 heads",
+                                    [](parts& p) { p.logits = Eigen::VectorXf::Zero(1); });
     check_part_refused<shape_error>("the frequencies rotate 6 dimensions, but q and k have 4",
                                     [](parts& p) { p.rotated = 6; });
+}
+
+TEST_CASE("outputs lie apart from what parts were given") {
+    const parts_of_call parts;
+    const auto check = [&](const void* memory, const std::string& name, const std::string& shape) {
+        // The first number of o lies there, the others far from it and from one another, where
+        // nothing is: they are never written.
+        const auto o = heed::view(static_cast<float*>(const_cast<void*>(memory)), {2, 4, 6, 5},
+                                  {1 << 25, 1 << 23, 1 << 20, 1 << 17});
+        check_refused<heed::argument_error>(
+            "o (shape [2, 4, 6, 5]) overlaps " + name + " (shape " + shape +
+                ") in memory, but outputs must lie apart from inputs",
+            [&] { parts.run_into(o); });
+    };
+    check(parts.lengths.data(), "heed::key_lengths", "[2]");
+    check(parts.seen.data(), "heed::boolean_mask", "[1, 1, 1]");
+    check(parts.bias.data(), "heed::bias", "[1, 1, 1, 1]");
+    check(parts.slopes.data(), "heed::alibi", "[4]");
+    check(parts.scales.data(), "heed::scale", "[4]");
+    check(parts.query_positions.data(), "the positions", "[1, 6]");
+    check(parts.key_positions.data(), "the positions", "[1, 8]");
+    check(parts.logits.data(), "heed::sink", "[4]");
+}
+
+/// The memory that a part says it reads.
+template <class Part>
+std::vector<std::pair<std::string, const void*>> memory_of(const Part& part) {
+    std::vector<std::pair<std::string, const void*>> result;
+    heed::detail::see_inputs(
+        heed::detail::unwrap(part), [&](std::string_view name, const auto& view) {
+            result.emplace_back(std::string(name), static_cast<const void*>(view.data));
+        });
+    return result;
+}
+
+TEST_CASE("every part says what it reads of the caller's memory") {
+    using memory = std::vector<std::pair<std::string, const void*>>;
+    const Eigen::MatrixXf x = Eigen::MatrixXf::Zero(2, 3);
+    const Eigen::Array<bool, 2, 3> seen = Eigen::Array<bool, 2, 3>::Constant(true);
+    const Eigen::Tensor<float, 3> rows(1, 2, 3);
+    const std::vector<float> numbers{1, 2};
+    const std::vector<int> whole{0, 1};
+    const std::vector<double> places{0, 1};
+    const auto rope = heed::rope::axial({.dims = {2}});
+
+    CHECK(memory_of(heed::bias(x)) == memory{{"heed::bias", x.data()}});
+    CHECK(memory_of(heed::learn(heed::bias(x))) == memory{{"heed::bias", x.data()}});
+    CHECK(memory_of(heed::boolean_mask(seen)) == memory{{"heed::boolean_mask", seen.data()}});
+    CHECK(memory_of(heed::alibi(numbers)) == memory{{"heed::alibi", numbers.data()}});
+    CHECK(memory_of(heed::scale(numbers)) == memory{{"heed::scale", numbers.data()}});
+    CHECK(memory_of(heed::cosine.scale(numbers)) == memory{{"heed::scale", numbers.data()}});
+    CHECK(memory_of(heed::sink(numbers)) == memory{{"heed::sink", numbers.data()}});
+    CHECK(memory_of(heed::sink(numbers).temperature(2)) == memory{{"heed::sink", numbers.data()}});
+    CHECK(memory_of(heed::query_bias(x)) == memory{{"heed::query_bias", x.data()}});
+    CHECK(memory_of(heed::key_bias(x)) == memory{{"heed::key_bias", x.data()}});
+    CHECK(memory_of(heed::key_lengths(whole)) == memory{{"heed::key_lengths", whole.data()}});
+    CHECK(memory_of(heed::prefix_lm(whole)) == memory{{"heed::prefix_lm", whole.data()}});
+    CHECK(memory_of(heed::per_head_mask(whole, heed::causal, heed::key_lengths(whole))) ==
+          memory{{"heed::per_head_mask", whole.data()}, {"heed::key_lengths", whole.data()}});
+    CHECK(memory_of(heed::per_head_mask(heed::causal, heed::prefix_lm(whole))) ==
+          memory{{"heed::prefix_lm", whole.data()}});
+    CHECK(memory_of(heed::normal_noise(1, 0, whole)) ==
+          memory{{"the ids of sequences", whole.data()}});
+    CHECK(memory_of(heed::positions(whole, places)) ==
+          memory{{"the positions", whole.data()}, {"the positions", places.data()}});
+    CHECK(memory_of(heed::positions(places)) == memory{{"the positions", places.data()}});
+    CHECK(memory_of(heed::axial_rotary(rope, x, x)) ==
+          memory{{"the positions", x.data()}, {"the positions", x.data()}});
+    CHECK(memory_of(heed::log_sum_exp_gradient(rows)) ==
+          memory{{"the gradient of the log-sum-exp", rows.data()}});
+
+    // These copy what they are given when they are made, or are given nothing.
+    CHECK(memory_of(heed::segments(whole, whole)).empty());
+    CHECK(memory_of(heed::cumulative_lengths(whole)).empty());
+    CHECK(memory_of(heed::kerple_log(numbers, numbers, 8)).empty());
+    CHECK(memory_of(heed::causal).empty());
+    CHECK(memory_of(heed::sink(0.5)).empty());
+    CHECK(memory_of(heed::prefix_lm(3)).empty());
+    CHECK(memory_of(heed::normal_noise(1, 0)).empty());
 }
 
 TEST_CASE("parameters out of range are refused where the part is made") {

@@ -168,6 +168,29 @@ TEST_CASE("observers write to the caller's memory, the same for any number of th
     const Eigen::TensorMap<Eigen::Tensor<float, 3, Eigen::RowMajor>> inside(y.data(), 2, 2, 130);
     CHECK_THROWS_AS(heed::attention_into(y, in.q, in.k, in.v, heed::row_entropy.into(inside)),
                     heed::argument_error);
+
+    // Two of them in one memory, or between one another's numbers.
+    std::vector<float> both(2 * 2 * 130 * 2);
+    const auto of = [&](index first, index step) {
+        return heed::view(both.data() + first, {index(2), index(2), index(130)},
+                          {260 * step, 130 * step, step});
+    };
+    const auto observe = [&](const auto& entropies, const auto& sparsities) {
+        heed::attention_into(y, in.q, in.k, in.v, heed::row_entropy.into(entropies),
+                             heed::row_sparsity.into(sparsities));
+    };
+    CHECK_THROWS_WITH(observe(of(0, 1), of(519, 1)),
+                      "the memory of an observer (shape [2, 2, 130]) overlaps that of another "
+                      "(shape [2, 2, 130]) in memory, but outputs must lie apart from one another");
+    CHECK(both == std::vector<float>(1040));
+    observe(of(0, 2), of(1, 2));
+    const auto [same_o, same_stats, entropies, sparsities] =
+        heed::attention_forward(in.q, in.k, in.v, heed::row_entropy, heed::row_sparsity);
+    bool equal = true;
+    for (std::size_t row = 0; row < 520; ++row)
+        equal &=
+            both[2 * row] == entropies.data()[row] && both[2 * row + 1] == sparsities.data()[row];
+    CHECK(equal);
 }
 
 }  // namespace test_observers

@@ -298,6 +298,7 @@ TEST_CASE("norms of extreme rows") {
 
 TEST_CASE("norms refuse what does not fit") {
     using Catch::Matchers::Contains;
+    using Catch::Matchers::StartsWith;
     Eigen::MatrixXf x = Eigen::MatrixXf::Zero(2, 3), dy = x;
     const Eigen::Vector3f three = Eigen::Vector3f::Ones();
     const Eigen::Vector4f four = Eigen::Vector4f::Ones();
@@ -309,6 +310,81 @@ TEST_CASE("norms refuse what does not fit") {
     Eigen::Vector4f d_four;
     CHECK_THROWS_AS(heed::rms_norm(three).backward_into(x, d_four, x, dy), heed::shape_error);
     CHECK_THROWS_AS(heed::rms_norm(three).backward_into(x, dy.row(0), x, dy), heed::argument_error);
+    CHECK_THROWS_WITH(heed::rms_norm(x), "gamma has shape [2, 3], but must be a vector");
+
+    // What cannot be is refused before memory is asked for.
+    float memory[8] = {};
+    for (const auto& bad : {heed::view(memory, {-4, 3}), heed::view(memory, {2, -1}),
+                            heed::view(memory, {heed::index(1) << 60, heed::index(3)}, {0, 1})}) {
+        CHECK_THROWS_WITH(heed::layer_norm(three, three)(bad), StartsWith("x has shape "));
+        CHECK_THROWS_WITH(heed::rms_norm(three).backward(bad, dy), StartsWith("x has shape "));
+        CHECK_THROWS_WITH(heed::rms_norm(three).backward(dy, bad), StartsWith("dy has shape "));
+    }
+    const auto many = heed::view(memory, {heed::index(1) << 50, heed::index(3)}, {0, 1});
+    CHECK_THROWS_WITH(heed::rms_norm(three).backward(many, dy),
+                      Contains("x has shape [1125899906842624, 3] and dy has shape [2, 3]"));
+    CHECK_THROWS_WITH(heed::layer_norm(four, four).backward(many, many), Contains("gamma"));
+}
+
+TEST_CASE("outputs of norms lie apart from the parameters and from one another") {
+    const auto check = [](const char* message, auto&& call) {
+        CHECK_THROWS_WITH(call(), Catch::Matchers::StartsWith(message));
+        CHECK_THROWS_AS(call(), heed::argument_error);
+    };
+    heed_test::generator random;
+    Eigen::MatrixXf x = random.matrix<float>(3, 3), dx = x;
+    const Eigen::MatrixXf dy = random.matrix<float>(3, 3);
+    Eigen::VectorXf gamma = random.matrix<float>(3, 1), beta = random.matrix<float>(3, 1), g(3),
+                    b(3);
+    const Eigen::VectorXf before = gamma;
+    const auto layer = heed::layer_norm(gamma, beta);
+    const auto rms = heed::rms_norm(gamma);
+    const auto as_row = [](auto& vector) {
+        return Eigen::Map<Eigen::RowVectorXf>(vector.data(), 3);
+    };
+    const Eigen::RowVectorXf one = x.row(0);
+    check("y (shape [3]) overlaps gamma (shape [3])", [&] { layer.into(as_row(gamma), one); });
+    check("y (shape [3]) overlaps beta (shape [3])", [&] { layer.into(as_row(beta), one); });
+    check("y (shape [3]) overlaps gamma (shape [3])", [&] { rms.into(as_row(gamma), one); });
+    check("dx (shape [3]) overlaps beta",
+          [&] { layer.backward_into(as_row(beta), g, b, one, dy.row(0)); });
+    check("d_gamma (shape [3, 1]) overlaps gamma",
+          [&] { layer.backward_into(dx, gamma, b, x, dy); });
+    check("d_gamma (shape [3, 1]) overlaps beta", [&] { layer.backward_into(dx, beta, b, x, dy); });
+    check("d_beta (shape [3, 1]) overlaps gamma",
+          [&] { layer.backward_into(dx, g, gamma, x, dy); });
+    check("d_beta (shape [3, 1]) overlaps beta", [&] { layer.backward_into(dx, g, beta, x, dy); });
+    check("d_gamma (shape [3, 1]) overlaps d_beta", [&] { layer.backward_into(dx, g, g, x, dy); });
+    check("d_gamma (shape [3, 1]) overlaps dx", [&] { rms.backward_into(dx, dx.col(1), x, dy); });
+    check("d_gamma (shape [1, 3]) overlaps x", [&] { rms.backward_into(dx, x.row(1), x, dy); });
+    check("d_gamma (shape [3, 1]) overlaps gamma", [&] { rms.backward_into(dx, gamma, x, dy); });
+    CHECK(gamma == before);
+
+    // Between one another's elements there is room.
+    Eigen::MatrixXf both(2, 3);
+    layer.backward_into(dx, both.row(0), both.row(1), x, dy);
+    CHECK(both.row(0).transpose() == layer.backward(x, dy).gamma);
+    CHECK(both.row(1).transpose() == layer.backward(x, dy).beta);
+}
+
+TEST_CASE("layer_norm without beta is that of a beta of zeros") {
+    heed_test::generator random;
+    const auto x = random.matrix<float>(7, 37), dy = random.matrix<float>(7, 37);
+    const Eigen::VectorXf gamma = random.matrix<float>(37, 1), zeros = Eigen::VectorXf::Zero(37);
+    const auto norm = heed::layer_norm(gamma, 0.01);
+    const auto full = heed::layer_norm(gamma, zeros, 0.01);
+    CHECK(norm(x) == full(x));
+    const auto [dx, d_gamma] = norm.backward(x, dy);
+    CHECK(dx == full.backward(x, dy).x);
+    CHECK(d_gamma == full.backward(x, dy).gamma);
+    Eigen::RowVectorXf other(37);
+    auto over = dy;
+    norm.backward_into(over, other, x, over);
+    CHECK(over == dx);
+    CHECK(other.transpose() == d_gamma);
+    CHECK(heed::layer_norm(gamma)(x) == heed::layer_norm(gamma, zeros)(x));
+    CHECK_THROWS_AS(heed::layer_norm(gamma, NAN), heed::argument_error);
+    CHECK_THROWS_AS(heed::layer_norm(gamma)(Eigen::MatrixXf(2, 36)), heed::shape_error);
 }
 
 }  // namespace test_norms

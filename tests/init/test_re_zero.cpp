@@ -57,4 +57,11 @@ TEST_CASE("re_zero begins shut, works in place and on threads, and refuses what 
     CHECK_THROWS_AS(heed::re_zero(1).into(x.topRows(20), x.middleRows(1, 20), x.topRows(20)),
                     heed::argument_error);
     CHECK(heed::re_zero(1)(Eigen::MatrixXf(0, 3), Eigen::MatrixXf(0, 3)).size() == 0);
+    const auto bad = heed::view(f.data(), {2, -1});
+    CHECK_THROWS_WITH(heed::re_zero(1)(bad, f),
+                      "x has shape [2, -1], but extents must not be negative");
+    CHECK_THROWS_WITH(heed::re_zero(1)(f, bad),
+                      "f has shape [2, -1], but extents must not be negative");
+    CHECK_THROWS_WITH(heed::re_zero(1).backward(f, bad),
+                      "dy has shape [2, -1], but extents must not be negative");
 }

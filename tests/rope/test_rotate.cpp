@@ -10,6 +10,7 @@
 #include <heed/core/workspace.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotate.hpp>
+#include <heed/rope/rotate_axes.hpp>
 
 #include "rope/tensors.hpp"
 #include "support/allocations.hpp"
@@ -398,6 +399,19 @@ TEST_CASE("what does not fit is refused by name, and nothing is written") {
     CHECK_THROWS_AS(heed::rotate_into(y, heed::view(null, {2, 3, 10, 16}), rope),
                     heed::shape_error);
     CHECK((Eigen::Map<Eigen::ArrayXf>(y.data(), y.size()) == 7.F).all());
+
+    // Before memory is asked for, and by the name of what was given.
+    const auto bad = heed::view(x.data(), {-4, 16});
+    const auto huge = heed::view(x.data(), {heed::index(1) << 31, heed::index(1) << 31}, {0, 0});
+    const auto axial = heed::rope::axial({.dims = {8, 8}});
+    const Eigen::MatrixXf grid = Eigen::MatrixXf::Zero(4, 2);
+    const char* message = "x has shape [-4, 16], but extents must not be negative";
+    CHECK_THROWS_WITH(heed::rotate(bad, rope), message);
+    CHECK_THROWS_WITH(heed::rotate_back(bad, rope), message);
+    CHECK_THROWS_WITH(heed::rotate(bad, axial, grid), message);
+    CHECK_THROWS_WITH(heed::rotate_back(bad, axial, grid), message);
+    CHECK_THROWS_WITH(heed::rotate(huge, rope),
+                      Catch::Matchers::StartsWith("x has shape [2147483648"));
 }
 
 TEST_CASE("overlap is refused unless it is the very same view") {
@@ -412,6 +426,26 @@ TEST_CASE("overlap is refused unless it is the very same view") {
                                       heed::view(memory.data(), {2, 10, 16}, {0, 16, 1}), rope),
                     heed::argument_error);
     CHECK_NOTHROW(heed::rotate_into(x, x, rope));
+
+    // Positions are read while y is written.
+    const auto check = [](auto&& call) {
+        CHECK_THROWS_WITH(
+            call(), Catch::Matchers::StartsWith("y (shape [2, 10, 16]) overlaps the positions"));
+        CHECK_THROWS_AS(call(), heed::argument_error);
+    };
+    const std::vector<float> apart(2 * 10 * 16, 1.F);
+    const auto other = heed::view(apart.data(), {2, 10, 16});
+    const auto positions = heed::view(memory.data() + 5, {10}, {16});
+    const auto of_axes = heed::view(memory.data() + 5, {10, 2});
+    const auto axial = heed::rope::axial({.dims = {8, 8}});
+    check([&] { heed::rotate_into(x, other, rope, positions); });
+    check([&] { heed::rotate_back_into(x, other, rope, positions); });
+    check([&] { heed::rotate_into(x, other, axial, of_axes); });
+    check([&] { heed::rotate_back_into(x, other, axial, of_axes); });
+    // Between the rows there is room for them.
+    std::vector<float> rows(20 * 17, 1.F);
+    CHECK_NOTHROW(heed::rotate_into(heed::view(rows.data(), {2, 10, 16}, {170, 17, 1}), other, rope,
+                                    heed::view(rows.data() + 16, {10}, {17})));
 }
 
 }  // namespace test_rotate

@@ -112,6 +112,35 @@ TEST_CASE("a logit for each head is on the third axis from behind") {
     CHECK_THROWS_AS(f(random.tensor<double>(2, 4, 6)), heed::shape_error);
     CHECK_THROWS_AS(f(random.matrix<double>(4, 6)), heed::shape_error);
     CHECK_NOTHROW(heed::sink(std::vector<double>{1})(random.matrix<double>(4, 6)));
+    CHECK_THROWS_WITH(heed::sink(std::vector<double>{1})(three),
+                      "heed::sink has 1 logits, but there are 3 heads");
+    CHECK_NOTHROW(heed::sink(1)(three));
+}
+
+TEST_CASE("outputs of a sink lie apart from its logits and from one another") {
+    heed_test::generator random;
+    auto x = random.matrix<double>(3, 3), dx = x;
+    std::vector<double> logits{0.5};
+    Eigen::VectorXd ds(1);
+    const auto f = heed::sink(logits);
+    const Eigen::MatrixXd p = f(x), dp = random.matrix<double>(3, 3);
+    const auto check = [](const char* message, auto&& call) {
+        CHECK_THROWS_WITH(call(), Catch::Matchers::StartsWith(message));
+        CHECK_THROWS_AS(call(), heed::argument_error);
+    };
+    const auto over = heed::view(logits.data(), {1, 1});
+    const Eigen::MatrixXd one = Eigen::MatrixXd::Ones(1, 1);
+    check("p (shape [1, 1]) overlaps heed::sink (shape [1])", [&] { f.into(over, one); });
+    check("dx (shape [1, 1]) overlaps heed::sink",
+          [&] { f.backward_into(over, ds, one, one, one); });
+    check("ds (shape [1, 1]) overlaps heed::sink", [&] { f.backward_into(dx, over, x, p, dp); });
+    check("ds (shape [1, 1]) overlaps dx",
+          [&] { f.backward_into(dx, dx.block(1, 1, 1, 1), x, p, dp); });
+    check("ds (shape [1, 1]) overlaps x",
+          [&] { f.backward_into(dx, x.block(1, 1, 1, 1), x, p, dp); });
+    CHECK(logits[0] == 0.5);
+    // A logit of its own memory is in nobody's way.
+    CHECK_NOTHROW(heed::sink(std::vector<double>{0.5}).backward_into(dx, ds, x, p, dp));
 }
 
 TEST_CASE("backward of a sink agrees with central differences") {

@@ -40,6 +40,10 @@ class alibi_modifier {
                                      " is ", slope, ", but must be finite");
         }
     }
+    template <class See>
+    void inputs(See&& see) const {
+        see("heed::alibi", slopes_.view());
+    }
 
     template <class T>
     auto on_row(const query_row& i) const {
@@ -56,8 +60,6 @@ class alibi_modifier {
     template <class View>
     void check_gradient(const View& gradient, const attention_shape& shape) const {
         detail::check_vector_gradient("the gradient of heed::alibi", gradient, shape.heads);
-        detail::check_apart("the gradient of heed::alibi", gradient, "what it is learned of",
-                            slopes_.view());
     }
 
     template <class T>
@@ -100,7 +102,7 @@ class alibi_modifier {
 /// finite.
 template <detail::vector_like Slopes>
 auto alibi(Slopes&& slopes) {
-    auto kept = detail::keep_vector(std::forward<Slopes>(slopes));
+    auto kept = detail::keep_vector("heed::alibi", std::forward<Slopes>(slopes));
     return alibi_modifier<decltype(kept)>(std::move(kept));
 }
 

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstddef>
-#include <limits>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -113,33 +112,48 @@ auto make_output(const Q& q, const K& k, const V& v) {
         shape_of<T>(rank4(held_q.view()), rank4(held_k.view()), rank4(held_v.view()));
     auto extents = held_q.view().extents;
     extents.back() = shape.value_dim;
-    constexpr index limit = std::numeric_limits<index>::max() / static_cast<index>(sizeof(T));
-    require_shape(shape.batch * shape.heads * shape.queries <= limit / shape.value_dim,
-                  "o would have shape ", extents, ", but its size in bytes must fit in 64 bits");
+    check_result<T>("o", extents);
     return make_like<Q>(extents);
 }
 
-/// The view of an output as rank 4, its shape and memory checked.
+/// Refuses an output in which elements share memory, or that shares it with an input of the call.
+template <class T, int Rank, class Call>
+void check_output_memory(std::string_view name, const tensor_view<T, Rank>& output,
+                         const Call& call) {
+    check_writable(name, output);
+    call.see_inputs([&](std::string_view input_name, const auto& input) {
+        check_apart(name, output, input_name, input);
+    });
+}
+
+/// Refuses outputs of one kind that share memory with one another.
+inline void check_all_apart(std::string_view, std::string_view) {}
+template <class First, class... Rest>
+void check_all_apart(std::string_view name, std::string_view other, const First& first,
+                     const Rest&... rest) {
+    (check_outputs_apart(name, first, other, rest), ...);
+    check_all_apart(name, other, rest...);
+}
+
+/// The view of an output as rank 4, its shape and memory checked, and the memory of observers.
 template <class T, class O, class Call>
 tensor_view<T, 4> checked_output(O& o, const Call& call) {
     static_assert(std::is_same_v<scalar_of<O>, T>, "heed: o must have the scalar of q, k and v");
     const auto view = rank4(view_of(o));
     const attention_shape& shape = call.shape;
     check_output("o", view, {shape.batch, shape.heads, shape.queries, shape.value_dim});
-    check_writable("o", view);
-    check_apart("o", view, "q", call.q);
-    check_apart("o", view, "k", call.k);
-    check_apart("o", view, "v", call.v);
-    const auto check_observer = [&](const auto& part) {
-        if constexpr (is_bound_observer<std::remove_cvref_t<decltype(part)>>) {
-            constexpr const char* name = "the memory of an observer";
-            check_apart(name, part.numbers, "o", view);
-            check_apart(name, part.numbers, "q", call.q);
-            check_apart(name, part.numbers, "k", call.k);
-            check_apart(name, part.numbers, "v", call.v);
-        }
+    check_output_memory("o", view, call);
+    constexpr const char* name = "the memory of an observer";
+    const auto check_observers = [&](const auto&... numbers) {
+        (check_output_memory(name, numbers, call), ...);
+        (check_outputs_apart(name, numbers, "o", view), ...);
+        check_all_apart(name, "that of another", numbers...);
     };
-    std::apply([&](const auto&... part) { (check_observer(part), ...); }, call.parts());
+    std::apply(
+        [&](const auto&... part) {
+            std::apply(check_observers, std::tuple_cat(observed_memory(part)...));
+        },
+        call.parts());
     return view;
 }
 
@@ -176,24 +190,6 @@ void run_forward(const Call& call, const tensor_view<T, 4>& o, stats<T, Normalis
     if (kept != nullptr) kept->end(shape);
 }
 
-/// Refuses gradients of learned parts that share memory with one another.
-template <class... Views>
-void check_learned_apart(const std::tuple<Views...>& learned) {
-    const auto apart_from_later = [&]<std::size_t I>() {
-        const auto one = [&]<std::size_t J>() {
-            if constexpr (I < J)
-                check_apart("the gradient of a learned part", std::get<I>(learned),
-                            "that of another", std::get<J>(learned));
-        };
-        [&]<std::size_t... J>(std::index_sequence<J...>) { (one.template operator()<J>(), ...); }
-        (std::index_sequence_for<Views...>{});
-    };
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-        (apart_from_later.template operator()<I>(), ...);
-    }
-    (std::index_sequence_for<Views...>{});
-}
-
 /// Checks all shapes and memory of backward, then runs it.
 template <class T, class Gradients, class Stats, class Call>
 void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
@@ -214,29 +210,29 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
     check_learned(call.parts(), learned, shape);
     const auto d_lse = lse_gradient_of<T>(call.parts());
     const auto check_memory = [&](std::string_view name, const auto& x) {
-        check_writable(name, x);
-        check_apart(name, x, "q", call.q);
-        check_apart(name, x, "k", call.k);
-        check_apart(name, x, "v", call.v);
+        check_output_memory(name, x, call);
         check_apart(name, x, "o", o);
         check_apart(name, x, "d_o", d_o);
-        check_apart(name, x, "the gradient of the log-sum-exp", d_lse);
     };
     check_memory("dq", dq);
     check_memory("dk", dk);
     check_memory("dv", dv);
-    check_apart("dq", dq, "dk", dk);
-    check_apart("dq", dq, "dv", dv);
-    check_apart("dk", dk, "dv", dv);
+    check_outputs_apart("dq", dq, "dk", dk);
+    check_outputs_apart("dq", dq, "dv", dv);
+    check_outputs_apart("dk", dk, "dv", dv);
+    constexpr std::string_view of_learned = "the gradient of a learned part";
     const auto check_learned_memory = [&](const auto& x) {
-        constexpr std::string_view name = "the gradient of a learned part";
-        check_memory(name, x);
-        check_apart(name, x, "dq", dq);
-        check_apart(name, x, "dk", dk);
-        check_apart(name, x, "dv", dv);
+        check_memory(of_learned, x);
+        check_outputs_apart(of_learned, x, "dq", dq);
+        check_outputs_apart(of_learned, x, "dk", dk);
+        check_outputs_apart(of_learned, x, "dv", dv);
     };
-    std::apply([&](const auto&... view) { (check_learned_memory(view), ...); }, learned);
-    check_learned_apart(learned);
+    std::apply(
+        [&](const auto&... view) {
+            (check_learned_memory(view), ...);
+            check_all_apart(of_learned, "that of another", view...);
+        },
+        learned);
 
     std::apply([](const auto&... view) { (fill(view, T(0)), ...); }, learned);
     if constexpr (row_normaliser<std::remove_cvref_t<decltype(call.normaliser())>>) {
@@ -256,7 +252,7 @@ template <class Scalar, class... Parts>
 using stats_for = stats<Scalar, detail::normaliser_of<std::remove_cvref_t<Parts>...>>;
 
 /// attention, written to the caller's memory: o [batch, heads, queries, value_dim], of any storage
-/// order; it is never resized, and must not overlap q, k or v.
+/// order; it is never resized, and must not overlap q, k, v or what a part was given.
 template <class O, class Q, class K, class V, class... Parts>
 void attention_into(O&& o, const Q& q, const K& k, const V& v, const Parts&... parts) {
     using T = scalar_of<Q>;

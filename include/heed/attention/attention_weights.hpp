@@ -20,6 +20,8 @@ namespace detail {
 /// The first keys of a call, as values: a unit vector each, so that the output is the weights.
 template <class T>
 Eigen::Tensor<T, 4, Eigen::RowMajor> unit_values(const attention_shape& shape) {
+    check_result<T>("a unit vector a key",
+                    std::array<index, 4>{shape.batch, shape.kv_heads, shape.keys, shape.keys});
     Eigen::Tensor<T, 4, Eigen::RowMajor> values(shape.batch, shape.kv_heads, shape.keys,
                                                 shape.keys);
     values.setZero();
@@ -46,6 +48,8 @@ Eigen::Tensor<scalar_of<Q>, 4, Eigen::RowMajor> attention_weights(const Q& q, co
     const auto queries = detail::rank4(held_q.view());
     const auto keys = detail::rank4(held_k.view());
     const attention_shape shape = detail::shape_of<T>(queries, keys, keys);
+    detail::check_result<T>(
+        "p", std::array<index, 4>{shape.batch, shape.heads, shape.queries, shape.keys});
     Eigen::Tensor<T, 4, Eigen::RowMajor> p(shape.batch, shape.heads, shape.queries, shape.keys);
     if (shape.keys > 0) attention_into(p, queries, keys, detail::unit_values<T>(shape), parts...);
     return p;

@@ -39,6 +39,10 @@ class boolean_mask_part {
         }
         detail::check_broadcast("heed::boolean_mask", seen, shape);
     }
+    template <class See>
+    void inputs(See&& see) const {
+        see("heed::boolean_mask", seen_.view());
+    }
 
     template <class T>
     auto on_row(const query_row& i) const {

@@ -59,7 +59,7 @@ class cache_lengths_part {
 /// negative or more than the number of keys.
 template <detail::vector_like Lengths>
 auto cache_lengths(Lengths&& lengths) {
-    auto kept = detail::keep_vector(std::forward<Lengths>(lengths));
+    auto kept = detail::keep_vector("heed::cache_lengths", std::forward<Lengths>(lengths));
     return cache_lengths_part<decltype(kept)>(std::move(kept));
 }
 

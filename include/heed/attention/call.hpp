@@ -96,6 +96,17 @@ class attention_call {
     }
 
     const auto& parts() const { return parts_; }
+
+    /// see(name, view) for all memory that the call reads: q, k, v, and what parts were given.
+    template <class See>
+    void see_inputs(const See& see) const {
+        see("q", q);
+        see("k", k);
+        see("v", v);
+        std::apply([&](const auto&... part) { (detail::see_inputs(unwrap(part), see), ...); },
+                   parts_);
+    }
+
     const auto& modifiers() const { return modifiers_; }
     const auto& scale() const { return unwrap(part_or<role::scale>(standard_scale)); }
     const auto& scale_as_given() const { return part_or<role::scale>(standard_scale); }

@@ -26,7 +26,7 @@ class document_offsets {
   public:
     template <vector_like Offsets>
     document_offsets(std::string_view part, const Offsets& offsets) {
-        const auto given = vector_view(offsets);
+        const auto given = checked_vector(part, offsets);
         static_assert(std::integral<std::remove_cvref_t<decltype(given(0))>>,
                       "heed: cumulative lengths are integers");
         const index count = given.extents[0];

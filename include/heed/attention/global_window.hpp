@@ -50,7 +50,7 @@ class listed_tokens {
   public:
     template <class Positions>
     explicit listed_tokens(const Positions& positions) {
-        const auto given = vector_view(positions);
+        const auto given = checked_vector("heed::global_window", positions);
         static_assert(std::integral<std::remove_cvref_t<decltype(given(0))>>,
                       "heed: the positions of global tokens are integers");
         for (index e = 0; e < given.extents[0]; ++e) {

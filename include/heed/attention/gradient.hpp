@@ -70,6 +70,10 @@ struct gradient {
 /// The objects must have their shapes already; for each learned part one more.
 template <class Q, class K, class V, class... Learned>
 gradient<Q&&, K&&, V&&, Learned&&...> into(Q&& q, K&& k, V&& v, Learned&&... learned) {
+    static_assert(detail::writable_like<Q&&> && detail::writable_like<K&&> &&
+                      detail::writable_like<V&&> && (detail::writable_like<Learned&&> && ...),
+                  "heed: an output must be an object that can be written to: not const, not an "
+                  "expression, and not a temporary Matrix, Array or Tensor");
     return {std::forward<Q>(q), std::forward<K>(k), std::forward<V>(v),
             std::forward_as_tuple(std::forward<Learned>(learned)...)};
 }
@@ -86,6 +90,10 @@ struct log_sum_exp_gradient_part {
         detail::check_view(name, kept.view());
         detail::require_shape(kept.view().extents == rows, name, " has shape ", kept.view().extents,
                               ", but must have ", rows);
+    }
+    template <class See>
+    void inputs(See&& see) const {
+        see("the gradient of the log-sum-exp", kept.view());
     }
 };
 
@@ -115,10 +123,12 @@ inline constexpr bool learns_by_choice<std::variant<Ps...>> = (is_learned<Ps> ||
 /// The gradient object of a part, as a tuple: empty unless the part is learned.
 template <class T, class P>
 auto make_learned(const P& part, const attention_shape& shape) {
-    if constexpr (is_learned<P>)
+    if constexpr (is_learned<P>) {
+        check_part(part.part, shape);  // before memory is asked for
         return std::make_tuple(part.part.template make_gradient<T>(shape));
-    else
+    } else {
         return std::tuple<>();
+    }
 }
 
 /// The views of the learned parts' gradients.

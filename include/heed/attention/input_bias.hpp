@@ -51,6 +51,10 @@ class input_bias_part {
             " has shape ", values_.view().extents, ", but must have 1 row or ", heads,
             ", one for each ", OfQueries ? "query head" : "head of k", ", of ", shape.dim);
     }
+    template <class See>
+    void inputs(See&& see) const {
+        see(name, values_.view());
+    }
 
     /// The bias's own shape.
     template <class T>
@@ -68,7 +72,6 @@ class input_bias_part {
                 OfQueries ? "the gradient of heed::query_bias" : "the gradient of heed::key_bias";
             detail::check_view(what, gradient);
             detail::check_same_shape(what, gradient, "the bias", values_.view());
-            detail::check_apart(what, gradient, "the bias", values_.view());
         }
     }
 

@@ -52,8 +52,8 @@ class kerple_bias {
 
     template <class R1, class R2>
     kerple_bias(const R1& r1, const R2& r2) {
-        const auto first = vector_view(r1);
-        const auto second = vector_view(r2);
+        const auto first = checked_vector(Kernel::name, r1);
+        const auto second = checked_vector(Kernel::name, r2);
         require_shape(first.extents == second.extents, Kernel::name, " has ", first.extents[0],
                       " values of r1, but ", second.extents[0], " of r2");
         for (index head = 0; head < first.extents[0]; ++head) {

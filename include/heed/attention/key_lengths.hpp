@@ -57,6 +57,10 @@ class key_lengths_mask {
     explicit key_lengths_mask(Kept lengths) : lengths_{std::move(lengths)} {}
 
     void check(const attention_shape& shape) const { lengths_.check(name, shape); }
+    template <class See>
+    void inputs(See&& see) const {
+        see(name, lengths_.kept.view());
+    }
 
     key_interval interval(const query_row& i, const attention_shape&) const {
         return {0, lengths_.of(i.batch)};
@@ -91,7 +95,7 @@ class key_lengths_mask {
 /// the two ends.
 template <detail::vector_like Lengths>
 auto key_lengths(Lengths&& lengths) {
-    auto kept = detail::keep_vector(std::forward<Lengths>(lengths));
+    auto kept = detail::keep_vector("heed::key_lengths", std::forward<Lengths>(lengths));
     return key_lengths_mask<decltype(kept)>(std::move(kept));
 }
 

@@ -40,11 +40,15 @@ struct sequence_ids {
         require_shape(count == shape.batch, part, " has ", count,
                       " sequence ids, but the batch has ", shape.batch, " sequences");
     }
+    template <class See>
+    void inputs(See&& see) const {
+        see("the ids of sequences", kept.view());
+    }
 };
 
 template <vector_like Ids>
 auto keep_sequence_ids(Ids&& ids) {
-    auto kept = keep_vector(std::forward<Ids>(ids));
+    auto kept = keep_vector("the ids of sequences", std::forward<Ids>(ids));
     static_assert(std::integral<std::remove_cvref_t<decltype(kept.view()(0))>>,
                   "heed: the ids of sequences are integers");
     return sequence_ids<decltype(kept)>{std::move(kept)};
@@ -92,6 +96,10 @@ class noise_modifier {
         : distribution_(distribution), seed_(seed), sequences_(std::move(sequences)) {}
 
     void check(const attention_shape& shape) const { sequences_.check(Distribution::name, shape); }
+    template <class See>
+    void inputs(See&& see) const {
+        detail::see_inputs(sequences_, see);
+    }
 
     template <class T>
     auto on_row(const query_row& i) const {

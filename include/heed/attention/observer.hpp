@@ -52,7 +52,6 @@ struct observing {
         detail::check_view(name, numbers);
         detail::require_shape(numbers.extents == rows, name, " has shape ", numbers.extents,
                               ", but must have ", rows);
-        detail::check_writable(name, numbers);
     }
 };
 
@@ -68,8 +67,8 @@ struct row_observer {
     auto into(Numbers&& numbers) const {
         static_assert(rank_of<Numbers> == 3,
                       "heed: an observer writes to a tensor [batch, heads, queries]");
-        return observing<Observer, scalar_of<Numbers>>{static_cast<const Observer&>(*this),
-                                                       detail::view_of(numbers)};
+        return observing<Observer, scalar_of<Numbers>>{
+            static_cast<const Observer&>(*this), detail::view_of(std::forward<Numbers>(numbers))};
     }
 };
 
@@ -79,6 +78,15 @@ template <class P>
 inline constexpr bool is_bound_observer = false;
 template <class Observer, class T>
 inline constexpr bool is_bound_observer<observing<Observer, T>> = true;
+/// The memory of a bound observer, as a tuple.
+template <class P>
+auto observed_memory(const P& part) {
+    if constexpr (is_bound_observer<P>)
+        return std::make_tuple(part.numbers);
+    else
+        return std::tuple<>();
+}
+
 template <class P>
 inline constexpr bool is_unbound_observer = part_of<P, role::observer> && !is_bound_observer<P>;
 

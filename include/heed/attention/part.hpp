@@ -12,6 +12,10 @@
 ///
 /// A part is a small immutable value with a member type `role`. To write a new one, copy the
 /// shortest neighbour of its role: causal.hpp for a mask, soft_cap.hpp for a score modifier.
+///
+/// A part of any role that reads the caller's memory says where, and no output may lie there:
+///
+///     template <class See> void inputs(See&& see) const;   // see(name, view) for each
 
 namespace heed::inline HEED_ARCHITECTURE {
 
@@ -277,6 +281,10 @@ constexpr bool normalises_key = [] {
 template <class P>
 void check_part(const P& part, const attention_shape& shape) {
     if constexpr (requires { part.check(shape); }) part.check(shape);
+}
+template <class P, class See>
+void see_inputs(const P& part, const See& see) {
+    if constexpr (requires { part.inputs(see); }) part.inputs(see);
 }
 
 }  // namespace detail

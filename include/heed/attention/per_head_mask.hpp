@@ -42,6 +42,10 @@ struct chosen_masks {
                 ", but must lie between 0 and ", masks - 1);
         }
     }
+    template <class See>
+    void inputs(See&& see) const {
+        see("heed::per_head_mask", chosen.view());
+    }
 };
 
 /// Masks that are intervals of indices need no function of a row's keys.
@@ -87,6 +91,11 @@ class per_head_mask_part {
     void check(const attention_shape& shape) const {
         choice_.check(shape, count);
         std::apply([&](const auto&... mask) { (detail::check_part(mask, shape), ...); }, masks_);
+    }
+    template <class See>
+    void inputs(See&& see) const {
+        detail::see_inputs(choice_, see);
+        std::apply([&](const auto&... mask) { (detail::see_inputs(mask, see), ...); }, masks_);
     }
 
     key_interval interval(const query_row& i, const attention_shape& shape) const {
@@ -172,7 +181,7 @@ auto per_head_mask(First&& first, Rest&&... rest) {
 template <detail::vector_like Chosen, mask_part... Masks>
 requires(!part<Chosen> && sizeof...(Masks) > 0) auto per_head_mask(Chosen&& chosen,
                                                                    Masks&&... masks) {
-    auto kept = detail::keep_vector(std::forward<Chosen>(chosen));
+    auto kept = detail::keep_vector("heed::per_head_mask", std::forward<Chosen>(chosen));
     static_assert(std::integral<std::remove_cvref_t<decltype(kept.view()(0))>>,
                   "heed: the masks of heads are chosen by integers");
     using choice = detail::chosen_masks<decltype(kept)>;

@@ -151,6 +151,11 @@ struct kept_positions {
         }
     }
 
+    template <class See>
+    void inputs(See&& see) const {
+        see("the positions", view());
+    }
+
     /// Writes rows first … first + count − 1 of one sequence.
     void copy(double* to, index batch, index first, index count) const {
         const auto all = view();
@@ -170,6 +175,11 @@ struct positions_part {
     void check(const attention_shape& shape) const {
         queries.check("the positions of queries", shape.batch, shape.queries);
         keys.check("the positions of keys", shape.batch, shape.keys);
+    }
+    template <class See>
+    void inputs(See&& see) const {
+        queries.inputs(see);
+        keys.inputs(see);
     }
 
     /// The positions as doubles, one after the other, in `scratch`.
@@ -198,6 +208,10 @@ struct shared_positions_part {
         both.check("the positions of queries and keys", shape.batch, shape.keys);
         require_shape(shape.queries == shape.keys, "there are ", shape.queries, " queries and ",
                       shape.keys, " keys, but one list of positions is for equally many");
+    }
+    template <class See>
+    void inputs(See&& see) const {
+        both.inputs(see);
     }
 
     call_positions prepare(arena& scratch, const attention_shape& shape) const {

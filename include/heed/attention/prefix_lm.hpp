@@ -46,6 +46,10 @@ struct prefix_of_each {
                       " sequences");
         for (index batch = 0; batch < shape.batch; ++batch) checked_prefix(prefixes(batch));
     }
+    template <class See>
+    void inputs(See&& see) const {
+        see("heed::prefix_lm", kept.view());
+    }
 };
 
 }  // namespace detail
@@ -61,6 +65,10 @@ class prefix_lm_mask {
     explicit prefix_lm_mask(Prefix prefix) : prefix_(std::move(prefix)) {}
 
     void check(const attention_shape& shape) const { prefix_.check(shape); }
+    template <class See>
+    void inputs(See&& see) const {
+        detail::see_inputs(prefix_, see);
+    }
 
     key_interval interval(const query_row& i, const attention_shape& shape) const {
         const index last = std::max(i.position + 1, prefix_.of(i.batch));
@@ -94,7 +102,7 @@ prefix_lm_mask<detail::prefix_of_all> prefix_lm(Integer prefix) {
 /// negative.
 template <detail::vector_like Prefixes>
 auto prefix_lm(Prefixes&& prefixes) {
-    auto kept = detail::keep_vector(std::forward<Prefixes>(prefixes));
+    auto kept = detail::keep_vector("heed::prefix_lm", std::forward<Prefixes>(prefixes));
     static_assert(std::integral<std::remove_cvref_t<decltype(kept.view()(0))>>,
                   "heed: the prefixes of heed::prefix_lm are integers");
     using prefix = detail::prefix_of_each<decltype(kept)>;

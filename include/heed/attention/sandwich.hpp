@@ -43,7 +43,7 @@ class sandwich_bias {
         for (index m = 0; m < dim / 2; ++m)
             angular_.push_back(
                 std::pow(options.base, -2.0 * static_cast<double>(m) / static_cast<double>(dim)));
-        const auto given = vector_view(factors);
+        const auto given = checked_vector("heed::sandwich", factors);
         for (index head = 0; head < given.extents[0]; ++head) {
             const auto factor = static_cast<double>(given(head));
             require_argument(std::isfinite(factor), "heed::sandwich: the factor of head ", head,

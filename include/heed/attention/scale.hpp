@@ -89,6 +89,10 @@ class head_scale {
                                      head, " is ", factor, ", but must be finite");
         }
     }
+    template <class See>
+    void inputs(See&& see) const {
+        see("heed::scale", factors_.view());
+    }
 
     template <class T>
     auto make_gradient(const attention_shape& shape) const {
@@ -97,8 +101,6 @@ class head_scale {
     template <class View>
     void check_gradient(const View& gradient, const attention_shape& shape) const {
         detail::check_vector_gradient("the gradient of heed::scale", gradient, shape.heads);
-        detail::check_apart("the gradient of heed::scale", gradient, "what it is learned of",
-                            factors_.view());
     }
     template <class T, class View>
     void add_row_gradient(View gradient, const query_row& i, double dot) const {
@@ -126,7 +128,7 @@ requires std::is_arithmetic_v<Number> constant_scale scale(Number factor) {
 /// finite.
 template <detail::vector_like Factors>
 auto scale(Factors&& factors) {
-    auto kept = detail::keep_vector(std::forward<Factors>(factors));
+    auto kept = detail::keep_vector("heed::scale", std::forward<Factors>(factors));
     return head_scale<decltype(kept)>(std::move(kept));
 }
 

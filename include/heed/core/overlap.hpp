@@ -190,6 +190,15 @@ void check_apart(std::string_view output_name, const tensor_view<A, RankA>& outp
                      ") in memory, but outputs must lie apart from inputs");
 }
 
+/// Refuses, by argument_error, two outputs that share memory.
+template <class A, int RankA, class B, int RankB>
+void check_outputs_apart(std::string_view name_a, const tensor_view<A, RankA>& a,
+                         std::string_view name_b, const tensor_view<B, RankB>& b) {
+    require_argument(!overlap(a, b), name_a, " (shape ", a.extents, ") overlaps ", name_b,
+                     " (shape ", b.extents,
+                     ") in memory, but outputs must lie apart from one another");
+}
+
 /// Refuses, by argument_error, an output in which two elements are the same memory.
 template <class T, int Rank>
 void check_writable(std::string_view name, const tensor_view<T, Rank>& output) {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
@@ -152,6 +153,44 @@ tensor_view<T, static_cast<int>(Rank)> view(T* data, const std::array<E, Rank>& 
     return {data, shape, detail::row_major_strides(shape)};
 }
 
+// What is taken for one of these by mistake stops the compilation with one sentence.
+
+template <class T, std::size_t Rank, std::size_t Other>
+requires(Rank != Other) auto view(T*, const detail::any_integral (&)[Rank],
+                                  const detail::any_integral (&)[Other]) {
+    static_assert(Rank == Other,
+                  "heed: heed::view takes as many strides as extents: heed::view(p, {rows, "
+                  "columns}, {columns, 1})");
+    return tensor_view<T, static_cast<int>(Rank)>{};
+}
+template <class T, std::integral Number, class... Others>
+auto view(T*, Number, const Others&...) {
+    static_assert(!std::is_integral_v<Number>,
+                  "heed: heed::view takes extents and strides in braces: heed::view(p, {rows, "
+                  "columns})");
+    return tensor_view<T, 1>{};
+}
+template <class T, std::size_t Rank, std::integral Number>
+auto view(T*, const detail::any_integral (&)[Rank], Number) {
+    static_assert(!std::is_integral_v<Number>,
+                  "heed: heed::view takes extents and strides in braces: heed::view(p, {count}, "
+                  "{stride})");
+    return tensor_view<T, static_cast<int>(Rank)>{};
+}
+template <class X, std::size_t Rank>
+requires(!std::is_pointer_v<std::decay_t<X>>) auto view(X&&, const detail::any_integral (&)[Rank]) {
+    static_assert(std::is_pointer_v<std::decay_t<X>>,
+                  "heed: heed::view takes a pointer to the first element: heed::view(x.data(), "
+                  "{rows, columns})");
+    return tensor_view<float, static_cast<int>(Rank)>{};
+}
+template <class X, std::size_t Rank>
+requires(!std::is_pointer_v<std::decay_t<X>>) auto view(X&& x,
+                                                        const detail::any_integral (&extents)[Rank],
+                                                        const detail::any_integral (&)[Rank]) {
+    return heed::view(std::forward<X>(x), extents);
+}
+
 namespace detail {
 
 /// The view as [batch, head, sequence, dim]; axes that are missing in front have extent 1.
@@ -195,6 +234,15 @@ void check_view(std::string_view name, const tensor_view<T, Rank>& x) {
     }
     require_shape(empty || x.data != nullptr, name, " is a null pointer with shape ", x.extents,
                   ", but only an empty view may be null");
+}
+
+/// Refuses, by shape_error, extents of a result in T whose size in bytes would not fit in 64 bits.
+template <class T, std::size_t Rank>
+void check_result(std::string_view name, const std::array<index, Rank>& extents) {
+    index left = std::numeric_limits<index>::max() / static_cast<index>(sizeof(T));
+    for (index extent : extents) left /= extent > 0 ? extent : 1;
+    require_shape(left > 0, name, " would have shape ", extents,
+                  ", but its size in bytes must fit in 64 bits");
 }
 
 /// Refuses, by shape_error, two views of different shapes.

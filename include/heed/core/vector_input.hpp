@@ -24,6 +24,28 @@ concept contiguous_range = !tensor_like<X> && requires(const std::remove_cvref_t
 template <class X>
 concept vector_like = tensor_like<X> || contiguous_range<X>;
 
+/// Refuses, by shape_error, what is not a vector, or is one that no memory can be.
+template <vector_like X>
+void check_vector(std::string_view name, const X& x) {
+    if constexpr (tensor_like<X>) {
+        static_assert(rank_of<X> == 1 || eigen_dense<X>, "heed: a vector has one axis");
+        const auto all = view_traits<X>::view(x);
+        if constexpr (rank_of<X> == 2)
+            require_shape(all.extents[0] == 1 || all.extents[1] == 1, name, " has shape ",
+                          all.extents, ", but must be a vector");
+    }
+    check_view(name, vector_view(x));
+}
+
+/// A vector for the length of a call, checked, as a view of one axis.
+template <vector_like X>
+auto checked_vector(std::string_view name, const X& x) {
+    if constexpr (tensor_like<X>)
+        static_assert(view_traits<X>::has_memory, "heed: evaluate the expression first");
+    check_vector(name, x);
+    return vector_view(x);
+}
+
 /// A vector that is kept here. The view is valid until this object moves.
 template <class Vector>
 struct owned_vector {
@@ -32,25 +54,24 @@ struct owned_vector {
     auto view() const { return vector_view(object); }
 };
 
-/// keep_vector(x).view() is x as a tensor_view of one axis.
+/// keep_vector(name, x).view() is x as a tensor_view of one axis; a shape_error says `name`.
 template <vector_like X>
-auto keep_vector(X&& x) {
+auto keep_vector(std::string_view name, X&& x) {
     using type = std::remove_cvref_t<X>;
     if constexpr (!tensor_like<type>) {
         using element = std::remove_cvref_t<decltype(*x.data())>;
+        check_vector(name, x);
         if constexpr (std::is_lvalue_reference_v<X>)
             return referred_input<element, 1>{vector_view(x)};
         else
             return owned_vector<type>{std::move(x)};
-    } else if constexpr (view_traits<type>::has_memory &&
-                         (std::is_lvalue_reference_v<X> || !view_traits<type>::is_plain)) {
+    } else if constexpr (is_referable<X>) {
+        check_vector(name, x);
         return referred_input<scalar_of<type>, 1>{vector_view(x)};
-    } else if constexpr (eigen_dense<type>) {
-        return owned_vector<typename type::PlainObject>{
-            typename type::PlainObject(std::forward<X>(x))};
     } else {
-        using plain = plain_like<type>;
-        return owned_vector<plain>{plain(std::forward<X>(x))};
+        auto held = evaluate_into_plain<type>(std::forward<X>(x));
+        check_vector(name, held.object);
+        return owned_vector<decltype(held.object)>{std::move(held.object)};
     }
 }
 

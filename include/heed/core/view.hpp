@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -214,13 +215,48 @@ auto evaluate(const X& x) {
         return evaluate_into_plain<X>(x);
 }
 
-/// An input that a part keeps beyond the call: lvalues, maps and views are referred to; temporary
-/// objects and expressions are owned.
+/// The same, its shape checked, as whatever allocates by it must do first: a shape_error says
+/// `name`.
+template <tensor_like X>
+auto evaluate(std::string_view name, const X& x) {
+    auto held = evaluate(x);
+    check_view(name, held.view());
+    return held;
+}
+
+template <class X>
+inline constexpr bool is_constant_ref = false;
+template <class Plain, int Options, class Stride>
+inline constexpr bool is_constant_ref<Eigen::Ref<const Plain, Options, Stride>> = true;
+
+/// Whether the elements of a temporary X may go with it. Those of a plain object do, and those of
+/// an Eigen::Ref to const, which holds the value of an expression that it was made of, and of a
+/// block or a transpose of one.
+template <class X>
+inline constexpr bool may_own = [] {
+    if constexpr (view_traits<X>::is_plain || is_constant_ref<X>) {
+        return true;
+    } else if constexpr (requires(const X& x) { x.nestedExpression(); }) {
+        using nested = std::remove_cvref_t<decltype(std::declval<const X&>().nestedExpression())>;
+        return !view_traits<nested>::is_plain && may_own<nested>;
+    } else {
+        return false;
+    }
+}();
+
+/// Whether an argument X&& is memory that a part may refer to beyond the call: lvalues, maps,
+/// views, and blocks of either.
+template <tensor_like X>
+inline constexpr bool is_referable = view_traits<std::remove_cvref_t<X>>::has_memory &&
+                                     (std::is_lvalue_reference_v<X> ||
+                                      !may_own<std::remove_cvref_t<X>>);
+
+/// An input that a part keeps beyond the call: what is referable is referred to; temporary objects
+/// and expressions are owned.
 template <tensor_like X>
 auto keep(X&& x) {
     using type = std::remove_cvref_t<X>;
-    if constexpr (view_traits<type>::has_memory &&
-                  (std::is_lvalue_reference_v<X> || !view_traits<type>::is_plain))
+    if constexpr (is_referable<X>)
         return evaluate(x);
     else
         return evaluate_into_plain<type>(std::forward<X>(x));
@@ -257,14 +293,9 @@ auto make_same(const std::array<index, static_cast<std::size_t>(rank_of<X>)>& ex
     }
 }
 
-/// The same for an object that lies in memory.
-template <tensor_like X>
-auto make_same(const X& x) {
-    return make_same<X>(evaluate(x).view().extents);
-}
-
 /// A vector of parameters (slopes, lengths) as one axis: a tensor of rank 1, a matrix with one row
-/// or one column, or anything contiguous with data() and size(), such as std::vector.
+/// or one column, or anything contiguous with data() and size(), such as std::vector. It has been
+/// checked before: see check_vector.
 template <class X>
 auto vector_view(const X& x) {
     if constexpr (tensor_like<X>) {
@@ -276,8 +307,6 @@ auto vector_view(const X& x) {
         } else {
             static_assert(eigen_dense<X>, "heed: a vector has one axis");
             const std::size_t axis = all.extents[0] == 1 ? 1 : 0;
-            require_shape(all.extents[1 - axis] == 1, "a vector has shape ", all.extents,
-                          ", but one of its extents must be 1");
             return view_type{all.data, {all.extents[axis]}, {all.strides[axis]}};
         }
     } else {

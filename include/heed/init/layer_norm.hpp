@@ -6,6 +6,7 @@
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/init/row_norm.hpp>
+#include <heed/softmax/row_arguments.hpp>
 
 /// \file
 /// LayerNorm.
@@ -25,6 +26,7 @@ struct layer_norm_gradient {
 ///     const auto norm = heed::layer_norm(gamma, beta);          // vectors of a row's length
 ///     auto y = norm(x);
 ///     auto [dx, d_gamma, d_beta] = norm.backward(x, dy);
+///     auto [dx, d_gamma] = heed::layer_norm(gamma).backward(x, dy);   // without β
 ///
 /// x, y and their gradients are what row_function takes. γ and β are any vectors, seen where they
 /// lie if they are lvalues. With g = dy·γ and r = 1/√(var x + ε):
@@ -43,11 +45,14 @@ class layer_norm_layer : public detail::row_norm<true, Gamma, Beta> {
     template <tensor_like X, tensor_like DY, class... Extras>
     auto backward(const X& x, const DY& dy, const Extras&... extras) const {
         using parameter = typename base::template column<X>;
-        auto dx = detail::make_same(x);
-        parameter d_gamma(this->parameters()), d_beta(this->parameters());
-        backward_into(dx, d_gamma, d_beta, x, dy, extras...);
-        return layer_norm_gradient<decltype(dx), parameter>{std::move(dx), std::move(d_gamma),
-                                                            std::move(d_beta)};
+        return this->with_inputs(x, dy, [&](const auto& x_rows, const auto& dy_rows) {
+            auto dx = detail::make_rows<X>(x_rows.extents);
+            parameter d_gamma(this->parameters()), d_beta(this->parameters());
+            backward_into(detail::row_view<X>(detail::view_of(dx)), d_gamma, d_beta, x_rows,
+                          dy_rows, extras...);
+            return layer_norm_gradient<decltype(dx), parameter>{std::move(dx), std::move(d_gamma),
+                                                                std::move(d_beta)};
+        });
     }
 
     /// The same in the caller's memory; dx may be x or dy.
@@ -59,13 +64,27 @@ class layer_norm_layer : public detail::row_norm<true, Gamma, Beta> {
     }
 };
 
+/// LayerNorm without β.
+template <class Gamma>
+class layer_norm_layer<Gamma, detail::no_offset> : public detail::scaled_norm<true, Gamma> {
+  public:
+    using detail::scaled_norm<true, Gamma>::scaled_norm;
+};
+
 template <detail::vector_like Gamma, detail::vector_like Beta>
 auto layer_norm(Gamma&& gamma, Beta&& beta, double epsilon = 1e-5) {
-    auto kept_gamma = detail::keep_vector(std::forward<Gamma>(gamma));
-    auto kept_beta = detail::keep_vector(std::forward<Beta>(beta));
+    auto kept_gamma = detail::keep_vector("gamma", std::forward<Gamma>(gamma));
+    auto kept_beta = detail::keep_vector("beta", std::forward<Beta>(beta));
     return layer_norm_layer<decltype(kept_gamma), decltype(kept_beta)>(
         std::move(kept_gamma), std::move(kept_beta),
         detail::checked_epsilon("heed::layer_norm", epsilon));
+}
+
+template <detail::vector_like Gamma>
+auto layer_norm(Gamma&& gamma, double epsilon = 1e-5) {
+    auto kept = detail::keep_vector("gamma", std::forward<Gamma>(gamma));
+    return layer_norm_layer<decltype(kept), detail::no_offset>(
+        std::move(kept), detail::checked_epsilon("heed::layer_norm", epsilon));
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -90,37 +90,44 @@ class re_zero {
 
     template <tensor_like X, tensor_like F, class... Extras>
     auto operator()(const X& x, const F& f, const Extras&... extras) const {
-        auto y = detail::make_same(x);
-        into(y, x, f, extras...);
-        return y;
+        const auto run_into = [&](const auto& x_rows, const auto& f_rows) {
+            auto y = detail::make_rows<X>(x_rows.extents);
+            run(detail::row_view<X>(detail::view_of(y)), x_rows, f_rows,
+                detail::call_resources(extras...));
+            return y;
+        };
+        return detail::with_rows({"x", "f"}, run_into, x, f);
     }
 
     /// y in the caller's memory; it may be x or f.
     template <tensor_like Y, tensor_like X, tensor_like F, class... Extras>
     void into(Y&& y, const X& x, const F& f, const Extras&... extras) const {
-        const auto held_x = detail::evaluate(x);
-        const auto held_f = detail::evaluate(f);
-        run(detail::row_view<Y>(detail::view_of(std::forward<Y>(y))),
-            detail::row_view<X>(held_x.view()), detail::row_view<F>(held_f.view()),
-            detail::call_resources(extras...));
+        const auto run_into = [&](const auto&... inputs) {
+            run(detail::row_view<Y>(detail::view_of(std::forward<Y>(y))), inputs...,
+                detail::call_resources(extras...));
+        };
+        detail::with_rows({"x", "f"}, run_into, x, f);
     }
 
     template <tensor_like F, tensor_like DY, class... Extras>
     auto backward(const F& f, const DY& dy, const Extras&... extras) const {
-        auto df = detail::make_same(f);
-        const auto d_alpha = backward_into(df, f, dy, extras...);
-        return re_zero_gradient<decltype(df), scalar_of<F>>{std::move(df), d_alpha};
+        const auto run = [&](const auto& f_rows, const auto& dy_rows) {
+            auto df = detail::make_rows<F>(f_rows.extents);
+            const auto d_alpha = run_backward(detail::row_view<F>(detail::view_of(df)), f_rows,
+                                              dy_rows, detail::call_resources(extras...));
+            return re_zero_gradient<decltype(df), scalar_of<F>>{std::move(df), d_alpha};
+        };
+        return detail::with_rows({"f", "dy"}, run, f, dy);
     }
 
     /// df in the caller's memory, which may be f or dy; returns dα.
     template <tensor_like DF, tensor_like F, tensor_like DY, class... Extras>
     auto backward_into(DF&& df, const F& f, const DY& dy, const Extras&... extras) const {
-        const auto held_f = detail::evaluate(f);
-        const auto held_dy = detail::evaluate(dy);
-        return run_backward(detail::row_view<DF>(detail::view_of(std::forward<DF>(df))),
-                            detail::row_view<F>(held_f.view()),
-                            detail::row_view<DY>(held_dy.view()),
-                            detail::call_resources(extras...));
+        const auto run = [&](const auto&... inputs) {
+            return run_backward(detail::row_view<DF>(detail::view_of(std::forward<DF>(df))),
+                                inputs..., detail::call_resources(extras...));
+        };
+        return detail::with_rows({"f", "dy"}, run, f, dy);
     }
 
   private:
@@ -131,7 +138,7 @@ class re_zero {
         detail::check_scalars<A, std::remove_const_t<T>, std::remove_const_t<U>>();
         detail::check_row_output("y", y);
         detail::check_row_input("y", y, "x", x);
-        detail::check_row_input("y", y, "f", f);
+        detail::check_in_place("y", y, "f", f);
         detail::for_each_row<A>(resources, detail::leading<axes>(y.extents), y.extents[axes],
                                 detail::re_zero_rows<A>{vec<A>(alpha_)}, detail::line_operand(y),
                                 detail::line_operand(x), detail::line_operand(f));
@@ -144,7 +151,7 @@ class re_zero {
         detail::check_scalars<A, std::remove_const_t<T>, std::remove_const_t<U>>();
         detail::check_row_output("df", df);
         detail::check_row_input("df", df, "f", f);
-        detail::check_row_input("df", df, "dy", dy);
+        detail::check_in_place("df", df, "dy", dy);
         const auto outer = detail::leading<axes>(df.extents);
         index rows = 1;
         for (const index extent : outer) rows *= extent;

@@ -37,6 +37,11 @@ struct axial_rotary_part {
         queries.check("the positions of queries", shape.batch, shape.queries);
         keys.check("the positions of keys", shape.batch, shape.keys);
     }
+    template <class See>
+    void inputs(See&& see) const {
+        queries.inputs(see);
+        keys.inputs(see);
+    }
 
     /// Fills the tables: (queries + keys)·r numbers.
     template <class T>

@@ -79,7 +79,6 @@ struct rotate_resources {
 template <turn Way, class T, int Rank, class Frequencies, class Positions, class... Options>
 void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank>& x,
                   const Frequencies& rope, const Positions& positions, const Options&... options) {
-    check_view("x", x);
     check_view("y", y);
     check_same_shape("y", y, "x", x);
     const auto x4 = rank4(x);
@@ -90,6 +89,8 @@ void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank
     check_writable("y", y);
     const bool in_place = y.data == x.data && y.strides == x.strides;
     if (!in_place) check_apart("y", y, "x", x);
+    see_inputs(positions,
+               [&](std::string_view name, const auto& input) { check_apart("y", y, name, input); });
 
     rotate_resources resources;
     (resources.take(options), ...);
@@ -110,7 +111,7 @@ void rotate_like(Y&& y, const X& x, const Frequencies& rope, const Positions& po
                   "heed: rotate takes float or double");
     static_assert(rank_of<X> == rank_of<Y> && std::is_same_v<scalar_of<X>, scalar_of<Y>>,
                   "heed: y must have the rank and the scalar of x");
-    const auto held = evaluate(x);
+    const auto held = evaluate("x", x);
     rotate_views<Way>(view_of(std::forward<Y>(y)), held.view(), rope, positions, options...);
 }
 
@@ -145,8 +146,10 @@ void rotate_along(Y&& y, const X& x, const rope::frequencies& rope, Options&&...
 /// not finite, or not below 2⁵³ in magnitude. Source: arXiv 2104.09864; kexue 8265.
 template <tensor_like X, class... Options>
 auto rotate(const X& x, const rope::frequencies& rope, Options&&... options) {
-    auto y = detail::make_same(x);
-    detail::rotate_along<detail::turn::forth>(y, x, rope, std::forward<Options>(options)...);
+    const auto held = detail::evaluate("x", x);
+    auto y = detail::make_same<X>(held.view().extents);
+    detail::rotate_along<detail::turn::forth>(y, held.view(), rope,
+                                              std::forward<Options>(options)...);
     return y;
 }
 
@@ -161,8 +164,10 @@ void rotate_into(Y&& y, const X& x, const rope::frequencies& rope, Options&&... 
 /// what it returned, and, at an attention factor of 1, its inverse. Everything else as in rotate.
 template <tensor_like X, class... Options>
 auto rotate_back(const X& x, const rope::frequencies& rope, Options&&... options) {
-    auto y = detail::make_same(x);
-    detail::rotate_along<detail::turn::back>(y, x, rope, std::forward<Options>(options)...);
+    const auto held = detail::evaluate("x", x);
+    auto y = detail::make_same<X>(held.view().extents);
+    detail::rotate_along<detail::turn::back>(y, held.view(), rope,
+                                             std::forward<Options>(options)...);
     return y;
 }
 

@@ -62,6 +62,11 @@ struct kept_axial_positions {
                 }
     }
 
+    template <class See>
+    void inputs(See&& see) const {
+        see("the positions", view());
+    }
+
     /// Writes rows first … first + count − 1 of one sequence: axis a to to[a·step], ….
     void copy(double* to, index step, index batch, index first, index count) const {
         const auto all = view();
@@ -101,8 +106,9 @@ void rotate_by_axes(Y&& y, const X& x, const rope::axial_frequencies& rope,
 template <tensor_like X, class Positions, class... Options>
 auto rotate(const X& x, const rope::axial_frequencies& rope, const Positions& positions,
             Options&&... options) {
-    auto y = detail::make_same(x);
-    detail::rotate_by_axes<detail::turn::forth>(y, x, rope, positions, options...);
+    const auto held = detail::evaluate("x", x);
+    auto y = detail::make_same<X>(held.view().extents);
+    detail::rotate_by_axes<detail::turn::forth>(y, held.view(), rope, positions, options...);
     return y;
 }
 
@@ -118,8 +124,9 @@ void rotate_into(Y&& y, const X& x, const rope::axial_frequencies& rope, const P
 template <tensor_like X, class Positions, class... Options>
 auto rotate_back(const X& x, const rope::axial_frequencies& rope, const Positions& positions,
                  Options&&... options) {
-    auto y = detail::make_same(x);
-    detail::rotate_by_axes<detail::turn::back>(y, x, rope, positions, options...);
+    const auto held = detail::evaluate("x", x);
+    auto y = detail::make_same<X>(held.view().extents);
+    detail::rotate_by_axes<detail::turn::back>(y, held.view(), rope, positions, options...);
     return y;
 }
 

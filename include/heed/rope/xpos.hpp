@@ -132,7 +132,7 @@ requires(std::same_as<std::remove_cvref_t<Frequencies>, rope::frequencies>&&
 template <class Frequencies, detail::vector_like Decays>
 requires std::same_as<std::remove_cvref_t<Frequencies>, rope::frequencies>
 auto xpos(Frequencies&& frequencies, const Decays& decays, double origin = 0) {
-    const auto given = detail::vector_view(decays);
+    const auto given = detail::checked_vector("heed::xpos", decays);
     std::vector<double> all;
     for (index t = 0; t < given.extents[0]; ++t) all.push_back(static_cast<double>(given(t)));
     return detail::make_xpos(std::forward<Frequencies>(frequencies), std::move(all), origin);

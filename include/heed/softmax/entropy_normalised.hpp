@@ -122,7 +122,7 @@ class entropy_normaliser {
 
     template <tensor_like X, class... Extras>
     auto operator()(const X& x, const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
+        const auto held = detail::evaluate("x", x);
         auto q = detail::make_same<X>(held.view().extents);
         run(detail::row_view<X>(detail::view_of(q)), detail::row_view<X>(held.view()),
             detail::call_resources(extras...));
@@ -140,22 +140,24 @@ class entropy_normaliser {
     /// {dx, dH*} from q as it was computed and its gradient.
     template <tensor_like X, tensor_like Q, tensor_like DQ, class... Extras>
     auto backward(const X& x, const Q& q, const DQ& dq, const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
-        auto dx = detail::make_same<X>(held.view().extents);
-        const auto dh =
-            run_backward(detail::row_view<X>(detail::view_of(dx)), detail::row_view<X>(held.view()),
-                         q, dq, detail::call_resources(extras...));
-        return entropy_gradient<decltype(dx)>{std::move(dx), dh};
+        const auto run = [&](const auto& x_rows, const auto& q_rows, const auto& dq_rows) {
+            auto dx = detail::make_rows<X>(x_rows.extents);
+            const auto dh = run_backward(detail::row_view<X>(detail::view_of(dx)), x_rows, q_rows,
+                                         dq_rows, detail::call_resources(extras...));
+            return entropy_gradient<decltype(dx)>{std::move(dx), dh};
+        };
+        return detail::with_rows({"x", "q", "dq"}, run, x, q, dq);
     }
 
     /// The same, dx in the caller's memory; returns dH*.
     template <tensor_like DX, tensor_like X, tensor_like Q, tensor_like DQ, class... Extras>
     auto backward_into(DX&& dx, const X& x, const Q& q, const DQ& dq,
                        const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
-        return run_backward(detail::row_view<DX>(detail::view_of(std::forward<DX>(dx))),
-                            detail::row_view<X>(held.view()), q, dq,
-                            detail::call_resources(extras...));
+        const auto run = [&](const auto&... inputs) {
+            return run_backward(detail::row_view<DX>(detail::view_of(std::forward<DX>(dx))),
+                                inputs..., detail::call_resources(extras...));
+        };
+        return detail::with_rows({"x", "q", "dq"}, run, x, q, dq);
     }
 
     /// For attention: a row as a whole.
@@ -223,22 +225,18 @@ class entropy_normaliser {
                                 detail::line_operand(x));
     }
 
-    template <class A, int RankA, class T, int Rank, class Q, class DQ>
-    A run_backward(const tensor_view<A, RankA>& dx, const tensor_view<T, Rank>& x, const Q& q,
-                   const DQ& dq, const detail::call_resources& resources) const {
-        static_assert(
-            RankA == Rank && detail::row_axes<Q> == Rank - 1 && detail::row_axes<DQ> == Rank - 1,
-            "heed: x, q and their gradients have the same rank");
+    template <class A, int RankA, class T, class Q, class DQ, int Rank>
+    A run_backward(const tensor_view<A, RankA>& dx, const tensor_view<T, Rank>& x,
+                   const tensor_view<Q, Rank>& q, const tensor_view<DQ, Rank>& dq,
+                   const detail::call_resources& resources) const {
+        static_assert(RankA == Rank, "heed: x, q and their gradients have the same rank");
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
-        detail::check_scalars<A, std::remove_const_t<T>, scalar_of<Q>, scalar_of<DQ>>();
-        const auto held_q = detail::evaluate(q);
-        const auto held_dq = detail::evaluate(dq);
-        const auto q_rows = detail::row_view<Q>(held_q.view());
-        const auto dq_rows = detail::row_view<DQ>(held_dq.view());
+        detail::check_scalars<A, std::remove_const_t<T>, std::remove_const_t<Q>,
+                              std::remove_const_t<DQ>>();
         detail::check_row_output("dx", dx);
         detail::check_row_input("dx", dx, "x", x);
-        detail::check_row_input("dx", dx, "q", q_rows);
-        detail::check_row_input("dx", dx, "dq", dq_rows);
+        detail::check_in_place("dx", dx, "q", q);
+        detail::check_in_place("dx", dx, "dq", dq);
 
         arena& memory = resources.memory->slot(0);
         const arena::scope scope(memory);
@@ -250,8 +248,8 @@ class entropy_normaliser {
                                                    detail::row_major_strides(leading), 0, true};
         detail::for_each_row<A>(resources, leading, dx.extents[axes],
                                 detail::entropy_backward_rows<A>{whole_row<A>(0)},
-                                detail::line_operand(dx), detail::line_operand(q_rows),
-                                detail::line_operand(dq_rows), detail::line_operand(x), of_rows);
+                                detail::line_operand(dx), detail::line_operand(q),
+                                detail::line_operand(dq), detail::line_operand(x), of_rows);
         double sum = 0;
         for (index row = 0; row < rows; ++row) sum += static_cast<double>(of_rows.data[row]);
         return static_cast<A>(sum);

@@ -11,6 +11,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/softmax/loss_rows.hpp>
 #include <heed/softmax/row_arguments.hpp>
@@ -77,7 +78,41 @@ class label_reader {
     index counted_ = 0;
 };
 
-/// The labels of x's rows, in scratch. X is what x is a view of.
+/// Refuses, by shape_error, labels that are not one for each row of x. X is what x is a view of.
+template <class X, class Labels, class T, int Rank>
+void check_labels(const Labels& labels, const tensor_view<T, Rank>& x) {
+    constexpr auto axes = static_cast<std::size_t>(Rank - 1);
+    if constexpr (std::integral<Labels>) {
+        static_assert(axes == 0, "heed: a single label is for a single row, a vector");
+    } else if constexpr (tensor_like<Labels>) {
+        const auto held = evaluate(labels);
+        check_numbers("labels", number_view<static_cast<int>(axes), Labels>("labels", held.view()),
+                      "x", x);
+    } else {
+        static_assert(integral_range<Labels>,
+                      "heed: labels are an Eigen vector, a tensor or a range of whole numbers");
+        static_assert(axes <= 1, "heed: labels of a tensor's rows are a tensor of one rank less");
+        index rows = 1;
+        for (const index extent : leading<axes>(x.extents)) rows *= extent;
+        const auto count = static_cast<index>(std::distance(std::begin(labels), std::end(labels)));
+        require_shape(count == rows, "labels has ", count, " elements and x has shape ", x.extents,
+                      ", but there must be one label for each row");
+    }
+}
+
+/// Refuses, by argument_error, an output over the labels. After check_labels.
+template <class Labels, class T, int Rank>
+void check_apart_from_labels(std::string_view name, const tensor_view<T, Rank>& output,
+                             const Labels& labels) {
+    if constexpr (tensor_like<Labels>) {
+        if constexpr (view_traits<Labels>::has_memory)
+            check_apart(name, output, "labels", view_traits<Labels>::view(labels));
+    } else if constexpr (contiguous_range<Labels>) {
+        check_apart(name, output, "labels", vector_view(labels));
+    }
+}
+
+/// The labels of x's rows, in scratch. X is what x is a view of. After check_labels.
 template <class X, class Labels, class T, int Rank>
 checked_labels read_labels(const Labels& labels, const tensor_view<T, Rank>& x,
                            std::optional<index> ignored, arena& scratch) {
@@ -87,21 +122,12 @@ checked_labels read_labels(const Labels& labels, const tensor_view<T, Rank>& x,
     index* const values = scratch.take<index>(rows);
     label_reader read(values, x.extents[axes], ignored);
     if constexpr (std::integral<Labels>) {
-        static_assert(axes == 0, "heed: a single label is for a single row, a vector");
         read(labels);
     } else if constexpr (tensor_like<Labels>) {
         static_assert(std::integral<scalar_of<Labels>>, "heed: labels are whole numbers");
         const auto held = evaluate(labels);
-        const auto view = number_view<static_cast<int>(axes), Labels>("labels", held.view());
-        check_numbers("labels", view, "x", x);
-        for_each_number(view, read);
+        for_each_number(number_view<static_cast<int>(axes), Labels>("labels", held.view()), read);
     } else {
-        static_assert(integral_range<Labels>,
-                      "heed: labels are an Eigen vector, a tensor or a range of whole numbers");
-        static_assert(axes <= 1, "heed: labels of a tensor's rows are a tensor of one rank less");
-        const auto count = static_cast<index>(std::distance(std::begin(labels), std::end(labels)));
-        require_shape(count == rows, "labels has ", count, " elements and x has shape ", x.extents,
-                      ", but there must be one label for each row");
         for (const auto label : labels) read(label);
     }
     return {values, read.counted()};

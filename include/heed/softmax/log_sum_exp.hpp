@@ -41,7 +41,7 @@ class log_sum_exp_function {
 
     template <tensor_like X, class... Extras>
     auto operator()(const X& x, const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
+        const auto held = detail::evaluate("x", x);
         auto z = detail::make_numbers<X>(held.view().extents);
         run(numbers_of<X>("z", z), detail::row_view<X>(held.view()),
             detail::call_resources(extras...));
@@ -59,20 +59,22 @@ class log_sum_exp_function {
     /// dx = softmax(x/τ)·dz. It is computed from x: a z of 10⁴ has lost the digits that p needs.
     template <tensor_like X, class Z, class DZ, class... Extras>
     auto backward(const X& x, const Z& z, const DZ& dz, const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
-        auto dx = detail::make_same<X>(held.view().extents);
-        run_backward<X>(detail::row_view<X>(detail::view_of(dx)), detail::row_view<X>(held.view()),
-                        z, dz, detail::call_resources(extras...));
-        return dx;
+        return with_inputs(x, z, dz, [&](const auto& rows, const auto& values, const auto& dz_of) {
+            auto dx = detail::make_rows<X>(rows.extents);
+            run_backward(detail::row_view<X>(detail::view_of(dx)), rows, values, dz_of,
+                         detail::call_resources(extras...));
+            return dx;
+        });
     }
 
     /// The same in the caller's memory; dx may be x itself.
     template <tensor_like DX, tensor_like X, class Z, class DZ, class... Extras>
     void backward_into(DX&& dx, const X& x, const Z& z, const DZ& dz,
                        const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
-        run_backward<X>(detail::row_view<DX>(detail::view_of(std::forward<DX>(dx))),
-                        detail::row_view<X>(held.view()), z, dz, detail::call_resources(extras...));
+        with_inputs(x, z, dz, [&](const auto&... inputs) {
+            run_backward(detail::row_view<DX>(detail::view_of(std::forward<DX>(dx))), inputs...,
+                         detail::call_resources(extras...));
+        });
     }
 
   private:
@@ -88,14 +90,28 @@ class log_sum_exp_function {
 
     /// Calls f with the view of an input with one number for each row of an X.
     template <class X, class Z, class F>
-    static void with_numbers(const char* name, const Z& z, F&& f) {
+    static auto with_numbers(const char* name, const Z& z, F&& f) {
         constexpr int axes = detail::row_axes<X>;
         if constexpr (std::is_arithmetic_v<Z>) {
-            f(detail::number_view<axes>(name, z));
+            return f(detail::number_view<axes>(name, z));
         } else {
             const auto held = detail::evaluate(z);
-            f(detail::number_view<axes, Z>(name, held.view()));
+            return f(detail::number_view<axes, Z>(name, held.view()));
         }
+    }
+
+    /// f(rows of x, z, dz), checked: before anything is allocated.
+    template <class X, class Z, class DZ, class F>
+    static auto with_inputs(const X& x, const Z& z, const DZ& dz, F&& f) {
+        const auto held = detail::evaluate("x", x);
+        const auto rows = detail::row_view<X>(held.view());
+        return with_numbers<X>("z", z, [&](const auto& values) {
+            detail::check_numbers("z", values, "x", rows);
+            return with_numbers<X>("dz", dz, [&](const auto& gradient) {
+                detail::check_numbers("dz", gradient, "x", rows);
+                return f(rows, values, gradient);
+            });
+        });
     }
 
     template <class A, int Axes, class T, int Rank>
@@ -111,25 +127,19 @@ class log_sum_exp_function {
                                 detail::number_operand(z), detail::line_operand(x));
     }
 
-    template <class X, class A, class T, int Rank, class Z, class DZ>
-    void run_backward(const tensor_view<A, Rank>& dx, const tensor_view<T, Rank>& x, const Z& z,
-                      const DZ& dz, const detail::call_resources& resources) const {
+    template <class A, int Rank, class T, class Z, class DZ, int Axes>
+    void run_backward(const tensor_view<A, Rank>& dx, const tensor_view<T, Rank>& x,
+                      const tensor_view<Z, Axes>& z, const tensor_view<DZ, Axes>& dz,
+                      const detail::call_resources& resources) const {
+        detail::check_scalars<A, std::remove_const_t<DZ>>();
         detail::check_row_output("dx", dx);
         detail::check_row_input("dx", dx, "x", x);
-        with_numbers<X>("z", z, [&](const auto& values) {
-            detail::check_numbers("z", values, "x", x);
-            detail::check_apart("dx", dx, "z", values);
-        });
-        with_numbers<X>("dz", dz, [&](const auto& gradient) {
-            detail::check_scalars<A, std::remove_cvref_t<decltype(*gradient.data)>>();
-            detail::check_numbers("dz", gradient, "x", x);
-            detail::check_apart("dx", dx, "dz", gradient);
-            detail::for_each_row<A>(
-                resources, gradient.extents, x.extents[Rank - 1],
-                detail::log_sum_exp_backward_rows<A>{detail::temperature_factors<A>(tau_)},
-                detail::line_operand(dx), detail::line_operand(x),
-                detail::number_operand(gradient));
-        });
+        detail::check_apart("dx", dx, "z", z);
+        detail::check_apart("dx", dx, "dz", dz);
+        detail::for_each_row<A>(
+            resources, dz.extents, x.extents[Rank - 1],
+            detail::log_sum_exp_backward_rows<A>{detail::temperature_factors<A>(tau_)},
+            detail::line_operand(dx), detail::line_operand(x), detail::number_operand(dz));
     }
 
     double tau_ = 1;

@@ -81,7 +81,8 @@ class loss_function {
     /// The loss.
     template <tensor_like X, class Labels, class... Extras>
     auto operator()(const X& x, const Labels& labels, const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
+        const auto held = detail::evaluate("x", x);
+        detail::check_labels<X>(labels, detail::row_view<X>(held.view()));
         auto value = make_value<X>(held.view().extents);
         run<X>(value, detail::row_view<X>(held.view()), labels, detail::call_resources(extras...));
         return value;
@@ -97,7 +98,8 @@ class loss_function {
     /// The loss and its gradient, dx of x's kind, storage order and scalar.
     template <tensor_like X, class Labels, class... Extras>
     auto with_gradient(const X& x, const Labels& labels, const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
+        const auto held = detail::evaluate("x", x);
+        detail::check_labels<X>(labels, detail::row_view<X>(held.view()));
         auto value = make_value<X>(held.view().extents);
         auto dx = detail::make_same<X>(held.view().extents);
         run<X>(value, detail::row_view<X>(held.view()), labels, detail::call_resources(extras...),
@@ -140,7 +142,8 @@ class loss_function {
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
         detail::check_scalars<scalar, std::remove_cvref_t<decltype(*dx.data)>...>();
         detail::check_view("x", x);
-        (check_gradient(dx, x), ...);
+        detail::check_labels<X>(labels, x);
+        (check_gradient(dx, x, labels), ...);
         loss_.check(x.extents[axes]);
         const auto leading = detail::leading<axes>(x.extents);
         arena& memory = resources.memory->slot(0);
@@ -158,13 +161,13 @@ class loss_function {
             detail::check_scalars<scalar, std::remove_cvref_t<decltype(*places.data)>>();
             detail::check_numbers("the loss", places, "x", x);
             detail::check_writable("the loss", places);
-            detail::check_apart("the loss", places, "x", x);
-            (detail::check_apart("the loss", places, "dx", dx), ...);
+            check_loss(places, x, labels, dx...);
             const auto given = detail::read_labels<X>(labels, x, ignored_, memory);
             for_rows(detail::number_operand(places), given, 1);
         } else {
             static_assert(std::is_floating_point_v<Value>,
                           "heed: the mean or the sum of losses is a number; per_row() gives many");
+            check_loss(tensor_view<Value, 0>{&value, {}, {}}, x, labels, dx...);
             const auto given = detail::read_labels<X>(labels, x, ignored_, memory);
             const auto counted = static_cast<double>(given.counted);
             const double scale = Over == reduction::mean && counted > 0 ? 1 / counted : 1;
@@ -181,11 +184,21 @@ class loss_function {
         }
     }
 
-    template <class A, int RankA, class T, int Rank>
-    static void check_gradient(const tensor_view<A, RankA>& dx, const tensor_view<T, Rank>& x) {
+    template <class A, int RankA, class T, int Rank, class Labels>
+    static void check_gradient(const tensor_view<A, RankA>& dx, const tensor_view<T, Rank>& x,
+                               const Labels& labels) {
         static_assert(RankA == Rank, "heed: the gradient has the rank of x");
         detail::check_row_output("dx", dx);
         detail::check_row_input("dx", dx, "x", x);
+        detail::check_apart_from_labels("dx", dx, labels);
+    }
+
+    template <class A, int Axes, class T, int Rank, class Labels, class... DX>
+    static void check_loss(const tensor_view<A, Axes>& loss, const tensor_view<T, Rank>& x,
+                           const Labels& labels, const DX&... dx) {
+        detail::check_apart("the loss", loss, "x", x);
+        detail::check_apart_from_labels("the loss", loss, labels);
+        (detail::check_outputs_apart("the loss", loss, "dx", dx), ...);
     }
 
     Loss loss_;

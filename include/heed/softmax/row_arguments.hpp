@@ -155,6 +155,42 @@ void check_row_output(std::string_view name, const tensor_view<A, Rank>& output)
     check_writable(name, output);
 }
 
+/// Refuses, by shape_error, an input that has not the shape of the first.
+template <class A, class B, int Rank>
+void check_like(std::string_view first_name, const tensor_view<A, Rank>& first,
+                std::string_view name, const tensor_view<B, Rank>& input) {
+    check_view(name, input);
+    check_same_shape(first_name, first, name, input);
+}
+
+/// f(rows of x, rows of each other input), all of one shape: what a call is given is checked before
+/// it allocates its result.
+template <class F, tensor_like X, tensor_like... Others>
+decltype(auto) with_rows(const std::array<std::string_view, 1 + sizeof...(Others)>& names, F&& f,
+                         const X& x, const Others&... others) {
+    constexpr bool same_rank = ((row_axes<Others> == row_axes<X>)&&...);
+    static_assert(same_rank, "heed: the inputs of a function of rows have the same rank");
+    const auto with_held = [&](const auto& held_x, const auto&... held) -> decltype(auto) {
+        const auto rows = row_view<X>(held_x.view());
+        check_view(names[0], rows);
+        std::size_t number = 0;
+        (check_like(names[0], rows, names[++number], row_view<Others>(held.view())), ...);
+        return f(rows, row_view<Others>(held.view())...);
+    };
+    if constexpr (same_rank) return with_held(evaluate(x), evaluate(others)...);
+}
+
+/// The plain object for the result of a function of an X: rows of these extents.
+template <tensor_like X, std::size_t Rank>
+auto make_rows(const std::array<index, Rank>& extents) {
+    if constexpr (!is_compile_time_vector<X>)
+        return make_same<X>(extents);
+    else if constexpr (X::ColsAtCompileTime == 1)
+        return make_same<X>({extents[0], 1});
+    else
+        return make_same<X>({1, extents[0]});
+}
+
 /// Refuses, by shape_error, numbers that are not one for each row of `x`.
 template <class A, int Axes, class B, int Rank>
 void check_numbers(std::string_view name, const tensor_view<A, Axes>& numbers,

@@ -33,7 +33,7 @@ class row_function {
     /// f(x), of x's kind, storage order and scalar.
     template <tensor_like X, class... Extras>
     auto operator()(const X& x, const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
+        const auto held = detail::evaluate("x", x);
         auto y = detail::make_same<X>(held.view().extents);
         run(detail::row_view<X>(detail::view_of(y)), detail::row_view<X>(held.view()),
             detail::call_resources(extras...));
@@ -51,20 +51,24 @@ class row_function {
     /// The vector–Jacobian product dx = dyᵀ ∂f(x)/∂x, with y = f(x) as it was computed.
     template <tensor_like X, tensor_like Y, tensor_like DY, class... Extras>
     auto backward(const X& x, const Y& y, const DY& dy, const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
-        auto dx = detail::make_same<X>(held.view().extents);
-        run_backward(detail::row_view<X>(detail::view_of(dx)), detail::row_view<X>(held.view()), y,
-                     dy, detail::call_resources(extras...));
-        return dx;
+        const auto run = [&](const auto& x_rows, const auto& y_rows, const auto& dy_rows) {
+            auto dx = detail::make_rows<X>(x_rows.extents);
+            run_backward(detail::row_view<X>(detail::view_of(dx)), x_rows, y_rows, dy_rows,
+                         detail::call_resources(extras...));
+            return dx;
+        };
+        return detail::with_rows({"x", "y", "dy"}, run, x, y, dy);
     }
 
     /// The same in the caller's memory.
     template <tensor_like DX, tensor_like X, tensor_like Y, tensor_like DY, class... Extras>
     void backward_into(DX&& dx, const X& x, const Y& y, const DY& dy,
                        const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
-        run_backward(detail::row_view<DX>(detail::view_of(std::forward<DX>(dx))),
-                     detail::row_view<X>(held.view()), y, dy, detail::call_resources(extras...));
+        const auto run = [&](const auto&... inputs) {
+            run_backward(detail::row_view<DX>(detail::view_of(std::forward<DX>(dx))), inputs...,
+                         detail::call_resources(extras...));
+        };
+        detail::with_rows({"x", "y", "dy"}, run, x, y, dy);
     }
 
   private:
@@ -89,28 +93,24 @@ class row_function {
                                 detail::line_operand(x));
     }
 
-    template <class A, int RankA, class T, int Rank, class Y, class DY>
-    void run_backward(const tensor_view<A, RankA>& dx, const tensor_view<T, Rank>& x, const Y& y,
-                      const DY& dy, const detail::call_resources& resources) const {
-        static_assert(
-            RankA == Rank && detail::row_axes<Y> == Rank - 1 && detail::row_axes<DY> == Rank - 1,
-            "heed: x, y and their gradients have the same rank");
-        detail::check_scalars<A, std::remove_const_t<T>, scalar_of<Y>, scalar_of<DY>>();
-        const auto held_y = detail::evaluate(y);
-        const auto held_dy = detail::evaluate(dy);
-        const auto y_rows = detail::row_view<Y>(held_y.view());
-        const auto dy_rows = detail::row_view<DY>(held_dy.view());
+    template <class A, int RankA, class T, class Y, class DY, int Rank>
+    void run_backward(const tensor_view<A, RankA>& dx, const tensor_view<T, Rank>& x,
+                      const tensor_view<Y, Rank>& y, const tensor_view<DY, Rank>& dy,
+                      const detail::call_resources& resources) const {
+        static_assert(RankA == Rank, "heed: x, y and their gradients have the same rank");
+        detail::check_scalars<A, std::remove_const_t<T>, std::remove_const_t<Y>,
+                              std::remove_const_t<DY>>();
         detail::check_row_output("dx", dx);
         detail::check_row_input("dx", dx, "x", x);
-        detail::check_row_input("dx", dx, "y", y_rows);
-        detail::check_row_input("dx", dx, "dy", dy_rows);
+        detail::check_in_place("dx", dx, "y", y);
+        detail::check_in_place("dx", dx, "dy", dy);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
         check_row_length(dx.extents[axes]);
         const auto kernel = function().template gradient<A>();
         const auto walk = [&](const auto&... input) {
             detail::for_each_row<A>(resources, detail::leading<axes>(dx.extents), dx.extents[axes],
-                                    kernel, detail::line_operand(dx), detail::line_operand(y_rows),
-                                    detail::line_operand(dy_rows), input...);
+                                    kernel, detail::line_operand(dx), detail::line_operand(y),
+                                    detail::line_operand(dy), input...);
         };
         if constexpr (requires { kernel.needs_input; })
             walk(detail::line_operand(x));

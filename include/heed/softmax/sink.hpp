@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <limits>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -43,7 +44,10 @@ struct one_logit {
     double value;
 
     index count() const { return 1; }
+    bool serves(index) const { return true; }
     double operator()(index) const { return value; }
+    template <class See>
+    void inputs(See&&) const {}
 
     template <class T>
     auto make_gradient() const {
@@ -67,7 +71,12 @@ struct head_logits {
     Kept kept;
 
     index count() const { return kept.view().extents[0]; }
+    bool serves(index heads) const { return count() == heads; }
     double operator()(index head) const { return static_cast<double>(kept.view()(head)); }
+    template <class See>
+    void inputs(See&& see) const {
+        see("heed::sink", kept.view());
+    }
 
     template <class T>
     auto make_gradient() const {
@@ -90,6 +99,8 @@ struct head_logits {
 /// keys]; anything with fewer axes is one head. Rows, outputs, heed::on and heed::in are as in
 /// row_function.
 ///
+/// A vector has a logit for each head, even if it is of one; a number serves them all.
+///
 /// A row of −∞ gives zeros; so does a row whose sink is −∞ too. A NaN, or +∞, makes its own row
 /// NaN. Throws shape_error where shapes differ, or there is not one logit a head; argument_error
 /// where a logit is NaN or +∞, or an output overlaps an input.
@@ -110,7 +121,7 @@ class sink_normaliser {
 
     template <tensor_like X, class... Extras>
     auto operator()(const X& x, const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
+        const auto held = detail::evaluate("x", x);
         auto p = detail::make_same<X>(held.view().extents);
         run(detail::row_view<X>(detail::view_of(p)), detail::row_view<X>(held.view()),
             detail::call_resources(extras...));
@@ -129,13 +140,14 @@ class sink_normaliser {
     /// with one number.
     template <tensor_like X, tensor_like P, tensor_like DP, class... Extras>
     auto backward(const X& x, const P& p, const DP& dp, const Extras&... extras) const {
-        using scalar = scalar_of<X>;
-        const auto held = detail::evaluate(x);
-        auto dx = detail::make_same<X>(held.view().extents);
-        auto ds = logits_.template make_gradient<scalar>();
-        run_backward(detail::row_view<X>(detail::view_of(dx)), detail::view_of(ds),
-                     detail::row_view<X>(held.view()), p, dp, detail::call_resources(extras...));
-        return sink_gradient<decltype(dx), decltype(ds)>{std::move(dx), std::move(ds)};
+        const auto run = [&](const auto& x_rows, const auto& p_rows, const auto& dp_rows) {
+            auto dx = detail::make_rows<X>(x_rows.extents);
+            auto ds = logits_.template make_gradient<scalar_of<X>>();
+            run_backward(detail::row_view<X>(detail::view_of(dx)), detail::view_of(ds), x_rows,
+                         p_rows, dp_rows, detail::call_resources(extras...));
+            return sink_gradient<decltype(dx), decltype(ds)>{std::move(dx), std::move(ds)};
+        };
+        return detail::with_rows({"x", "p", "dp"}, run, x, p, dp);
     }
 
     /// The same in the caller's memory.
@@ -143,10 +155,12 @@ class sink_normaliser {
               class... Extras>
     void backward_into(DX&& dx, DS&& ds, const X& x, const P& p, const DP& dp,
                        const Extras&... extras) const {
-        const auto held = detail::evaluate(x);
-        run_backward(detail::row_view<DX>(detail::view_of(std::forward<DX>(dx))),
-                     detail::view_of(std::forward<DS>(ds)), detail::row_view<X>(held.view()), p, dp,
-                     detail::call_resources(extras...));
+        const auto run = [&](const auto&... inputs) {
+            run_backward(detail::row_view<DX>(detail::view_of(std::forward<DX>(dx))),
+                         detail::view_of(std::forward<DS>(ds)), inputs...,
+                         detail::call_resources(extras...));
+        };
+        detail::with_rows({"x", "p", "dp"}, run, x, p, dp);
     }
 
     /// For attention: a row block by block.
@@ -160,6 +174,10 @@ class sink_normaliser {
     void check(const Shape& shape) const {
         check_logits(shape.heads);
     }
+    template <class See>
+    void inputs(See&& see) const {
+        logits_.inputs(see);
+    }
     template <class T, class Shape>
     auto make_gradient(const Shape&) const {
         return logits_.template make_gradient<T>();
@@ -167,9 +185,6 @@ class sink_normaliser {
     template <class View, class Shape>
     void check_gradient(const View& gradient, const Shape&) const {
         detail::check_vector_gradient("the gradient of heed::sink", gradient, logits_.count());
-        if constexpr (requires { logits_.kept; })
-            detail::check_apart("the gradient of heed::sink", gradient, "what it is learned of",
-                                logits_.kept.view());
     }
     /// `statistic` is what backward subtracts from every dp of the row: Σp·dp and more.
     template <class T, class View>
@@ -184,12 +199,19 @@ class sink_normaliser {
   private:
     void check_logits(index heads) const {
         const index count = logits_.count();
-        detail::require_shape(count == 1 || count == heads, "heed::sink has ", count,
+        detail::require_shape(logits_.serves(heads), "heed::sink has ", count,
                               " logits, but there are ", heads, " heads");
         for (index head = 0; head < count; ++head)
             detail::require_argument(logits_(head) < std::numeric_limits<double>::infinity(),
                                      "heed::sink: the logit of head ", head, " is ", logits_(head),
                                      ", but must be finite or -inf");
+    }
+
+    template <class T, int Rank>
+    void check_apart_from_logits(std::string_view name, const tensor_view<T, Rank>& output) const {
+        inputs([&](std::string_view input_name, const auto& input) {
+            detail::check_apart(name, output, input_name, input);
+        });
     }
 
     /// The axis of heads among those in front of a row's, or none.
@@ -218,6 +240,7 @@ class sink_normaliser {
         detail::check_scalars<A, std::remove_const_t<T>>();
         detail::check_row_output("p", p);
         detail::check_row_input("p", p, "x", x);
+        check_apart_from_logits("p", p);
         const auto leading = detail::leading<axes>(p.extents);
         check_logits(heads_of(leading));
         arena& memory = resources.memory->slot(0);
@@ -228,32 +251,30 @@ class sink_normaliser {
                                 logit_operand<A, axes>(memory));
     }
 
-    template <class A, int RankA, int RankS, class T, int Rank, class P, class DP>
+    template <class A, int RankA, int RankS, class T, class P, class DP, int Rank>
     void run_backward(const tensor_view<A, RankA>& dx, const tensor_view<A, RankS>& ds,
-                      const tensor_view<T, Rank>& x, const P& p, const DP& dp,
+                      const tensor_view<T, Rank>& x, const tensor_view<P, Rank>& p,
+                      const tensor_view<DP, Rank>& dp,
                       const detail::call_resources& resources) const {
-        static_assert(
-            RankA == Rank && detail::row_axes<P> == Rank - 1 && detail::row_axes<DP> == Rank - 1,
-            "heed: x, p and their gradients have the same rank");
+        static_assert(RankA == Rank, "heed: x, p and their gradients have the same rank");
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
-        detail::check_scalars<A, std::remove_const_t<T>, scalar_of<P>, scalar_of<DP>>();
-        const auto held_p = detail::evaluate(p);
-        const auto held_dp = detail::evaluate(dp);
-        const auto p_rows = detail::row_view<P>(held_p.view());
-        const auto dp_rows = detail::row_view<DP>(held_dp.view());
+        detail::check_scalars<A, std::remove_const_t<T>, std::remove_const_t<P>,
+                              std::remove_const_t<DP>>();
         detail::check_row_output("dx", dx);
         detail::check_row_input("dx", dx, "x", x);
-        detail::check_row_input("dx", dx, "p", p_rows);
-        detail::check_row_input("dx", dx, "dp", dp_rows);
+        detail::check_in_place("dx", dx, "p", p);
+        detail::check_in_place("dx", dx, "dp", dp);
+        check_apart_from_logits("dx", dx);
         detail::check_row_output("ds", ds);
         detail::require_shape(ds.size() == logits_.count() &&
                                   std::count(ds.extents.begin(), ds.extents.end(), 1) >= RankS - 1,
                               "ds has shape ", ds.extents, ", but there are ", logits_.count(),
                               " logits, and it must be a vector of so many");
-        detail::check_apart("ds", ds, "dx", dx);
+        detail::check_outputs_apart("ds", ds, "dx", dx);
         detail::check_apart("ds", ds, "x", x);
-        detail::check_apart("ds", ds, "p", p_rows);
-        detail::check_apart("ds", ds, "dp", dp_rows);
+        detail::check_apart("ds", ds, "p", p);
+        detail::check_apart("ds", ds, "dp", dp);
+        check_apart_from_logits("ds", ds);
         const auto leading = detail::leading<axes>(dx.extents);
         const index heads = heads_of(leading);
         check_logits(heads);
@@ -267,8 +288,8 @@ class sink_normaliser {
                                                    detail::row_major_strides(leading), 0, true};
         detail::for_each_row<A>(resources, leading, dx.extents[axes],
                                 detail::sink_backward_rows<A>{detail::temperature_factors<A>(tau_)},
-                                detail::line_operand(dx), detail::line_operand(p_rows),
-                                detail::line_operand(dp_rows), detail::line_operand(x),
+                                detail::line_operand(dx), detail::line_operand(p),
+                                detail::line_operand(dp), detail::line_operand(x),
                                 logit_operand<A, axes>(memory), row_gradients);
         sum_rows(row_gradients.data, rows, heads, axes >= 1 ? leading[axes - 1] : 1, ds, memory);
     }
@@ -301,7 +322,7 @@ requires std::is_arithmetic_v<Number> sink_normaliser<detail::one_logit> sink(Nu
 /// heed::learn(heed::sink(logits)).
 template <detail::vector_like Logits>
 auto sink(Logits&& logits) {
-    auto kept = detail::keep_vector(std::forward<Logits>(logits));
+    auto kept = detail::keep_vector("heed::sink", std::forward<Logits>(logits));
     return sink_normaliser<detail::head_logits<decltype(kept)>>({std::move(kept)});
 }
 
