@@ -29,6 +29,11 @@ class cache_lengths_part {
 
     void check(const attention_shape& shape) const { lengths_.check("heed::cache_lengths", shape); }
 
+    template <class See>
+    void inputs(See&& see) const {
+        see("heed::cache_lengths", lengths_.kept.view());
+    }
+
     index length(index batch) const { return lengths_.of(batch); }
 
     call_positions prepare(arena& scratch, const attention_shape& shape) const {
