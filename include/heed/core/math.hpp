@@ -257,6 +257,18 @@ template <class T>
     return select(whole == vec<T>(T(0)), fraction_minus_1, far);
 }
 
+/// a − b·e^x. Where a is b, it is −b·(e^x − 1) to the last digits, near 0 too.
+template <class T>
+[[gnu::always_inline]] inline vec<T> minus_exp(vec<T> a, vec<T> b, vec<T> x) {
+    using limits = std::numeric_limits<T>;
+    constexpr T log2 = T(0.6931471805599453);
+    x = detail::clamp(x, log2 * T(limits::min_exponent - limits::digits - 2),
+                      log2 * T(limits::max_exponent + 1));
+    const auto [whole, fraction_minus_1] = detail::reduce_exponential(x);
+    const vec<T> scaled = detail::scale(b, whole);  // b·2ⁿ
+    return fnma(fraction_minus_1, scaled, a - scaled);
+}
+
 /// The natural logarithm, within 2 ulp: −∞ at 0, NaN below.
 template <class T>
 [[gnu::always_inline]] inline vec<T> log(vec<T> x) {

@@ -18,10 +18,10 @@ class am_softmax_loss : public detail::softmax_loss {
   public:
     constexpr am_softmax_loss() = default;
     am_softmax_loss(double additive_margin, double temperature)
-        : margin(additive_margin), tau_(temperature) {}
+        : margin_(additive_margin), tau_(temperature) {}
 
     /// For the kernel.
-    double margin = 0;
+    constexpr double margin() const { return margin_; }
     constexpr double tau() const { return tau_; }
     detail::row_loss operator()(const detail::target_facts& row) const { return {-row.log_p}; }
     template <class T>
@@ -30,6 +30,7 @@ class am_softmax_loss : public detail::softmax_loss {
     }
 
   private:
+    double margin_ = 0;
     double tau_ = 1;
 };
 

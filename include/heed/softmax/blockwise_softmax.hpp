@@ -14,8 +14,8 @@
 /// \file
 /// Softmax of long rows, block by block, so that each element is fetched once.
 ///
-/// The exponentials of a block are relative to the maximum so far, its reference, and wait for the
-/// row's end; then each block is multiplied by 2^(reference − maximum)/sum. The sum is the same
+/// The exponentials of a block are relative to its reference, near the maximum so far, and wait for
+/// the row's end; then each block is multiplied by 2^(reference − maximum)/sum. The sum is the same
 /// bits whether a row is alone in the cache or one of very many. Those are streamed: while the
 /// exponentials of a row go to scratch, the row before leaves scratch past the caches, so that
 /// reading, computing and writing overlap all the time.
@@ -41,28 +41,31 @@ template <class T, class Sink, class Aside>
 [[gnu::always_inline]] inline row_weights<T> blockwise_exponentials(
     contiguous_line<const T> x, contiguous_line<T> e, const temperature_factors<T>& by, Sink sink,
     T* references, Aside&& aside) {
-    vec<T> maximum(-std::numeric_limits<T>::infinity());
-    vec<T> sum(T(0));
+    vec<T> maximum(-std::numeric_limits<T>::infinity()), reference = maximum;
+    compensated_sum<vec<T>> sum;
     for (index b = 0; b * block_elements<T> < x.length; ++b) {
         const index first = b * block_elements<T>;
         const index length = std::min(block_elements<T>, x.length - first);
         const contiguous_line<const T> from{x.data + first, length};
         const contiguous_line<T> to{e.data + first, length};
-        const vec<T> before = maximum;
-        maximum = max(maximum_over(from), before);
-        maximum.store_partial(references + b, 1);
+        const vec<T> before = reference;
+        maximum = max(maximum_over(from), maximum);
+        reference = moved_reference(before, maximum, by);
+        reference.store_partial(references + b, 1);
         const auto visit = aside(b);
         const auto block = sum_exponentials<T>(
-            from, maximum, by, no_sink{}, [&](auto at, vec<T> v) __attribute__((always_inline)) {
+            from, reference, by, no_sink{}, [&](auto at, vec<T> v) __attribute__((always_inline)) {
                 to.store(at, v);
                 at.number += b * block_vectors;
                 visit(at);
             });
-        sum = fma(sum, exp2_fast(by.exponent_of(before - block.shift)), block.sum);
+        if (b > 0 && any(reference != before))
+            sum.scale(exp2_fast(by.exponent_of(before - block.shift)));
+        sum.add(block.sum);
     }
     const vec<T> shift = finite_shift(with_sink(maximum, sink));
-    sum = fma(sum, exp2_fast(by.exponent_of(maximum - shift)), sink_weight(shift, by, sink));
-    return {shift, sum};
+    const vec<T> fade = exp2_fast(by.exponent_of(reference - shift));
+    return {shift, fma(sum.value(), fade, sink_weight(shift, by, sink))};
 }
 
 /// References become what the blocks are to be multiplied by.

@@ -27,6 +27,7 @@ class cross_entropy_loss : public detail::softmax_loss {
     constexpr bool wants_mean_log_p() const { return smoothing_ > 0; }
     detail::row_loss operator()(const detail::target_facts& row) const {
         if (smoothing_ == 0) return {-row.log_p};
+        if (smoothing_ == 1) return {-row.mean_log_p, 1, 1};  // 0·(−∞) is NaN
         return {-(1 - smoothing_) * row.log_p - smoothing_ * row.mean_log_p, 1, smoothing_};
     }
     template <class T>

@@ -57,6 +57,14 @@ vec<T> finite_shift(vec<T> maximum) {
     return select(maximum == vec<T>(-std::numeric_limits<T>::infinity()), vec<T>(T(0)), maximum);
 }
 
+/// What a row's exponentials are relative to while it is read block by block: `reference`, or the
+/// maximum so far once that lies more than two octaves above it. Where it moves, sums are
+/// multiplied by a power that is rounded; a row that rises slowly would do so with every block.
+template <class T>
+vec<T> moved_reference(vec<T> reference, vec<T> maximum, const temperature_factors<T>& by) {
+    return select(by.exponent_of(maximum - reference) > vec<T>(T(2)), maximum, reference);
+}
+
 /// No logit beside those of the row.
 struct no_sink {};
 
@@ -92,6 +100,32 @@ template <class T, class Line, class Sink, class Keep>
             return so_far + e;
         });
     return {shift, sum + sink_weight(shift, by, sink)};
+}
+
+/// Σ e^{(x − shift)/τ} over all that is not the greatest. Out of line: few rows want it.
+template <class T, class Line>
+[[gnu::noinline]] vec<T> sum_beside_greatest(const Line& x, vec<T> shift,
+                                             const temperature_factors<T>& by) {
+    constexpr double lowest = -std::numeric_limits<double>::infinity();
+    return sum_over(
+        x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
+            const vec<T> gap = x.load(at, lowest) - shift;
+            const vec<T> e = exp2_fast(by.exponent_of(gap));
+            return so_far + select(gap == vec<T>(T(0)), vec<T>(T(0)), e);
+        });
+}
+
+/// log Σ e^{(x − shift)/τ}, of a sum without sink. Where one element makes up nearly all of it, and
+/// `matters`, it comes from the others' sum, whose digits are lost beside the greatest's 1.
+template <class T, class Line>
+[[gnu::always_inline]] inline vec<T> log_of_sum(const Line& x, const row_weights<T>& weights,
+                                                const temperature_factors<T>& by,
+                                                vec_mask<T> matters) {
+    const vec<T> usual = log(weights.sum);
+    // A sum of two that are greatest is 2 at least, of a row of −∞ it is 0.
+    const auto near = (weights.sum < vec<T>(T(1.0625))) & (weights.sum >= vec<T>(T(1))) & matters;
+    if (!any(near)) return usual;
+    return select(near, log1p(sum_beside_greatest<T>(x, weights.shift, by)), usual);
 }
 
 /// The maxima of lines of operand I.

@@ -37,7 +37,7 @@ class gamma_cross_entropy_loss : public detail::softmax_loss {
 
     /// For the kernel.
     detail::row_loss operator()(const detail::target_facts& row) const {
-        return {value(row.log_p), detail::gamma_weight(gamma_, row.log_p)};
+        return {value(row), detail::gamma_weight(gamma_, row.log_p)};
     }
     template <class T>
     auto rows(double scale) const {
@@ -45,13 +45,13 @@ class gamma_cross_entropy_loss : public detail::softmax_loss {
     }
 
   private:
-    double value(double log_p) const {
-        if (gamma_ == 0) return -log_p;
-        if (gamma_ == 1) return -std::expm1(log_p);
-        const double rest = 1 - gamma_;
+    double value(const detail::target_facts& row) const {
+        if (gamma_ == 0) return -row.log_p;
+        if (gamma_ == 1) return row.others;
         // Whichever way loses nothing near its end.
-        if (gamma_ < 0.5) return -std::log(gamma_ + rest * std::exp(log_p)) / rest;
-        return -std::log1p(rest * std::expm1(log_p)) / rest;
+        const double rest = 1 - gamma_, missing = rest * row.others;
+        if (missing > 0.5) return -std::log(gamma_ + rest * row.p) / rest;
+        return -std::log1p(-missing) / rest;
     }
 
     double gamma_ = 0;

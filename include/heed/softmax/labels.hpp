@@ -62,8 +62,8 @@ class label_reader {
     void operator()(Integral number) {
         const auto label = static_cast<index>(number);
         const bool is_ignored = label == ignored_;
-        require_argument(is_ignored || (label >= 0 && label < classes_), "the label of row ", row_,
-                         " is ", label, ", but must lie in [0, ", classes_, ")");
+        if (!is_ignored && !(label >= 0 && label < classes_)) [[unlikely]]
+            refuse(number);
         to_[row_++] = is_ignored ? ignored_row : label;
         counted_ += is_ignored ? 0 : 1;
     }
@@ -71,6 +71,16 @@ class label_reader {
     index counted() const { return counted_; }
 
   private:
+    template <class Integral>
+    [[noreturn]] void refuse(Integral label) const {
+        if (ignored_)
+            fail<argument_error>("the label of row ", row_, " is ", label, ", but must lie in [0, ",
+                                 classes_, ") or be the ignored label, ", *ignored_);
+        fail<argument_error>("the label of row ", row_, " is ", label, ", but must lie in [0, ",
+                             classes_, "); to leave such rows out, give the loss .ignored_label(",
+                             label, ")");
+    }
+
     index* to_;
     index classes_;
     std::optional<index> ignored_;

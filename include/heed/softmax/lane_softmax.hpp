@@ -15,8 +15,8 @@
 ///
 /// Elements of a row that lie a power of two apart fall on a few sets of the cache, and would be
 /// fetched again at each visit. So x is visited once, a block of elements after the other: the
-/// block's exponentials, relative to the maximum so far, wait in scratch. Then y is written once,
-/// each block times 2^(its maximum − the row's)/sum.
+/// block's exponentials, relative to its reference, near the maximum so far, wait in scratch. Then
+/// y is written once, each block times 2^(its reference − the row's maximum)/sum.
 
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
@@ -51,12 +51,14 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
     const auto for_lines = [](auto&& f) __attribute__((always_inline)) { unroll<Lines>(f); };
     T* exponentials = layout.scratch;
     T* references = layout.scratch + layout.length * width;
-    // Sixteen blocks are summed by themselves: the error of one long chain grows with its length.
+    // Sixteen blocks are summed by themselves, and faded since the part before.
     constexpr index blocks_a_part = 16;
-    array_of<vec<T>, Lines> maximum, sum, part;
+    array_of<vec<T>, Lines> maximum, reference, part, fade;
+    array_of<compensated_sum<vec<T>>, Lines> sum;
     for_lines([&](auto l) {
-        maximum[l] = vec<T>(-std::numeric_limits<T>::infinity());
-        sum[l] = part[l] = vec<T>(T(0));
+        maximum[l] = reference[l] = vec<T>(-std::numeric_limits<T>::infinity());
+        part[l] = vec<T>(T(0));
+        fade[l] = vec<T>(T(1));
     });
 
     const T* x = from + first_line * size;
@@ -72,10 +74,14 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
             });
         }
         for_lines([&](auto l) {
-            shift[l] = finite_shift(greatest[l]);
-            shrink[l] = exp2_fast(by.exponent_of(maximum[l] - shift[l]));
             maximum[l] = greatest[l];
-            maximum[l].store(references + b * width + l * size);
+            const vec<T> before = reference[l];
+            reference[l] = moved_reference(before, maximum[l], by);
+            reference[l].store(references + b * width + l * size);
+            shift[l] = finite_shift(reference[l]);
+            shrink[l] = vec<T>(T(1));
+            if (b > 0 && any(reference[l] != before))
+                shrink[l] = exp2_fast(by.exponent_of(before - shift[l]));
             block_sum[l] = vec<T>(T(0));
         });
         for (index k = first; k < last; ++k, x += layout.steps[1], e += width) {
@@ -88,8 +94,16 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
         const bool ends_part = (b + 1) % blocks_a_part == 0 || last == layout.length;
         for_lines([&](auto l) {
             part[l] = fma(part[l], shrink[l], block_sum[l]);
-            sum[l] = fma(sum[l], shrink[l], ends_part ? part[l] : vec<T>(T(0)));
-            if (ends_part) part[l] = vec<T>(T(0));
+            fade[l] = fma(fade[l], shrink[l], vec<T>(T(0)));
+            if (!ends_part) return;
+            if (b < blocks_a_part) {
+                sum[l] = compensated_sum<vec<T>>(part[l]);
+            } else {
+                sum[l].scale(fade[l]);
+                sum[l].add(part[l]);
+            }
+            part[l] = vec<T>(T(0));
+            fade[l] = vec<T>(T(1));
         });
     }
 
@@ -97,7 +111,7 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
     for_lines([&](auto l) {
         const auto logit = sink(first_line + l);
         shift[l] = finite_shift(with_sink(maximum[l], logit));
-        const vec<T> all = fma(sum[l], exp2_fast(by.exponent_of(maximum[l] - shift[l])),
+        const vec<T> all = fma(sum[l].value(), exp2_fast(by.exponent_of(reference[l] - shift[l])),
                                sink_weight(shift[l], by, logit));
         inverse[l] = row_weights<T>{shift[l], all}.inverse(numerator(first_line + l));
     });
@@ -108,8 +122,8 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
         const index last = std::min(first + Layout::block, layout.length);
         array_of<vec<T>, Lines> factor;
         for_lines([&](auto l) {
-            const vec<T> reference = vec<T>::load(references + b * width + l * size);
-            factor[l] = exp2_fast(by.exponent_of(reference - shift[l])) * inverse[l];
+            const vec<T> of_block = vec<T>::load(references + b * width + l * size);
+            factor[l] = exp2_fast(by.exponent_of(of_block - shift[l])) * inverse[l];
         });
         for (index k = first; k < last; ++k, y += layout.steps[0], e += width) {
             for_lines([&](auto l) __attribute__((always_inline)) {

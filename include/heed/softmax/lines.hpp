@@ -130,21 +130,50 @@ template <class Line, class F>
     if (line.rest() > 0) f(part_vector{line.whole(), line.rest()});
 }
 
+/// A sum of vectors, and what its additions lost: the error of a long chain of mere additions grows
+/// with its length.
+template <class Vector>
+class compensated_sum {
+  public:
+    explicit compensated_sum(Vector sum = 0) : sum_(sum) {}
+
+    /// The sum so far times a factor.
+    [[gnu::always_inline]] void scale(Vector factor) {
+        const Vector scaled = fma(sum_, factor, Vector(0));
+        lost_ = fma(lost_, factor, fma(sum_, factor, -scaled));
+        sum_ = scaled;
+    }
+    [[gnu::always_inline]] void add(Vector x) {
+        const Vector next = sum_ + x, of_x = next - sum_;
+        lost_ += (sum_ - (next - of_x)) + (x - of_x);
+        sum_ = next;
+    }
+    /// Where the sum is infinite, what is lost is no number.
+    [[gnu::always_inline]] Vector value() const {
+        return select(is_nan(lost_), sum_, sum_ + lost_);
+    }
+
+  private:
+    Vector sum_, lost_{0};
+};
+
 /// The sum of a row, in every lane of it: `f(at, so_far)` adds vector `at` to a sum so far. Blocks
-/// of 256 vectors are summed from zero and added once, since the error of one long chain grows with
-/// its length.
+/// of 256 vectors are summed from zero; the sum of the blocks is compensated.
 template <class Line, class F>
 [[gnu::always_inline]] inline auto sum_over(const Line& line, F&& f) {
     using vector = typename Line::vector;
     constexpr index block = 256;
     vector total(0);
+    compensated_sum<vector> blocks;
     for (index first = 0; first < line.whole(); first += block) {
         vector part[4] = {0, 0, 0, 0};
         sweep(
             first, line.whole() - first < block ? line.whole() : first + block,
             [&](auto i, auto at) __attribute__((always_inline)) { part[i] = f(at, part[i]); });
-        total += (part[0] + part[1]) + (part[2] + part[3]);
+        total = (part[0] + part[1]) + (part[2] + part[3]);
+        if (line.whole() > block) blocks.add(total);
     }
+    if (line.whole() > block) total = blocks.value();
     if (line.rest() > 0) total = f(part_vector{line.whole(), line.rest()}, total);
     return Line::sum(total);
 }

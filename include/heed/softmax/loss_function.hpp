@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <optional>
@@ -31,6 +32,22 @@ struct loss_gradient {
     Value value;
     X gradient;
 };
+
+namespace detail {
+
+/// scale·Σ of numbers, in their order. Where finite ones have a sum that is not, each of them is
+/// made smaller first.
+inline double scaled_sum(const double* numbers, index count, double scale) {
+    double total = 0;
+    for (index i = 0; i < count; ++i) total += numbers[i];
+    if (!std::isinf(total)) return total * scale;
+    const double part = std::ldexp(0.25, -std::ilogb(static_cast<double>(count)));
+    total = 0;
+    for (index i = 0; i < count; ++i) total += numbers[i] * part;
+    return total * (scale / part);
+}
+
+}  // namespace detail
 
 /// A loss on rows of logits x, each with a label t: the rows of any matrix, array, map or block,
 /// the last axis of any tensor or heed::view; a compile-time vector is one row.
@@ -178,9 +195,7 @@ class loss_function {
             for_rows(detail::row_operand<double, axes>{losses, detail::row_major_strides(leading),
                                                        0, true},
                      given, scale);
-            double total = 0;
-            for (index row = 0; row < rows; ++row) total += losses[row];
-            value = static_cast<Value>(total * scale);
+            value = static_cast<Value>(detail::scaled_sum(losses, rows, scale));
         }
     }
 
@@ -210,8 +225,9 @@ namespace detail {
 /// What the losses on softmax's probabilities have in common: what they say of themselves unless
 /// they say otherwise.
 struct softmax_loss {
-    static constexpr bool wants_expected_log_p = false;
+    static constexpr bool wants_expected_gap = false;
     static constexpr bool wants_mean_log_p() { return false; }
+    static constexpr double margin() { return 0; }
     static constexpr double tau() { return 1; }
     static void check(index) {}
 };

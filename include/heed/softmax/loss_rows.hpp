@@ -2,21 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <type_traits>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/math.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/softmax/blockwise_softmax.hpp>
 #include <heed/softmax/exponential_sums.hpp>
 #include <heed/softmax/layouts.hpp>
 #include <heed/softmax/line_parts.hpp>
 #include <heed/softmax/lines.hpp>
+#include <heed/softmax/logit_sums.hpp>
+#include <heed/softmax/target_facts.hpp>
 
 /// \file
 /// Losses whose gradient is weight·(p − q), p the softmax of a row of logits and q what it should
@@ -31,91 +30,6 @@ namespace detail {
 
 /// The label of a row that is left out.
 inline constexpr index ignored_row = -1;
-
-/// What a loss may want to know of a row with n logits and target t.
-struct target_facts {
-    double log_p;           ///< log p_t
-    double mean_log_p;      ///< Σ log p_j/n, if the loss asks for it
-    double expected_log_p;  ///< Σ p_j·log p_j, if the loss asks for it
-};
-
-/// What a loss says of a row: its value, and dx = weight·(p − q),
-/// q = (1 − smoothing)·onehot(t) + smoothing/n.
-struct row_loss {
-    double value;
-    double weight = 1;
-    double smoothing = 0;
-};
-
-/// A line whose element `target`, if it has one, is less by `margin`.
-template <class Line>
-struct line_with_margin {
-    using vector = typename Line::vector;
-
-    Line line;
-    vector target;
-    vector margin;
-
-    index whole() const { return line.whole(); }
-    index rest() const { return line.rest(); }
-
-    template <class At>
-    vector load(At at, double fill = 0) const {
-        const vector v = line.load(at, fill);
-        return select(positions<Line>(at.number) == target, v - margin, v);
-    }
-
-    static vector sum(vector v) { return Line::sum(v); }
-    static vector greatest(vector v) { return Line::greatest(v); }
-};
-
-/// Sums over a row, a lane a row where rows lie across.
-template <class T>
-struct logit_sums {
-    vec<T> shift;     ///< the maximum; 0 if all is −∞
-    vec<T> sum;       ///< Σ e^{(x − shift)/τ}
-    vec<T> logits;    ///< Σ x
-    vec<T> weighted;  ///< Σ e^{(x − shift)/τ}·(x − shift)
-};
-
-/// The sums of a row that is given block by block: `part_of_row(first, length)` is a line.
-template <class T, class Loss, class Part>
-[[gnu::always_inline]] inline logit_sums<T> sum_logits(index length, index block,
-                                                       const temperature_factors<T>& by,
-                                                       const Loss& loss, Part&& part_of_row) {
-    constexpr double lowest = -std::numeric_limits<double>::infinity();
-    vec<T> maximum(static_cast<T>(lowest)), sum(T(0)), logits(T(0)), weighted(T(0));
-    for (index first = 0; first < length; first += block) {
-        const auto x = part_of_row(first, std::min(block, length - first));
-        using line = std::remove_cvref_t<decltype(x)>;
-        const vec<T> before = maximum;
-        maximum = max(maximum_over(x), before);
-        const vec<T> shift = finite_shift(maximum);
-        vec<T> part_weighted(T(0));
-        const vec<T> part = sum_over(
-            x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
-                const vec<T> gap = x.load(at, lowest) - shift;
-                const vec<T> e = exp2_fast(by.exponent_of(gap));
-                // 0·(−∞) is NaN.
-                if constexpr (Loss::wants_expected_log_p)
-                    part_weighted =
-                        fma(e, max(gap, vec<T>(std::numeric_limits<T>::lowest())), part_weighted);
-                return so_far + e;
-            });
-        const vec<T> fade = exp2_fast(by.exponent_of(before - shift));
-        if constexpr (Loss::wants_expected_log_p) {
-            const vec<T> moved =
-                select(sum == vec<T>(T(0)), vec<T>(T(0)), fma(sum, before - shift, weighted));
-            weighted = fma(moved, fade, line::sum(part_weighted));
-        }
-        sum = fma(sum, fade, part);
-        if (loss.wants_mean_log_p())
-            logits += sum_over(
-                x, [&](auto at, vec<T> so_far)
-                       __attribute__((always_inline)) { return so_far + x.load(at); });
-    }
-    return {finite_shift(maximum), sum, logits, weighted};
-}
 
 /// dx = factor·e^{(x − shift)/τ} − offset where `is_in`, else 0.
 template <class T>
@@ -192,7 +106,6 @@ struct loss_rows {
 
   private:
     static constexpr auto lanes = static_cast<std::size_t>(vec<T>::size);
-    static constexpr bool has_margin = requires(const Loss& l) { l.margin; };
 
     /// What the gradient of a line's rows needs.
     struct line_gradient {
@@ -216,68 +129,45 @@ struct loss_rows {
             if (target == ignored_row) continue;
             found.any_in = true;
             logit[lane] = element_of(x, target, r);
-            if constexpr (has_margin) logit[lane] -= static_cast<T>(loss.margin);
         }
         for (index r = 0; r < found.rows; ++r) number_of_row<X + 2>(layout, value, l, r) = Value(0);
         if (!found.any_in) return found;
 
-        const auto all = sums_of(x, found);
-        const auto sum = to_array(all.sum), logits = to_array(all.logits),
-                   weighted = to_array(all.weighted);
+        const vec<T> labels = is_lane_line<Line> ? vec<T>::load(logit.data()) : vec<T>(logit[0]);
+        const auto all = sum_logits<T>(x, line_labels<T>{labels, found.target}, by, loss);
+        const auto sum = to_array(all.sum), weighted = to_array(all.weighted),
+                   gaps = to_array(all.gaps);
         found.shift = to_array(all.shift);
         const auto length = static_cast<double>(x.length);
+        const double tau = loss.tau(), units = static_cast<double>(all.unit) * length;
         for (index r = 0; r < found.rows; ++r) {
             const auto lane = static_cast<std::size_t>(r);
             if (found.target[lane] == ignored_row) continue;
-            const auto facts = facts_of(logit[lane], found.shift[lane], sum[lane], logits[lane],
-                                        weighted[lane], length);
-            const row_loss row = loss(facts);
-            number_of_row<X + 2>(layout, value, l, r) = static_cast<Value>(row.value);
-            const double weight = scale * row.weight / loss.tau();
-            const double even = weight * row.smoothing / length;
-            found.factor[lane] = sum[lane] == T(0) ? T(0) : static_cast<T>(weight) / sum[lane];
+            const double with_margin = static_cast<double>(logit[lane]) - loss.margin();
+            row_sums sums;
+            sums.gap = (with_margin - static_cast<double>(found.shift[lane])) / tau;
+            sums.sum = static_cast<double>(sum[lane]);
+            if constexpr (Loss::wants_expected_gap)
+                sums.weighted = static_cast<double>(weighted[lane]) / tau;
+            if (loss.wants_mean_log_p())
+                sums.mean_gap = static_cast<double>(gaps[lane]) / units / tau;
+            const row_facts row = facts_of(with_margin, sums);
+            const row_loss result = loss(row.target);
+            number_of_row<X + 2>(layout, value, l, r) = static_cast<Value>(result.value);
+            const double weight = scale * result.weight / tau;
+            const double even = weight * result.smoothing / length;
+            found.factor[lane] = within_range(weight * row.share);
             found.offset[lane] = static_cast<T>(even);
             found.at_target[lane] =
-                static_cast<T>(weight * (std::expm1(facts.log_p) + row.smoothing) - even);
+                static_cast<T>(weight * (result.smoothing - row.target.others) - even);
         }
         return found;
     }
 
-    template <class Line>
-    logit_sums<T> sums_of(const Line& x, const line_gradient& found) const {
-        constexpr index block = block_vectors * elements_a_vector<Line>;
-        return sum_logits<T>(x.length, block, by, loss, [&](index first, index length) {
-            if constexpr (has_margin) {
-                // Counted from the block's beginning, so that T holds it.
-                lane_array<T> local{};
-                for (std::size_t lane = 0; lane < lanes; ++lane) {
-                    const auto row = static_cast<index>(lane) < found.rows ? lane : 0;
-                    const index target = found.target[row] - first;
-                    local[lane] = static_cast<T>(target >= 0 && target < length ? target : -1);
-                }
-                return line_with_margin<Line>{stretch_of(x, first, length),
-                                              vec<T>::load(local.data()), vec<T>(loss.margin)};
-            } else {
-                return stretch_of(x, first, length);
-            }
-        });
-    }
-
-    target_facts facts_of(T logit, T shift, T sum, T logits, T weighted, double length) const {
-        constexpr double lowest = -std::numeric_limits<double>::infinity();
-        const double log_sum = std::log(static_cast<double>(sum));
-        const double gap = static_cast<double>(logit) - static_cast<double>(shift);
-        target_facts facts{lowest, 0, 0};
-        // Of a row of −∞, −∞ − (−∞) would be NaN.
-        if (gap != lowest || std::isnan(sum)) facts.log_p = gap / loss.tau() - log_sum;
-        if (loss.wants_mean_log_p())
-            facts.mean_log_p =
-                (static_cast<double>(logits) / length - static_cast<double>(shift)) / loss.tau() -
-                log_sum;
-        if (Loss::wants_expected_log_p && sum != T(0))
-            facts.expected_log_p =
-                static_cast<double>(weighted) / static_cast<double>(sum) / loss.tau() - log_sum;
-        return facts;
+    /// Not ∞, which times a probability of 0 would be NaN.
+    static T within_range(double factor) {
+        constexpr double most = std::numeric_limits<T>::max();
+        return static_cast<T>(factor > most ? most : factor);  // a NaN stays one
     }
 
     template <bool Streams, class To, class From>

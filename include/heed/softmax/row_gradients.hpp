@@ -36,7 +36,7 @@ struct log_softmax_backward_rows {
             const auto dy = layout.template line<2>(gradient, l);
             for_each_vector(
                 dx, [&](auto at) __attribute__((always_inline)) {
-                    dx.store(at, fnma(exp(y.load(at)), sum[l], dy.load(at)) * by.inverse);
+                    dx.store(at, minus_exp(dy.load(at), sum[l], y.load(at)) * by.inverse);
                 });
         }
     }

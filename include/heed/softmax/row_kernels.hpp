@@ -142,8 +142,9 @@ struct log_sum_exp_rows {
             const auto x = layout.template line<1>(from, l);
             const auto weights =
                 sum_exponentials<T>(x, maximum[l], by, no_sink{}, [](auto, vec<T>) {});
-            layout.template store_number<0>(z, l,
-                                            fma(by.temperature, log(weights.sum), weights.shift));
+            const auto is_small = abs(weights.shift) < by.temperature;  // beside others it is lost
+            layout.template store_number<0>(
+                z, l, fma(by.temperature, log_of_sum<T>(x, weights, by, is_small), weights.shift));
         }
     }
 };
@@ -166,8 +167,8 @@ struct log_softmax_rows {
             const auto x = layout.template line<1>(from, l);
             const vec<T> shift = weights[l].shift;
             // A row of −∞ stays −∞, and is not −∞ − (−∞).
-            const vec<T> log_sum =
-                select(weights[l].sum == vec<T>(T(0)), vec<T>(T(0)), log(weights[l].sum));
+            const vec<T> log_sum = select(weights[l].sum == vec<T>(T(0)), vec<T>(T(0)),
+                                          log_of_sum<T>(x, weights[l], by, vec_mask<T>(true)));
             for_each_vector(
                 y, [&](auto at) __attribute__((always_inline)) {
                     y.store(at, fma(x.load(at) - shift, by.inverse, -log_sum));

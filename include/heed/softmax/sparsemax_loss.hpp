@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/softmax/loss_function.hpp>
@@ -11,7 +13,7 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
-/// (p − onehot(t))·x + ½Σ(p − p²), p = sparsemax(x).
+/// ½‖p − onehot(t)‖² + (λ − x_t if that is positive), p = sparsemax(x) = relu(x − λ).
 class sparsemax_row_loss {
   public:
     /// For the kernel.
@@ -20,10 +22,12 @@ class sparsemax_row_loss {
         return sparsemax.whole_row<T>(0);
     }
     template <class T>
-    T operator()(const detail::solved_row<T>& row, T logit) const {
-        return row.sum([](vec<T> p, vec<T> gap) {
-            return p * fma(vec<T>(T(1)) - p, vec<T>(T(0.5)), gap);
-        }) - row.gap(logit);
+    double operator()(const detail::solved_row<T>& row) const {
+        const auto others = static_cast<double>(row.others);
+        const double squares = row.sum_others([](vec<T> p) { return p * p; });
+        // λ = max x − max p; 0 where t is in the support.
+        const double below = row.p_t > T(0) ? 0 : -row.gap() - static_cast<double>(row.greatest_p);
+        return (others * others + squares) / 2 + std::max(below, 0.0);
     }
     template <class T>
     auto rows(double scale) const {
@@ -38,7 +42,7 @@ class sparsemax_row_loss {
 ///
 ///     auto [loss, dx] = heed::sparsemax_loss.with_gradient(logits, labels);
 ///
-/// Computed as (p − onehot(t))·x + ½Σ(p − p²), which is the same and cancels nothing. See
+/// Computed as ½‖p − onehot(t)‖² + relu(λ − x_t), which is the same and cancels nothing. See
 /// loss_function for labels, reductions, errors and cost.
 inline constexpr loss_function<sparsemax_row_loss> sparsemax_loss{};
 

@@ -12,11 +12,11 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// sg(p − onehot(t))·x.
 class stop_gradient_row_loss : public detail::softmax_loss {
   public:
-    static constexpr bool wants_expected_log_p = true;
+    static constexpr bool wants_expected_gap = true;
 
-    /// For the kernel. Σp·x − x_t does not change when x becomes log p.
+    /// For the kernel. Σp·x − x_t = Σ p·(x − x_t).
     detail::row_loss operator()(const detail::target_facts& row) const {
-        return {row.expected_log_p - row.log_p};
+        return {row.expected_gap};
     }
     template <class T>
     auto rows(double scale) const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -24,28 +25,30 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-/// The probabilities of a row that are not 0, and their scores; filled up with −∞ and 0.
+/// The probabilities of a row that are not 0, and what its loss needs besides. In the place of p_t
+/// stands 0.
 template <class T>
 struct solved_row {
-    contiguous_line<const T> scores, p;
+    contiguous_line<const T> p;
     T maximum;
+    T logit;       ///< x_t
+    T p_t;         ///< 0 where t is not in the support
+    T others;      ///< 1 − p_t; where p_t is more, as the sum of the others
+    T greatest_p;  ///< of all
 
-    /// x_t − max x
-    T gap(T logit) const { return logit - maximum; }
+    /// x_t − max x, of any two finite numbers.
+    double gap() const { return static_cast<double>(logit) - static_cast<double>(maximum); }
 
-    /// max p
-    T greatest_p() const { return reduce_max(maximum_over(p)); }
-
-    /// Σ f(p, x − max x).
+    /// Σ f(p) over all but the label's.
     template <class F>
-    T sum(F&& f) const {
-        const vec<T> zero(T(0)), top(maximum);
+    double sum_others(F&& f) const {
+        const vec<T> zero(T(0));
         const vec<T> total = sum_over(
             p, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
                 const vec<T> v = p.load(at);
-                return so_far + select(v == zero, zero, f(v, scores.load(at) - top));
+                return so_far + select(v == zero, zero, f(v));
             });
-        return reduce_max(total);  // every lane has the sum
+        return static_cast<double>(reduce_max(total));  // every lane has the sum
     }
 };
 
@@ -105,9 +108,10 @@ class whole_row_loss_rows {
         }
     }
 
-    /// What is not 0 of a row's p, in scratch.
+    /// What is not 0 of a row's p, in scratch, but for the label's.
     struct support_of {
-        T loss = 0;
+        double loss = 0;
+        T others = T(1);  ///< 1 − p_t
         index count = 0;
         const T* p = nullptr;
         const std::int32_t* positions = nullptr;
@@ -120,18 +124,29 @@ class whole_row_loss_rows {
         auto* positions = memory.take<std::int32_t>(length + size);
         typename decltype(row)::statistics unused;
         const T maximum = largest_score(scores, length);
-        support_of found{0, row.support(scores, length, maximum, p, positions, unused, memory), p,
-                         positions};
+        support_of found;
+        found.count = row.support(scores, length, maximum, p, positions, unused, memory);
+        found.p = p;
+        found.positions = positions;
         const T logit = scores[target];
         if (found.count > 0 && std::isnan(p[0])) {
-            found.loss = p[0];
+            found.loss = static_cast<double>(p[0]);
         } else if (logit == lowest) {
-            found.loss = -lowest;
+            found.loss = std::numeric_limits<double>::infinity();
         } else {
-            T* chosen = memory.take<T>(found.count);
-            for (index i = 0; i < found.count; ++i) chosen[i] = scores[positions[i]];
-            found.loss =
-                loss_(solved_row<T>{{chosen, found.count}, {p, found.count}, maximum}, logit);
+            const contiguous_line<const T> line{p, found.count};
+            solved_row<T> solved{line, maximum, logit, T(0), T(1), reduce_max(maximum_over(line))};
+            const auto* const end = positions + found.count;
+            const auto* const at = std::lower_bound(positions, end, target);
+            if (at != end && *at == target) {
+                T& of_target = p[at - positions];
+                solved.p_t = std::exchange(of_target, T(0));
+                solved.others = solved.p_t > T(0.5)
+                                    ? static_cast<T>(solved.sum_others([](vec<T> v) { return v; }))
+                                    : T(1) - solved.p_t;
+            }
+            found.others = solved.others;
+            found.loss = loss_(solved);
         }
         return found;
     }
@@ -140,7 +155,7 @@ class whole_row_loss_rows {
     template <bool Streams, class Line>
     void write(const support_of& found, index target, const Line& dx) const {
         if (target != ignored_row && std::isnan(found.loss)) {
-            fill_line(dx, found.loss);
+            fill_line(dx, static_cast<T>(found.loss));
         } else if constexpr (Streams) {
             stream(found, target, dx);
         } else {
@@ -148,8 +163,7 @@ class whole_row_loss_rows {
             if (target == ignored_row) return;
             for (index i = 0; i < found.count; ++i)
                 element_of(dx, found.positions[i], 0) = found.p[i] * scale_;
-            T& at_target = element_of(dx, target, 0);
-            at_target = at_target - scale_;
+            element_of(dx, target, 0) = -(found.others * scale_);
         }
     }
 
@@ -169,7 +183,7 @@ class whole_row_loss_rows {
             if (target != ignored_row)
                 for (; next < found.count && found.positions[next] < end; ++next)
                     numbers[found.positions[next] - first] = found.p[next] * scale_;
-            if (has_target) numbers[target - first] = numbers[target - first] - scale_;
+            if (has_target) numbers[target - first] = -(found.others * scale_);
             if (end - begin < stretch) {
                 std::copy(numbers + (begin - first), numbers + (end - first), dx.data + begin);
             } else {
