@@ -250,40 +250,42 @@ inline long double soft_step_slope(int shape, long double y) {
     return std::exp(-std::abs(y)) / 2;
 }
 
-/// λ with Σ f(x − λ) = k; −∞ where no more than k elements are left.
-inline long double soft_top_k_threshold(const row& x, double k, int shape) {
+/// max x − λ with Σ f(x − λ) = k; ∞ where no more than k elements are left.
+inline long double soft_top_k_reach(const row& x, double k, int shape) {
     double least = INFINITY, count = 0;
     for (const double v : x) {
         if (v == minus_infinity) continue;
         least = std::min(least, v);
         ++count;
     }
-    if (count <= k) return minus_infinity;
-    const auto excess = [&](long double lambda) {
-        long double sum = -k;
+    if (count <= k) return INFINITY;
+    const long double top = maximum(x);
+    const auto shortage = [&](long double reach) {
+        long double sum = k;
         for (const double v : x)
-            if (v > minus_infinity) sum += soft_step(shape, v - lambda);
+            if (v > minus_infinity) sum -= soft_step(shape, v - top + reach);
         return sum;
     };
-    return root_of_decreasing(excess, least - 50.0L, maximum(x) + 50.0L);
+    return root_of_decreasing(shortage, -50.0L, top - least + 50.0L);
 }
 
 inline row soft_top_k(const row& x, double k, int shape) {
     return of_ordinary_row(x, [&] {
-        const long double lambda = soft_top_k_threshold(x, k, shape);
+        const long double reach = soft_top_k_reach(x, k, shape), top = maximum(x);
         row p(x.size(), 0);
         for (std::size_t i = 0; i < x.size(); ++i)
-            if (x[i] > minus_infinity) p[i] = static_cast<double>(soft_step(shape, x[i] - lambda));
+            if (x[i] > minus_infinity)
+                p[i] = static_cast<double>(soft_step(shape, x[i] - top + reach));
         return p;
     });
 }
 
 /// dx with g = f′(x − λ).
 inline row soft_top_k_backward(const row& x, double k, int shape, const row& dp) {
-    const long double lambda = soft_top_k_threshold(x, k, shape);
+    const long double reach = soft_top_k_reach(x, k, shape), top = maximum(x);
     long_row g(x.size(), 0);
     for (std::size_t i = 0; i < x.size(); ++i)
-        if (x[i] > minus_infinity) g[i] = soft_step_slope(shape, x[i] - lambda);
+        if (x[i] > minus_infinity) g[i] = soft_step_slope(shape, x[i] - top + reach);
     return weighted_backward(g, dp);
 }
 

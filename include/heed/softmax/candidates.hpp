@@ -20,6 +20,13 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
+/// What a solver found, and in how many steps.
+template <class Statistics>
+struct solution {
+    Statistics row;
+    int steps;
+};
+
 /// λ = high + low: one number of type T has too few digits for Σp = 1, beside scores of 1e4 or with
 /// thousands of probabilities that are nearly alike.
 template <class T>
@@ -36,6 +43,7 @@ struct threshold {
         return {high, (a - (high - from_b)) + (b - from_b)};
     }
     threshold operator+(T step) const { return sum(high, low + step); }
+    friend bool operator==(const threshold&, const threshold&) = default;
 
     /// x − λ. Where x is near λ, this is rounded once.
     [[gnu::always_inline]] vec<T> below(vec<T> x) const { return (x - vec<T>(high)) - vec<T>(low); }

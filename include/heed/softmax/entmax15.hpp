@@ -1,15 +1,18 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <utility>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/softmax/candidates.hpp>
 #include <heed/softmax/row_function.hpp>
 #include <heed/softmax/sparse_row.hpp>
+#include <heed/softmax/support_search.hpp>
 #include <heed/softmax/whole_rows.hpp>
 
 /// \file
@@ -24,16 +27,21 @@ struct normaliser;
 namespace detail {
 
 /// λ with Σ relu(x/2 − λ)² = 1. Newton's method on the square root of the sum, which is convex and
-/// nearly straight, comes near from the left; then λ solves the quadratic equation of the support,
-/// so that a tie at the threshold is one, and Newton's method takes away what was rounded.
+/// nearly straight, comes from the left and takes scores out of the support until Σy² is less than
+/// 1 even at its least score c. Then λ solves the quadratic equation of the support, as c/2 − w: w
+/// is a small difference that is hardly rounded. That c belongs to the support, and the next score
+/// below does not, must be certain; otherwise the two are sought with numbers of twice the digits.
+///
+/// It ends: √Σ − 1 times its slope, at most n at the beginning, is made smaller by a factor of four
+/// by each step, or of two at least with what is rounded, since Σ − 1 within `rounding` is the
+/// last. The search ends as find_least_in_support does.
 template <class T>
 class entmax15_solver {
   public:
     using statistics = threshold<T>;
 
-    /// More than n = 2³¹ can need: each of the first steps makes the distance of the norm from 1,
-    /// times its slope, smaller by a factor of four; at most n at the beginning, 1/64 at the end.
-    static constexpr int most_steps = 64;
+    /// More than log₂(n/rounding), n = 2³¹, and a search after it.
+    static constexpr int most_steps = 256;
 
     static constexpr statistics invalid() { return statistics::invalid(); }
     static constexpr statistics empty() { return {}; }
@@ -43,36 +51,36 @@ class entmax15_solver {
     static T reach(T largest_p) { return 2 * std::sqrt(largest_p); }
 
     static solution<statistics> solve(const T* x, index count, T maximum) {
-        using limits = std::numeric_limits<T>;
-        const T top = maximum / 2;
-        statistics row = statistics::sum(top, T(-1));
-        int steps = 0;
-        for (; steps < most_steps; ++steps) {
-            const auto [sum, squares] = first_sums(row, x, count);
-            if (std::isnan(squares)) return {invalid(), steps};
-            row = row + (squares - std::sqrt(squares)) / sum;
-            if (squares <= T(1) + T(1) / 64) break;
-        }
-        T solved_for = T(0);
-        while (steps < most_steps) {
-            ++steps;
-            const auto [terms, sum, squares] = support_sums(row, x, count, top);
-            if (terms == solved_for) break;
-            solved_for = terms;
-            const T root = std::sqrt(std::max(fma(-terms, squares - T(1), sum * sum), T(0)));
-            row = statistics::sum(top, (sum - root) / terms);
-            for (int correction = 0; correction < 4; ++correction) {
-                const auto [distance, one] = first_sums(row, x, count);
+        const bool is_long = count > few_candidates<T>;
+        statistics row = statistics::sum(maximum / 2, T(-1));
+        for (int steps = 1;; ++steps) {
+            if (is_long) {
+                const auto [sum, squares] = sums_above(row, x, count);
+                if (std::isnan(squares)) return {invalid(), steps};
+                row = row + newton_step(sum, squares);
+                if (squares > T(1) + T(1) / 16) continue;
                 ++steps;
-                row = row + (one - T(1)) / (2 * distance);
-                if (std::abs(one - T(1)) <= 2 * limits::epsilon()) break;
             }
+            const auto in = sums_of_support<true>(
+                x,
+                count, [&](vec<T> v) __attribute__((always_inline)) { return distance(row, v); });
+            if (std::isnan(in.squares)) return {invalid(), steps};
+            // Σ((x − c)/2)² − 1 and the same at the next score
+            const T c = (in.least / 2 - row.high) - row.low;
+            const T next = (in.next / 2 - row.high) - row.low;
+            const T excess = in.squares - T(1);
+            const T at_c = fma(c, fma(in.terms, c, -2 * in.sum), excess);
+            const T at_next = fma(next, fma(in.terms, next, -2 * in.sum), excess);
+            if (at_c < -rounding && at_next > rounding)
+                return {threshold_below(x, count, in), steps + 1};
+            const statistics before = std::exchange(row, row + newton_step(in.sum, in.squares));
+            if (at_c < rounding || excess <= rounding || row == before)
+                return search(x, count, maximum, in.least, steps);
         }
-        return {row, steps};
     }
 
     [[gnu::always_inline]] static vec<T> probability(const statistics& row, vec<T> x) {
-        const vec<T> y = distance(row, x);
+        const vec<T> y = max(vec<T>(T(0)), distance(row, x));  // NaN if there is one
         return y * y;
     }
     [[gnu::always_inline]] static vec<T> weight(vec<T> p) { return sqrt(p); }
@@ -80,30 +88,68 @@ class entmax15_solver {
     static T parameter_gradient(const T*, const T*, index) { return T(0); }
 
   private:
-    /// relu(x/2 − λ)
+    using limits = std::numeric_limits<T>;
+
+    /// More than the additions of sums_over can lose of Σ ≤ 2.
+    static constexpr T rounding = 32 * limits::epsilon();
+
+    /// x/2 − λ
     [[gnu::always_inline]] static vec<T> distance(const statistics& row, vec<T> x) {
-        return max(vec<T>(T(0)), row.below(x * vec<T>(T(0.5))));  // NaN if there is one
+        return row.below(x * vec<T>(T(0.5)));
     }
 
+    static T newton_step(T sum, T squares) { return (squares - std::sqrt(squares)) / sum; }
+
     /// Σ relu(x/2 − λ) and Σ relu(x/2 − λ)²
-    static std::array<T, 2> first_sums(const statistics& row, const T* x, index count) {
+    static std::array<T, 2> sums_above(const statistics& row, const T* x, index count) {
         return sums_over<2>(x, count, [&](vec<T> v, auto& sums) {
-            const vec<T> y = distance(row, v);
+            const vec<T> y = max(vec<T>(T(0)), distance(row, v));  // NaN if there is one
             sums[0] += y;
             sums[1] = fma(y, y, sums[1]);
         });
     }
 
-    /// The size of the support, and Σu and Σu² there, u = x/2 − max x/2.
-    static std::array<T, 3> support_sums(const statistics& row, const T* x, index count, T top) {
-        return sums_over<3>(x, count, [&](vec<T> v, auto& sums) {
-            const vec<T> zero(T(0));
-            const vec_mask<T> in = distance(row, v) > zero;
-            const vec<T> u = select(in, v * vec<T>(T(0.5)) - vec<T>(top), zero);
-            sums[0] += select(in, vec<T>(T(1)), zero);
-            sums[1] += u;
-            sums[2] = fma(u, u, sums[2]);
+    /// w with Σ(y + w)² = 1 over k terms, from Σy and 1 − Σy².
+    static T root(T terms, T sum, T rest) {
+        return rest / (sum + std::sqrt(fma(terms, rest, sum * sum)));
+    }
+
+    /// λ = c/2 − w, from differences to c, the least score of the support.
+    static statistics threshold_below(const T* x, index count, const support_sums<T>& in) {
+        const vec<T> zero(T(0)), half(T(0.5)), least(in.least);
+        const auto [sum, squares] = sums_over<2>(x, count, [&](vec<T> v, auto& sums) {
+            const vec<T> y = max(zero, v - least) * half;
+            sums[0] += y;
+            sums[1] = fma(y, y, sums[1]);
         });
+        return {in.least / 2, -root(in.terms, sum, T(1) - squares)};
+    }
+
+    /// For scores within rounding of the threshold.
+    [[gnu::noinline]] static solution<statistics> search(const T* x, index count, T maximum,
+                                                         T guess, int steps) {
+        const auto excess = [&](T t) {
+            return exact_excess<T>(x, count, t, [](const auto& d, auto& total) {
+                const double y = d.high / 2, lost = d.low / 2;
+                const double square = std::fma(y, y, 0.0);
+                total.add(square);
+                total.add(std::fma(y, y, -square));
+                total.add(std::fma(2 * y, lost, 0.0));
+            });
+        };
+        // Rounded down once more, nothing of the support lies at `low`.
+        const T low = std::nextafter(maximum - T(2), -limits::infinity());
+        const auto [least, looks] = find_least_in_support(low, maximum, guess, [&](T t) {
+            const exact_excess<T> at = excess(t);
+            const double norm = std::sqrt(at.value + 1);
+            const double step = at.terms > 0 ? 4 * norm * (norm - 1) / at.distances : -2;
+            return support_look<T>{at.is_in, at.ties > 0, at.above, at.below,
+                                   static_cast<T>(static_cast<double>(t) + step)};
+        });
+        const exact_excess<T> at = excess(least);
+        const T w = root(static_cast<T>(at.terms + at.ties), static_cast<T>(at.distances / 2),
+                         static_cast<T>(-at.value));
+        return {{least / 2, -std::min(w, (least - at.below) / 2)}, steps + looks + 1};
     }
 };
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/math.hpp>
@@ -14,6 +15,7 @@
 #include <heed/softmax/entmax_gradient.hpp>
 #include <heed/softmax/sparse_row.hpp>
 #include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/support_search.hpp>
 
 /// \file
 /// The threshold of entmax for any α ≥ 1.
@@ -27,21 +29,25 @@ namespace detail {
 /// - otherwise: p = (a·relu(x − θ))^{1/a}, θ = λ/a, so that p is exact near the threshold.
 ///
 /// Up to α = 2 the norm (Σp)^a is convex in θ, and Newton's method on it comes from the left.
-/// Beyond, p has an infinite slope at θ: first the least score above θ is found, then Newton's
-/// method finds its probability v, in which Σp is convex, from the right.
+/// Beyond, p has an infinite slope at θ: first the least score above θ is found, c, then Newton's
+/// method finds its probability v, in which Σp is convex, from the right; p = (a(x − c) +
+/// v^a)^{1/a}.
 template <class T>
 class entmax_solver {
   public:
     struct statistics {
-        threshold<T> at;
-        T scale = T(1);  ///< takes away what rounding left of Σp − 1 where p is an exponential
+        threshold<T> at;  ///< beyond α = 2 {c, −v^a/a}
+        /// Takes away what rounding left of Σp − 1 where p is an exponential; beyond α = 2 it is v,
+        /// whose power may be too small for T.
+        T scale = T(1);
     };
 
-    static constexpr int most_steps = 200;
+    /// More than n = 2³¹ can need: see solve_convex, solve_steep and find_least_in_support.
+    static constexpr int most_steps = 400;
 
     explicit entmax_solver(double alpha)
         : alpha_(alpha),
-          slope_(static_cast<T>(alpha - 1)),
+          slope_(static_cast<T>(std::min(alpha - 1, most))),
           power_(static_cast<T>(1 / (alpha - 1))),
           form_(alpha == 1     ? form::softmax
                 : alpha == 1.5 ? form::square
@@ -78,8 +84,13 @@ class entmax_solver {
             const vec<T> logarithm = log1p(max(vec<T>(T(-1)), scaled(distance)));
             return exp(logarithm / vec<T>(slope_)) * vec<T>(row.scale);
         }
-        if (all(distance <= zero)) return zero;      // most vectors of most rows
-        return raised(scaled(max(zero, distance)));  // NaN if there is one
+        // Most vectors of most rows are zero; NaN comes through if there is one.
+        const vec<T> least(row.at.high);
+        const bool is_steep = form_ == form::steep;
+        if (is_steep ? all(x < least) : all(distance <= zero)) return zero;
+        const vec<T> p = raised(scaled(max(zero, distance)));
+        if (!is_steep) return p;
+        return select(x < least, zero, select(x == least, vec<T>(row.scale), p));
     }
 
     /// p^{2−α}, 0 where p is; in the range of T even where p is tiny and α > 2.
@@ -90,7 +101,7 @@ class entmax_solver {
         if (form_ == form::linear) return select(p > zero, vec<T>(T(1)), p);
         constexpr T largest = std::is_same_v<T, float> ? T(60) : T(600);
         if (all(p <= zero)) return p;
-        const vec<T> logarithm = log(p) * vec<T>(static_cast<T>(2 - alpha_));
+        const vec<T> logarithm = log(p) * vec<T>(static_cast<T>(std::max(2 - alpha_, -most)));
         return select(p > zero, exp(min(vec<T>(largest), logarithm)), p);
     }
 
@@ -113,6 +124,10 @@ class entmax_solver {
     }
 
   private:
+    static constexpr double most = std::numeric_limits<T>::max();
+    /// A sum of probabilities that is so near to 1 is not improved further.
+    static constexpr T enough = 4 * std::numeric_limits<T>::epsilon();
+
     enum class form { softmax, exponential, convex, square, linear, steep };
 
     /// a·x, kept from becoming one with the addition that comes next.
@@ -126,32 +141,37 @@ class entmax_solver {
         return exp(log(y) / vec<T>(slope_));
     }
 
-    /// Newton's method on (Σp)^a.
+    /// Newton's method on (Σp)^a. It ends: a step makes (Σp)^a − 1 times its slope, at most n² at
+    /// the beginning, smaller by a factor of four. Below |Σp − 1| = 1e-3, where rounding may keep
+    /// it from doing so, and may lead beyond the root, one that does not make |Σp − 1| times the
+    /// slope less than half of what it last was on that side is the last.
     solution<statistics> solve_convex(const T* x, index count, T maximum) const {
+        constexpr T infinity = std::numeric_limits<T>::infinity();
         const bool is_exponential = form_ != form::convex;
         statistics row;
-        row.at = threshold<T>::sum(maximum, is_exponential ? T(0) : -power_);
-        T before = std::numeric_limits<T>::infinity();
+        row.at = threshold<T>::sum(maximum, is_exponential ? T(0) : -fma(power_, enough, power_));
+        T above = infinity, below = infinity;  // the root
         for (int steps = 1;; ++steps) {
             // Σp, and −dΣp/dθ = Σp^{2−α} = Σp/(a(x − θ)), or with a(x − θ) + 1.
-            const auto [sum, slope] = sums_over<2>(x, count, [&](vec<T> v, auto& sums) {
-                const vec<T> p = probability(row, v);
-                const vec<T> y = scaled(row.at.below(v)) + vec<T>(is_exponential ? T(1) : T(0));
-                sums[0] += p;
-                sums[1] += select(p > vec<T>(T(0)), p / y, vec<T>(T(0)));
-            });
+            const auto [sum, slope] = sums_over<2>(
+                x, count, [&](vec<T> v, auto& sums) __attribute__((always_inline)) {
+                    const vec<T> p = probability(row, v);
+                    const vec<T> y = scaled(row.at.below(v)) + vec<T>(is_exponential ? T(1) : T(0));
+                    sums[0] += p;
+                    sums[1] += select(p > vec<T>(T(0)), p / y, vec<T>(T(0)));
+                });
             if (std::isnan(sum)) return {invalid(), steps};
-            const T excess = std::abs(sum - T(1));
-            // Rounding of the exponentials may keep the sum from coming nearer to 1.
-            const bool done = excess <= 4 * std::numeric_limits<T>::epsilon() ||
-                              (excess < T(1e-3) && excess > before / 2) || steps == most_steps;
-            before = excess;
+            const T excess = std::abs(sum - T(1)), distance = excess * slope;
+            const T before = std::exchange(sum > T(1) ? below : above, distance);
+            const bool done = excess <= enough || (excess < T(1e-3) && distance > before / 2);
             if (done && is_exponential) {
                 row.scale = T(1) / sum;
                 return {row, steps};
             }
-            row.at = row.at + step(sum, slope);
-            if (done) return {row, steps};
+            // Not back at the end: there may be scores that are not in Σp yet.
+            const threshold<T> last = row.at;
+            if (!done || (excess <= enough && sum > T(1))) row.at = last + step(sum, slope);
+            if (done || row.at == last) return {row, steps};
         }
     }
 
@@ -165,70 +185,77 @@ class entmax_solver {
 
     /// The least score in the support, then its probability.
     solution<statistics> solve_steep(const T* x, index count, T maximum) const {
-        int steps = 0;
-        const T least = least_in_support(x, count, maximum, steps);
-        if (std::isnan(least)) return {invalid(), steps};
-        const vec<T> zero(T(0)), last(least);
-        const T members = sums_over<1>(x, count, [&](vec<T> v, auto& sums) {
-            sums[0] += select(v >= last, vec<T>(T(1)), zero);
-        })[0];
-        // As the least of so many probabilities, v is at most their mean.
-        T v = T(1) / members, before = std::numeric_limits<T>::infinity();
-        for (; steps < most_steps; ++steps) {
+        if (maximum == std::numeric_limits<T>::infinity() || has_nan(x, count))
+            return {invalid(), 0};
+        const auto [least, looks] = least_in_support(x, count, maximum);
+        const vec<T> zero(T(0)), one(T(1)), last(least);
+        const auto [rest, ties, others] = sums_over<3>(x, count, [&](vec<T> score, auto& sums) {
+            sums[0] += raised(scaled(max(zero, score - last)));
+            sums[1] += select(score == last, one, zero);
+            sums[2] += select(score > last, one, zero);
+        });
+        // With the others' least probabilities, v is the most that it can be.
+        T v = (T(1) - rest) / ties;
+        int steps = looks + 1;
+        for (T before = std::numeric_limits<T>::infinity(); others > T(0);) {
             const T y = std::pow(v, slope_);
             const auto [sum, slope] = sums_over<2>(x, count, [&](vec<T> score, auto& sums) {
+                const vec_mask<T> in = score > last;
                 const vec<T> distance =
-                    select(score >= last, fma(vec<T>(slope_), score - last, vec<T>(y)), zero);
+                    select(in, fma(vec<T>(slope_), score - last, vec<T>(y)), one);
                 const vec<T> p = raised(distance);
-                sums[0] += p;
-                sums[1] += select(p > zero, p / distance, zero);
+                sums[0] += select(in, p, zero);
+                sums[1] += select(in, p * (vec<T>(y) / distance), zero);
             });
-            const T excess = sum - T(1);
-            if (std::isnan(sum)) return {invalid(), steps};
-            if (sum <= T(0) || y <= T(0)) break;  // v is too small for T, and so is its share
-            v = std::max(v - excess / (slope * std::pow(v, slope_ - T(1))), T(0));
-            if (std::abs(excess) <= 4 * std::numeric_limits<T>::epsilon() ||
-                (excess < T(1e-3) && excess > before / 2))
-                break;
-            before = excess;
+            ++steps;
+            // It ends for the reasons of solve_convex.
+            const T excess = fma(ties, v, sum - T(1)), all = ties + slope / v;
+            const T next = v - excess / all, distance = excess * all;
+            if (!(next > T(0))) break;
+            v = next;
+            if (excess <= enough || (excess < T(1e-3) && distance > before / 2)) break;
+            before = excess < T(1e-3) ? distance : before;
         }
-        return {{threshold<T>::sum(least, -std::pow(v, slope_) * power_), T(1)}, steps};
+        return {{{least, -std::pow(v, slope_) * power_}, v}, steps};
     }
 
-    /// The least score at which, as the threshold, Σp < 1. Both ends of the interval are scores (or
-    /// below them all); by turns its middle and where the norm seems to be 1 say which score is
-    /// tried next.
-    T least_in_support(const T* x, index count, T maximum, int& steps) const {
-        T low = maximum - power_ * (T(1) + 4 * std::numeric_limits<T>::epsilon()), high = maximum;
-        T low_norm = T(2), high_norm = T(0);
-        for (; steps < most_steps; ++steps) {
+    /// The least score at which, as the threshold, Σp is less than 1 by more than what rounding may
+    /// have made of it: an ulp or two of each logarithm and exponential. By turns where the norm,
+    /// which is nearly straight, seems to be 1, and the middle of the interval say which score is
+    /// tried next. It ends: from the sixteenth step on the middle is that of all floating-point
+    /// numbers, so that two of these steps halve the numbers that may be scores.
+    solution<T> least_in_support(const T* x, index count, T maximum) const {
+        const T below_one = fma(-enough, T(2) + std::log(static_cast<T>(count)) / 2, T(1));
+        const T reach = fma(power_, enough, power_);
+        T low = std::nextafter(maximum - reach, -std::numeric_limits<T>::infinity());
+        T high = maximum, low_norm = T(2), high_norm = T(0);
+        for (int steps = 0;; ++steps) {
             const T share = steps % 2 == 0 ? (low_norm - T(1)) / (low_norm - high_norm) : T(0.5);
-            const T pivot = score_between(x, count, low, high, fma(high - low, share, low));
-            if (std::isnan(pivot)) return pivot;
-            if (!(pivot < high)) break;
-            const threshold<T> at{pivot, T(0)};
+            T middle = fma(high - low, share, low);
+            if ((steps >= 16 && steps % 2 != 0) || !(middle > low && middle < high))
+                middle = middle_number(low, high);
+            const T pivot = score_between(x, count, low, high, middle);
+            if (!(pivot < high)) return {high, steps};
+            const vec<T> zero(T(0)), at(pivot);
             const T sum = sums_over<1>(x, count, [&](vec<T> v, auto& sums) {
-                sums[0] += raised(scaled(max(vec<T>(T(0)), at.below(v))));
+                sums[0] += raised(scaled(max(zero, v - at)));
             })[0];
-            if (std::isnan(sum)) return sum;
-            (sum < T(1) ? high : low) = pivot;
-            (sum < T(1) ? high_norm : low_norm) = std::pow(sum, slope_);
+            const bool is_in = sum < below_one;
+            (is_in ? high : low) = pivot;
+            (is_in ? high_norm : low_norm) = std::pow(sum, slope_);
         }
-        return high;
     }
 
-    /// A score in (low, high) next to `middle`, or `high` if there is none; NaN if there is one.
+    /// A score in (low, high) next to `middle`, or `high` if there is none.
     static T score_between(const T* x, index count, T low, T high, T middle) {
         const vec<T> least(low), greatest(high), border(middle),
             lowest(-std::numeric_limits<T>::infinity());
-        vec<T> above(high), below = lowest, all(T(0));
+        vec<T> above(high), below = lowest;
         for (index j = 0; j < count; j += vec<T>::size) {
             const vec<T> v = vec<T>::load(x + j);
-            all = select(is_nan(v), v, all);
             above = select((v >= border) & (v < greatest), min(above, v), above);
             below = select((v < border) & (v > least), max(below, v), below);
         }
-        if (any(is_nan(all))) return std::numeric_limits<T>::quiet_NaN();
         const T next = reduce_min(above), previous = reduce_max(below);
         if (next > low && next < high) return next;
         return previous > low ? previous : high;

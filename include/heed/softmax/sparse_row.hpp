@@ -16,13 +16,6 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-/// What a solver found, and in how many steps.
-template <class Statistics>
-struct solution {
-    Statistics row;
-    int steps;
-};
-
 /// dp becomes g ⊙ (dp − Σg·dp/Σg), the gradient of the scores, with g = weight(p): all that differs
 /// from one function of x − λ, Σp given, to another. Nothing changes if `origin` is taken from
 /// every dp, but it may be rounded less.
@@ -122,18 +115,20 @@ class sparse_row {
     }
 
   private:
+    using limits = std::numeric_limits<T>;
+
     /// How far below the maximum there may be probabilities that are not zero: as far as where the
     /// maximum alone gives 1, and, of a long row, where the maxima of groups do.
     T reach(const T* row, index count, T maximum) const {
         constexpr index long_row = 8192;
-        constexpr T rounding = T(1) + T(1) / 1024;
+        constexpr T rounding = T(1) + T(1) / 1024, of_p = T(1) + 64 * limits::epsilon();
         const T alone = solver_.reach(T(1)) * rounding;
         if (count < long_row) return alone;
         alignas(64) T maxima[score_groups], p[vec<T>::size];
         find_group_maxima(row, count, maxima);
         const auto solved = solver_.solve(maxima, score_groups, maximum).row;
         solver_.probability(solved, vec<T>(maximum)).store_aligned(p);
-        return std::min(alone, solver_.reach(p[0]) * rounding);  // alone, if that is NaN
+        return std::min(alone, solver_.reach(p[0] * of_p) * rounding);  // alone, if that is NaN
     }
 
     Solver solver_;
