@@ -101,7 +101,7 @@ class alibi_modifier {
 /// The call throws shape_error if there is not one slope a head, argument_error if one is not
 /// finite.
 template <detail::vector_like Slopes>
-auto alibi(Slopes&& slopes) {
+[[nodiscard]] auto alibi(Slopes&& slopes) {
     auto kept = detail::keep_vector("heed::alibi", std::forward<Slopes>(slopes));
     return alibi_modifier<decltype(kept)>(std::move(kept));
 }

@@ -271,7 +271,7 @@ void attention_into(O&& o, const Q& q, const K& k, const V& v, const Parts&... p
 ///
 ///     auto o = heed::attention(q, k, v, heed::causal);
 template <class Q, class K, class V, class... Parts>
-auto attention(const Q& q, const K& k, const V& v, const Parts&... parts) {
+[[nodiscard]] auto attention(const Q& q, const K& k, const V& v, const Parts&... parts) {
     if constexpr (detail::check_inputs<Q, K, V>()) {
         auto o = detail::make_output(q, k, v);
         attention_into(o, q, k, v, parts...);
@@ -326,7 +326,7 @@ auto make_forward_result(O o, std::tuple<Observed...> observed, const Q& q, cons
 
 /// o as attention computes it, and the stats that attention_backward needs: `auto [o, stats] = …`.
 template <class Q, class K, class V, class... Parts>
-auto attention_forward(const Q& q, const K& k, const V& v, const Parts&... parts) {
+[[nodiscard]] auto attention_forward(const Q& q, const K& k, const V& v, const Parts&... parts) {
     if constexpr (detail::check_inputs<Q, K, V>()) {
         using T = scalar_of<Q>;
         using stats_type = stats_for<T, Parts...>;
@@ -379,8 +379,9 @@ void attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,
 ///     bias);
 template <class DO, class O, class Scalar, class Normaliser, class Q, class K, class V,
           class... Parts>
-auto attention_backward(const DO& d_o, const O& o, const stats<Scalar, Normaliser>& kept,
-                        const Q& q, const K& k, const V& v, const Parts&... parts) {
+[[nodiscard]] auto attention_backward(const DO& d_o, const O& o,
+                                      const stats<Scalar, Normaliser>& kept, const Q& q, const K& k,
+                                      const V& v, const Parts&... parts) {
     if constexpr (detail::check_inputs<Q, K, V>()) {
         const auto held_q = detail::evaluate(q);
         const auto held_k = detail::evaluate(k);

@@ -39,8 +39,8 @@ Eigen::Tensor<T, 4, Eigen::RowMajor> unit_values(const attention_shape& shape) {
 ///
 ///     auto p = heed::attention_weights(q, k, heed::causal);
 template <class Q, class K, class... Parts>
-Eigen::Tensor<scalar_of<Q>, 4, Eigen::RowMajor> attention_weights(const Q& q, const K& k,
-                                                                  const Parts&... parts) {
+[[nodiscard]] Eigen::Tensor<scalar_of<Q>, 4, Eigen::RowMajor> attention_weights(
+    const Q& q, const K& k, const Parts&... parts) {
     detail::check_inputs<Q, K, K>();
     using T = scalar_of<Q>;
     const auto held_q = detail::evaluate(q);

@@ -128,7 +128,7 @@ class bias_modifier {
 ///
 /// The call throws shape_error if the bias does not broadcast over the scores.
 template <tensor_like Tensor>
-auto bias(Tensor&& values) {
+[[nodiscard]] auto bias(Tensor&& values) {
     auto kept = detail::keep(std::forward<Tensor>(values));
     return bias_modifier<std::remove_cvref_t<Tensor>, decltype(kept)>(std::move(kept));
 }

@@ -127,7 +127,7 @@ class boolean_mask_part {
 ///
 /// The call throws shape_error if the mask does not broadcast over the scores.
 template <tensor_like Tensor>
-auto boolean_mask(Tensor&& seen) {
+[[nodiscard]] auto boolean_mask(Tensor&& seen) {
     static_assert(std::is_same_v<scalar_of<Tensor>, bool>,
                   "heed: a boolean mask is a tensor of bool");
     auto kept = detail::keep(std::forward<Tensor>(seen));

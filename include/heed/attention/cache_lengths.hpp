@@ -63,7 +63,7 @@ class cache_lengths_part {
 /// The call throws shape_error if there is not one length a sequence, argument_error if one is
 /// negative or more than the number of keys.
 template <detail::vector_like Lengths>
-auto cache_lengths(Lengths&& lengths) {
+[[nodiscard]] auto cache_lengths(Lengths&& lengths) {
     auto kept = detail::keep_vector("heed::cache_lengths", std::forward<Lengths>(lengths));
     return cache_lengths_part<decltype(kept)>(std::move(kept));
 }

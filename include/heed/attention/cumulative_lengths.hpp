@@ -107,7 +107,7 @@ class cumulative_lengths_mask {
 /// argument_error if the offsets do not begin with 0 or descend; the call throws shape_error if
 /// they do not end with the number of tokens.
 template <detail::vector_like Offsets>
-cumulative_lengths_mask cumulative_lengths(const Offsets& offsets) {
+[[nodiscard]] cumulative_lengths_mask cumulative_lengths(const Offsets& offsets) {
     const detail::document_offsets both("heed::cumulative_lengths", offsets);
     return {both, both};
 }
@@ -116,7 +116,8 @@ cumulative_lengths_mask cumulative_lengths(const Offsets& offsets) {
 ///
 /// shape_error if the two have not as many documents.
 template <detail::vector_like Queries, detail::vector_like Keys>
-cumulative_lengths_mask cumulative_lengths(const Queries& of_queries, const Keys& of_keys) {
+[[nodiscard]] cumulative_lengths_mask cumulative_lengths(const Queries& of_queries,
+                                                         const Keys& of_keys) {
     return {detail::document_offsets("heed::cumulative_lengths of queries", of_queries),
             detail::document_offsets("heed::cumulative_lengths of keys", of_keys)};
 }

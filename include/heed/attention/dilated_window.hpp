@@ -68,7 +68,7 @@ class dilated_window_mask {
 ///
 /// argument_error if a side is negative, or the dilation is not in 1 … 2²³.
 template <std::integral Left, std::integral Right, std::integral Dilation>
-dilated_window_mask dilated_window(Left left, Right right, Dilation dilation) {
+[[nodiscard]] dilated_window_mask dilated_window(Left left, Right right, Dilation dilation) {
     constexpr std::string_view part = "heed::dilated_window";
     detail::require_argument(
         std::cmp_greater_equal(dilation, 1) && std::cmp_less_equal(dilation, 1 << 23), part,

@@ -160,7 +160,8 @@ class global_window_mask {
 ///
 /// argument_error if one of the three is negative.
 template <std::integral Globals, std::integral Left, std::integral Right>
-global_window_mask<detail::first_tokens> global_window(Globals globals, Left left, Right right) {
+[[nodiscard]] global_window_mask<detail::first_tokens> global_window(Globals globals, Left left,
+                                                                     Right right) {
     constexpr std::string_view part = "heed::global_window";
     return {detail::first_tokens{detail::window_side(part, "globals", globals)},
             detail::window_side(part, "left", left), detail::window_side(part, "right", right)};
@@ -173,8 +174,8 @@ global_window_mask<detail::first_tokens> global_window(Globals globals, Left lef
 ///
 /// argument_error if a side or a position is negative, or a position not below 2³¹.
 template <detail::vector_like Positions, std::integral Left, std::integral Right>
-global_window_mask<detail::listed_tokens> global_window(const Positions& globals, Left left,
-                                                        Right right) {
+[[nodiscard]] global_window_mask<detail::listed_tokens> global_window(const Positions& globals,
+                                                                      Left left, Right right) {
     constexpr std::string_view part = "heed::global_window";
     return {detail::listed_tokens(globals), detail::window_side(part, "left", left),
             detail::window_side(part, "right", right)};

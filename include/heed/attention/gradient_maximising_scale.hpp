@@ -37,7 +37,7 @@ inline void check_count(const char* what, double n) {
 /// 0.84·√(log n) is a fit of it.
 ///
 /// argument_error if n is not in 1 … 2⁵³.
-inline double gradient_maximising_alpha(double n) {
+[[nodiscard]] inline double gradient_maximising_alpha(double n) {
     detail::check_count("heed::gradient_maximising_alpha", n);
     // In u = α²: u + log(1 + 2u) = log n. The left side is concave and increasing, so that Newton's
     // steps from 0 climb to the root and never pass it, but by rounding: the first that does not
@@ -147,7 +147,7 @@ inline double log_count_of_cosine_alpha(double alpha, double dim) {
 ///
 /// argument_error if n is not in 1 … 2⁵³ or d not in 2 … 2²⁴.
 template <std::integral Integer>
-double gradient_maximising_cosine_alpha(double n, Integer dim) {
+[[nodiscard]] double gradient_maximising_cosine_alpha(double n, Integer dim) {
     detail::check_count("heed::gradient_maximising_cosine_alpha", n);
     detail::require_argument(std::cmp_greater_equal(dim, 2) && std::cmp_less_equal(dim, 1 << 24),
                              "heed::gradient_maximising_cosine_alpha: d is ", dim,
@@ -187,7 +187,7 @@ class gradient_maximising_scale_part {
 ///     auto o = heed::attention(q, k, v, heed::gradient_maximising_scale(1024));
 ///
 /// argument_error if n is not in 1 … 2⁵³.
-inline gradient_maximising_scale_part gradient_maximising_scale(double n) {
+[[nodiscard]] inline gradient_maximising_scale_part gradient_maximising_scale(double n) {
     return gradient_maximising_scale_part(gradient_maximising_alpha(n));
 }
 
@@ -214,7 +214,8 @@ class gradient_maximising_cosine_scale_part : public normalised_scale<constant_s
 /// argument_error if n is not in 1 … 2⁵³ or d not in 2 … 2²⁴; the call throws shape_error if its
 /// queries have another dimension.
 template <std::integral Integer>
-gradient_maximising_cosine_scale_part gradient_maximising_cosine_scale(double n, Integer dim) {
+[[nodiscard]] gradient_maximising_cosine_scale_part gradient_maximising_cosine_scale(double n,
+                                                                                     Integer dim) {
     return {gradient_maximising_cosine_alpha(n, dim), static_cast<index>(dim)};
 }
 

@@ -130,7 +130,7 @@ auto make_kerple(const R1& r1, const R2& r2, Length length) {
 /// shape_error if there are not as many r₁ as r₂, argument_error if one is out of its range; the
 /// call throws shape_error if there is not one of each a head.
 template <detail::vector_like R1, detail::vector_like R2, std::integral Length>
-auto kerple_power(const R1& r1, const R2& r2, Length length) {
+[[nodiscard]] auto kerple_power(const R1& r1, const R2& r2, Length length) {
     return detail::make_kerple<detail::kerple_power_kernel>(r1, r2, length);
 }
 
@@ -139,7 +139,7 @@ auto kerple_power(const R1& r1, const R2& r2, Length length) {
 ///
 ///     auto o = heed::attention(q, k, v, heed::causal, heed::kerple_log(r1, r2, n));
 template <detail::vector_like R1, detail::vector_like R2, std::integral Length>
-auto kerple_log(const R1& r1, const R2& r2, Length length) {
+[[nodiscard]] auto kerple_log(const R1& r1, const R2& r2, Length length) {
     return detail::make_kerple<detail::kerple_log_kernel>(r1, r2, length);
 }
 

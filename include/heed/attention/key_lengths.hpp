@@ -94,7 +94,7 @@ class key_lengths_mask {
 /// heed::positions says where they stand, and a part by position would take them differently at
 /// the two ends.
 template <detail::vector_like Lengths>
-auto key_lengths(Lengths&& lengths) {
+[[nodiscard]] auto key_lengths(Lengths&& lengths) {
     auto kept = detail::keep_vector("heed::key_lengths", std::forward<Lengths>(lengths));
     return key_lengths_mask<decltype(kept)>(std::move(kept));
 }

@@ -98,7 +98,7 @@ class key_mask_part {
 /// where queries that are not as many as keys would stand at the end of padding, as
 /// heed::key_lengths does.
 template <tensor_like Seen>
-key_mask_part key_mask(const Seen& seen) {
+[[nodiscard]] key_mask_part key_mask(const Seen& seen) {
     constexpr bool is_mask = std::is_same_v<scalar_of<Seen>, bool> && rank_of<Seen> == 2;
     static_assert(is_mask, "heed: a key mask is a tensor of bool, [batch, keys]");
     if constexpr (is_mask)

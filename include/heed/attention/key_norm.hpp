@@ -65,19 +65,19 @@ class unit_norm : public normalised_scale<constant_scale, Query, Key> {
 
     /// The same c for every query, or a vector with one for each query head; it can be learned.
     template <class Factor>
-    auto scale(Factor&& factor) const {
+    [[nodiscard]] auto scale(Factor&& factor) const {
         auto chosen = heed::scale(std::forward<Factor>(factor));
         return normalised<decltype(chosen)>(std::move(chosen));
     }
 
     /// c_i = log_base n_i, n_i the number of keys that query i sees.
-    auto log_n(double base) const {
+    [[nodiscard]] auto log_n(double base) const {
         const double log_base = detail::log_of_base("log_n: the base", base);
         return normalised<detail::plain_log_n_scale>(detail::plain_log_n_scale(1 / log_base));
     }
 
     /// c_i = κ·log n_i; κ can be learned.
-    auto log_n_kappa(double kappa) const {
+    [[nodiscard]] auto log_n_kappa(double kappa) const {
         return normalised<detail::plain_kappa_scale>(
             detail::plain_kappa_scale(detail::finite_factor("log_n_kappa: kappa", kappa)));
     }

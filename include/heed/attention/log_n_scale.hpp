@@ -116,14 +116,14 @@ class log_n_scale_after_training_part {
 ///     auto o = heed::attention(q, k, v, heed::causal, heed::log_n_scale());
 ///
 /// argument_error if the base is not above 1.
-inline log_n_scale_part log_n_scale(double base = 512) {
+[[nodiscard]] inline log_n_scale_part log_n_scale(double base = 512) {
     return log_n_scale_part(detail::log_of_base("heed::log_n_scale: the base", base));
 }
 
 /// The κ form of the same: c_i = κ·log n_i / d (kexue 8823). κ can be learned.
 ///
 /// argument_error if κ is not finite.
-inline log_n_kappa_scale_part log_n_scale_kappa(double kappa) {
+[[nodiscard]] inline log_n_kappa_scale_part log_n_scale_kappa(double kappa) {
     return log_n_kappa_scale_part(detail::finite_factor("heed::log_n_scale_kappa: kappa", kappa));
 }
 
@@ -131,7 +131,7 @@ inline log_n_kappa_scale_part log_n_scale_kappa(double kappa) {
 /// (kexue 9706), the standard scale up to L.
 ///
 /// argument_error if L is not above 1.
-inline log_n_scale_after_training_part log_n_scale_after_training(double length) {
+[[nodiscard]] inline log_n_scale_after_training_part log_n_scale_after_training(double length) {
     return log_n_scale_after_training_part(
         detail::log_of_base("heed::log_n_scale_after_training: the length", length));
 }

@@ -120,7 +120,7 @@ class mask_function {
 ///
 ///     heed::mask([](auto i, auto j) { return i - j < 4096; })
 template <class F>
-auto mask(F&& f) {
+[[nodiscard]] auto mask(F&& f) {
     return mask_function<std::decay_t<F>>(std::forward<F>(f), {});
 }
 
@@ -129,7 +129,7 @@ auto mask(F&& f) {
 /// these queries sees any of these keys, ::all if each sees all, ::mixed otherwise or in doubt. It
 /// is not asked when heed::positions is given.
 template <class F, detail::takes_tile Tile>
-auto mask(F&& f, Tile&& tile) {
+[[nodiscard]] auto mask(F&& f, Tile&& tile) {
     return mask_function<std::decay_t<F>, std::decay_t<Tile>>(std::forward<F>(f),
                                                               std::forward<Tile>(tile));
 }

@@ -121,7 +121,7 @@ class modifier_function {
 ///
 ///     heed::modifier([](auto s, auto i, auto j) { return s - 0.1f * abs(i - j); })
 template <class F>
-auto modifier(F&& f) {
+[[nodiscard]] auto modifier(F&& f) {
     return modifier_function<std::decay_t<F>, detail::no_derivative>(std::forward<F>(f), {});
 }
 
@@ -129,7 +129,7 @@ auto modifier(F&& f) {
 ///
 ///     heed::modifier([](auto s) { return s * s; }, [](auto s) { return 2 * s; })
 template <class F, class Derivative>
-auto modifier(F&& f, Derivative&& derivative) {
+[[nodiscard]] auto modifier(F&& f, Derivative&& derivative) {
     return modifier_function<std::decay_t<F>, std::decay_t<Derivative>>(
         std::forward<F>(f), std::forward<Derivative>(derivative));
 }

@@ -157,7 +157,7 @@ inline auto normal_noise(double deviation, std::uint64_t seed) {
     return detail::make_noise(detail::checked_normal(deviation), seed, detail::one_sequence{});
 }
 template <detail::vector_like Ids>
-auto normal_noise(double deviation, std::uint64_t seed, Ids&& ids) {
+[[nodiscard]] auto normal_noise(double deviation, std::uint64_t seed, Ids&& ids) {
     return detail::make_noise(detail::checked_normal(deviation), seed,
                               detail::keep_sequence_ids(std::forward<Ids>(ids)));
 }
@@ -169,7 +169,7 @@ inline auto uniform_noise(double low, double high, std::uint64_t seed) {
     return detail::make_noise(detail::checked_uniform(low, high), seed, detail::one_sequence{});
 }
 template <detail::vector_like Ids>
-auto uniform_noise(double low, double high, std::uint64_t seed, Ids&& ids) {
+[[nodiscard]] auto uniform_noise(double low, double high, std::uint64_t seed, Ids&& ids) {
     return detail::make_noise(detail::checked_uniform(low, high), seed,
                               detail::keep_sequence_ids(std::forward<Ids>(ids)));
 }
@@ -183,7 +183,7 @@ inline auto gumbel_noise(std::uint64_t seed) {
     return detail::make_noise(detail::gumbel_distribution{}, seed, detail::one_sequence{});
 }
 template <detail::vector_like Ids>
-auto gumbel_noise(std::uint64_t seed, Ids&& ids) {
+[[nodiscard]] auto gumbel_noise(std::uint64_t seed, Ids&& ids) {
     return detail::make_noise(detail::gumbel_distribution{}, seed,
                               detail::keep_sequence_ids(std::forward<Ids>(ids)));
 }

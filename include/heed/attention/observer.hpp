@@ -64,7 +64,7 @@ struct row_observer {
     /// The same, writing to the caller's tensor [batch, heads, queries], for attention_into and
     /// attention_forward_into.
     template <tensor_like Numbers>
-    auto into(Numbers&& numbers) const {
+    [[nodiscard]] auto into(Numbers&& numbers) const {
         static_assert(rank_of<Numbers> == 3,
                       "heed: an observer writes to a tensor [batch, heads, queries]");
         return observing<Observer, scalar_of<Numbers>>{

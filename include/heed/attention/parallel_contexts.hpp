@@ -53,7 +53,7 @@ class parallel_contexts_mask {
 /// argument_error if the offsets do not begin with 0 or descend; the call throws shape_error if
 /// they end beyond the keys.
 template <detail::vector_like Offsets>
-parallel_contexts_mask parallel_contexts(const Offsets& offsets) {
+[[nodiscard]] parallel_contexts_mask parallel_contexts(const Offsets& offsets) {
     return parallel_contexts_mask(detail::document_offsets("heed::parallel_contexts", offsets));
 }
 

@@ -299,7 +299,7 @@ struct learned {
 /// Marks a part's parameters as learned: attention_backward returns their gradients behind v's,
 /// in the order of the parts.
 template <part P>
-auto learn(P&& part) {
+[[nodiscard]] auto learn(P&& part) {
     using part_type = std::remove_cvref_t<P>;
     constexpr bool can_learn = requires(attention_shape shape) {
         part.template make_gradient<float>(shape);

@@ -164,7 +164,7 @@ class per_head_mask_part {
 ///
 ///     auto o = heed::attention(q, k, v, heed::per_head_mask(heed::causal, heed::anti_causal));
 template <mask_part First, mask_part... Rest>
-auto per_head_mask(First&& first, Rest&&... rest) {
+[[nodiscard]] auto per_head_mask(First&& first, Rest&&... rest) {
     return per_head_mask_part<detail::masks_in_turn, std::remove_cvref_t<First>,
                               std::remove_cvref_t<Rest>...>({}, std::forward<First>(first),
                                                             std::forward<Rest>(rest)...);

@@ -92,7 +92,7 @@ class prefix_lm_mask {
 ///
 /// argument_error if the prefix is negative; one beyond the keys lets everything be seen.
 template <std::integral Integer>
-prefix_lm_mask<detail::prefix_of_all> prefix_lm(Integer prefix) {
+[[nodiscard]] prefix_lm_mask<detail::prefix_of_all> prefix_lm(Integer prefix) {
     return prefix_lm_mask<detail::prefix_of_all>({detail::checked_prefix(prefix)});
 }
 
@@ -101,7 +101,7 @@ prefix_lm_mask<detail::prefix_of_all> prefix_lm(Integer prefix) {
 /// The call throws shape_error if there is not one prefix a sequence, argument_error if one is
 /// negative.
 template <detail::vector_like Prefixes>
-auto prefix_lm(Prefixes&& prefixes) {
+[[nodiscard]] auto prefix_lm(Prefixes&& prefixes) {
     auto kept = detail::keep_vector("heed::prefix_lm", std::forward<Prefixes>(prefixes));
     static_assert(std::integral<std::remove_cvref_t<decltype(kept.view()(0))>>,
                   "heed: the prefixes of heed::prefix_lm are integers");

@@ -95,12 +95,13 @@ class sandwich_bias {
 /// argument_error if a factor is not finite, dim not even and at least 2, or the base not above 1;
 /// the call throws shape_error if there is not one factor a head.
 template <detail::vector_like Factors, std::integral Length>
-auto sandwich(const Factors& factors, Length length, const sandwich_options& options) {
+[[nodiscard]] auto sandwich(const Factors& factors, Length length,
+                            const sandwich_options& options) {
     const index reach = detail::table_length("heed::sandwich", length);
     return detail::distance_bias(detail::sandwich_bias(factors, options), reach);
 }
 template <detail::vector_like Factors, std::integral Length>
-auto sandwich(const Factors& factors, Length length) {
+[[nodiscard]] auto sandwich(const Factors& factors, Length length) {
     return sandwich(factors, length, sandwich_options{});
 }
 

@@ -127,7 +127,7 @@ requires std::is_arithmetic_v<Number> constant_scale scale(Number factor) {
 /// The call throws shape_error if there is not one factor a head, argument_error if one is not
 /// finite.
 template <detail::vector_like Factors>
-auto scale(Factors&& factors) {
+[[nodiscard]] auto scale(Factors&& factors) {
     auto kept = detail::keep_vector("heed::scale", std::forward<Factors>(factors));
     return head_scale<decltype(kept)>(std::move(kept));
 }

@@ -198,7 +198,7 @@ class segments_mask {
 /// The ids are read when the part is made, in O(queries + keys). The call throws shape_error if
 /// there is not one id for each query and each key.
 template <detail::position_list Queries, detail::position_list Keys>
-segments_mask segments(Queries&& query_ids, Keys&& key_ids) {
+[[nodiscard]] segments_mask segments(Queries&& query_ids, Keys&& key_ids) {
     const detail::kept_positions<Queries> queries(std::forward<Queries>(query_ids));
     const detail::kept_positions<Keys> keys(std::forward<Keys>(key_ids));
     static_assert(std::integral<std::remove_cvref_t<decltype(queries.view()(0, 0))>> &&

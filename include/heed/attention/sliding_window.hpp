@@ -71,7 +71,7 @@ index window_side(std::string_view part, std::string_view name, Integer side) {
 ///
 /// argument_error if a side is negative.
 template <std::integral Left, std::integral Right>
-sliding_window_mask sliding_window(Left left, Right right) {
+[[nodiscard]] sliding_window_mask sliding_window(Left left, Right right) {
     constexpr std::string_view part = "heed::sliding_window";
     return {detail::window_side(part, "left", left), detail::window_side(part, "right", right)};
 }

@@ -65,19 +65,19 @@ vec<T> beside_positions(lanes<T>, std::floating_point auto b) {
 }  // namespace detail
 
 template <class T>
-auto min(lanes<T> a, detail::number auto b) {
+[[nodiscard]] auto min(lanes<T> a, detail::number auto b) {
     return min(a, detail::beside_positions(a, b));
 }
 template <class T>
-auto min(detail::number auto a, lanes<T> b) {
+[[nodiscard]] auto min(detail::number auto a, lanes<T> b) {
     return min(detail::beside_positions(b, a), b);
 }
 template <class T>
-auto max(lanes<T> a, detail::number auto b) {
+[[nodiscard]] auto max(lanes<T> a, detail::number auto b) {
     return max(a, detail::beside_positions(a, b));
 }
 template <class T>
-auto max(detail::number auto a, lanes<T> b) {
+[[nodiscard]] auto max(detail::number auto a, lanes<T> b) {
     return max(detail::beside_positions(b, a), b);
 }
 
@@ -97,7 +97,7 @@ concept mixed_choice = (vector_of<A, T> ||
 /// integer.
 template <class T, class A, class B>
 requires detail::mixed_choice<A, B, T>
-auto select(vec_mask<T> mask, A a, B b) {
+[[nodiscard]] auto select(vec_mask<T> mask, A a, B b) {
     if constexpr (std::same_as<A, lanes<T>> && std::integral<B>)
         return select(mask, a, lanes<T>::at(b));
     else if constexpr (std::integral<A> && std::same_as<B, lanes<T>>)

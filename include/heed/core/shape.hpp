@@ -164,14 +164,14 @@ requires(Rank != Other) auto view(T*, const detail::any_integral (&)[Rank],
     return tensor_view<T, static_cast<int>(Rank)>{};
 }
 template <class T, std::integral Number, class... Others>
-auto view(T*, Number, const Others&...) {
+[[nodiscard]] auto view(T*, Number, const Others&...) {
     static_assert(!std::is_integral_v<Number>,
                   "heed: heed::view takes extents and strides in braces: heed::view(p, {rows, "
                   "columns})");
     return tensor_view<T, 1>{};
 }
 template <class T, std::size_t Rank, std::integral Number>
-auto view(T*, const detail::any_integral (&)[Rank], Number) {
+[[nodiscard]] auto view(T*, const detail::any_integral (&)[Rank], Number) {
     static_assert(!std::is_integral_v<Number>,
                   "heed: heed::view takes extents and strides in braces: heed::view(p, {count}, "
                   "{stride})");

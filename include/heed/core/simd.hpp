@@ -332,7 +332,7 @@ vec<T> select(vec_mask<T> mask, vec<T> a, vec<T> b) {
     return xsimd::select(mask.value, a.value, b.value);
 }
 template <class T>
-vec_mask<T> is_nan(vec<T> a) {
+[[nodiscard]] vec_mask<T> is_nan(vec<T> a) {
     return !(a == a);
 }
 

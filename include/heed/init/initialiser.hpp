@@ -191,7 +191,7 @@ inline constexpr initialiser quadratic([](double m, double n) {
 /// σ² = 1, for the NTK parameterisation y = xW/√m (kexue 8620, 8747): ntk_factor(m) is 1/√m.
 inline constexpr initialiser ntk([](double, double) { return 1.0; });
 /// 1/√m, by which the NTK parameterisation multiplies xW. Throws argument_error for m < 1.
-inline double ntk_factor(index inputs) {
+[[nodiscard]] inline double ntk_factor(index inputs) {
     detail::require_argument(inputs >= 1, "heed::init::ntk_factor: there are ", inputs,
                              " inputs, but must be at least 1");
     return 1 / std::sqrt(static_cast<double>(inputs));

@@ -43,7 +43,7 @@ class layer_norm_layer : public detail::row_norm<true, Gamma, Beta> {
     using base::base;
 
     template <tensor_like X, tensor_like DY, class... Extras>
-    auto backward(const X& x, const DY& dy, const Extras&... extras) const {
+    [[nodiscard]] auto backward(const X& x, const DY& dy, const Extras&... extras) const {
         using parameter = typename base::template column<X>;
         return this->with_inputs(x, dy, [&](const auto& x_rows, const auto& dy_rows) {
             auto dx = detail::make_rows<X>(x_rows.extents);
@@ -72,7 +72,7 @@ class layer_norm_layer<Gamma, detail::no_offset> : public detail::scaled_norm<tr
 };
 
 template <detail::vector_like Gamma, detail::vector_like Beta>
-auto layer_norm(Gamma&& gamma, Beta&& beta, double epsilon = 1e-5) {
+[[nodiscard]] auto layer_norm(Gamma&& gamma, Beta&& beta, double epsilon = 1e-5) {
     auto kept_gamma = detail::keep_vector("gamma", std::forward<Gamma>(gamma));
     auto kept_beta = detail::keep_vector("beta", std::forward<Beta>(beta));
     return layer_norm_layer<decltype(kept_gamma), decltype(kept_beta)>(
@@ -81,7 +81,7 @@ auto layer_norm(Gamma&& gamma, Beta&& beta, double epsilon = 1e-5) {
 }
 
 template <detail::vector_like Gamma>
-auto layer_norm(Gamma&& gamma, double epsilon = 1e-5) {
+[[nodiscard]] auto layer_norm(Gamma&& gamma, double epsilon = 1e-5) {
     auto kept = detail::keep_vector("gamma", std::forward<Gamma>(gamma));
     return layer_norm_layer<decltype(kept), detail::no_offset>(
         std::move(kept), detail::checked_epsilon("heed::layer_norm", epsilon));

@@ -89,7 +89,7 @@ class re_zero {
     }
 
     template <tensor_like X, tensor_like F, class... Extras>
-    auto operator()(const X& x, const F& f, const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const X& x, const F& f, const Extras&... extras) const {
         const auto run_into = [&](const auto& x_rows, const auto& f_rows) {
             auto y = detail::make_rows<X>(x_rows.extents);
             run(detail::row_view<X>(detail::view_of(y)), x_rows, f_rows,
@@ -110,7 +110,7 @@ class re_zero {
     }
 
     template <tensor_like F, tensor_like DY, class... Extras>
-    auto backward(const F& f, const DY& dy, const Extras&... extras) const {
+    [[nodiscard]] auto backward(const F& f, const DY& dy, const Extras&... extras) const {
         const auto run = [&](const auto& f_rows, const auto& dy_rows) {
             auto df = detail::make_rows<F>(f_rows.extents);
             const auto d_alpha = run_backward(detail::row_view<F>(detail::view_of(df)), f_rows,

@@ -26,7 +26,7 @@ class rms_norm_layer : public detail::scaled_norm<false, Gamma> {
 };
 
 template <detail::vector_like Gamma>
-auto rms_norm(Gamma&& gamma, double epsilon = 1e-6) {
+[[nodiscard]] auto rms_norm(Gamma&& gamma, double epsilon = 1e-6) {
     auto kept = detail::keep_vector("gamma", std::forward<Gamma>(gamma));
     return rms_norm_layer<decltype(kept)>(std::move(kept),
                                           detail::checked_epsilon("heed::rms_norm", epsilon));

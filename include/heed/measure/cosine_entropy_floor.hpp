@@ -21,7 +21,7 @@ namespace measure {
 /// The derivative vanishes where Z = a/sinh a, a = 1/τ, which leaves log n + 1 + log(a/sinh a) −
 /// a·coth a: log n − 0.4745 at τ = 1, so that such attention hardly attends. Where that is negative
 /// n is too small for the limit. Throws argument_error unless n ≥ 1 and τ is positive and finite.
-inline double cosine_entropy_floor(index n, double tau) {
+[[nodiscard]] inline double cosine_entropy_floor(index n, double tau) {
     detail::require_argument(n >= 1, "heed::measure::cosine_entropy_floor: there are ", n,
                              " keys, but must be at least 1");
     detail::require_argument(tau > 0 && std::isfinite(tau),

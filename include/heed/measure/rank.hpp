@@ -94,7 +94,7 @@ namespace measure {
 /// Exact, by the singular values in double: O(m·n·min(m, n)) and a copy of the matrix. Throws
 /// std::runtime_error should they not be found, which has not been seen.
 template <tensor_like A>
-auto effective_rank(const A& matrix) {
+[[nodiscard]] auto effective_rank(const A& matrix) {
     return detail::of_matrices<double>(matrix, [](const auto& one) {
         return detail::effective_rank_of(detail::singular_values(one));
     });
@@ -105,7 +105,7 @@ auto effective_rank(const A& matrix) {
 /// argument_error unless 0 ≤ tolerance < 1, or if an element is not finite. Cost and other errors
 /// as effective_rank's.
 template <tensor_like A>
-auto numerical_rank(const A& matrix, double tolerance) {
+[[nodiscard]] auto numerical_rank(const A& matrix, double tolerance) {
     detail::require_argument(tolerance >= 0 && tolerance < 1,
                              "heed::measure::numerical_rank: the tolerance is ", tolerance,
                              ", but must lie in [0, 1)");

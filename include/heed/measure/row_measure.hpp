@@ -32,7 +32,7 @@ template <class Measure>
 class row_measure {
   public:
     template <tensor_like X, class... Extras>
-    auto operator()(const X& x, const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const X& x, const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         auto z = detail::make_numbers<X>(held.view().extents);
         run<X>(z, detail::row_view<X>(held.view()), detail::call_resources(extras...));

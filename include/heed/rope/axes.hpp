@@ -105,7 +105,7 @@ struct axial_options {
 /// r is the sum of dims, and halves pair x_t with x_{t+r/2}, as vision towers have it. Throws
 /// shape_error without an axis, argument_error for an odd dim, one below 2, and a base that is not
 /// above 1. Source: kexue 8397.
-inline axial_frequencies axial(const axial_options& options) {
+[[nodiscard]] inline axial_frequencies axial(const axial_options& options) {
     std::vector<double> all;
     std::vector<std::size_t> axis;
     for (const heed::detail::any_integral& dim : options.dims) {
@@ -125,8 +125,8 @@ inline axial_frequencies axial(const axial_options& options) {
 ///
 /// Throws shape_error unless sections add up to the pairs, argument_error for one below 0. Source:
 /// M-RoPE, arXiv 2409.12191; mrope_section in transformers.
-inline axial_frequencies sections(const frequencies& ladder,
-                                  const std::vector<heed::detail::any_integral>& sections) {
+[[nodiscard]] inline axial_frequencies sections(
+    const frequencies& ladder, const std::vector<heed::detail::any_integral>& sections) {
     const auto sizes = heed::detail::checked_sections(ladder, sections);
     return heed::detail::along_axes(ladder, sizes.size(), [&](std::size_t t) {
         std::size_t axis = 0;
@@ -142,7 +142,7 @@ inline axial_frequencies sections(const frequencies& ladder,
 ///
 /// Throws as heed::rope::sections does, and shape_error where a section does not fit. Source:
 /// Qwen3-VL's mrope_interleaved in transformers.
-inline axial_frequencies interleaved_sections(
+[[nodiscard]] inline axial_frequencies interleaved_sections(
     const frequencies& ladder, const std::vector<heed::detail::any_integral>& sections) {
     const auto sizes = heed::detail::checked_sections(ladder, sections);
     const std::size_t axes = sizes.size(), pairs = ladder.angular().size();

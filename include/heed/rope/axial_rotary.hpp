@@ -82,7 +82,7 @@ struct axial_rotary_part {
 /// objects are owned. Source: kexue 8397; M-RoPE, arXiv 2409.12191.
 template <class Frequencies, detail::axial_position_list Queries, detail::axial_position_list Keys>
 requires std::same_as<std::remove_cvref_t<Frequencies>, rope::axial_frequencies>
-auto axial_rotary(Frequencies&& frequencies, Queries&& queries, Keys&& keys) {
+[[nodiscard]] auto axial_rotary(Frequencies&& frequencies, Queries&& queries, Keys&& keys) {
     using kept = std::conditional_t<std::is_lvalue_reference_v<Frequencies>,
                                     const rope::axial_frequencies&, rope::axial_frequencies>;
     const index axes = frequencies.axes();

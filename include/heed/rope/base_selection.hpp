@@ -214,7 +214,7 @@ namespace rope {
 
 /// f_b(m) = Σ_i cos(m·b^{−2i/d}), i = 0 … d/2 − 1, in double, one cosine after the other. Throws
 /// argument_error for what heed::rope::plain refuses and a negative m.
-inline double cosine_sum(double base, index dim, index m) {
+[[nodiscard]] inline double cosine_sum(double base, index dim, index m) {
     heed::detail::require_argument(m >= 0, "m is ", m, ", but it must not be negative");
     return heed::detail::cosine_sum(plain({.dim = dim, .base = base}), m);
 }
@@ -253,7 +253,7 @@ inline found_base least_lasting_base(const base_options& options, on_pool thread
 
 /// The mean of the cosines, (2/d)·f_b(m), in the limit of many dimensions: ∫₀¹ cos(m·b^{−s}) ds =
 /// (Ci(m) − Ci(m/b))/log b. Throws argument_error unless base > 1 and m ≥ 0, both finite.
-inline double limit_mean_cosine(double base, double m) {
+[[nodiscard]] inline double limit_mean_cosine(double base, double m) {
     heed::detail::require_argument(base > 1 && std::isfinite(base), "base is ", base,
                                    ", but it must be finite and greater than 1");
     heed::detail::require_argument(m >= 0 && std::isfinite(m), "m is ", m,
@@ -266,7 +266,7 @@ inline double limit_mean_cosine(double base, double m) {
 /// The least base in that limit, without the small Ci(m): length/x₀, x₀ = 0.6165… the first zero of
 /// Ci. Far below heed::rope::least_base, since few dimensions oscillate more. Throws argument_error
 /// for a length below 1.
-inline double limit_base(index length) {
+[[nodiscard]] inline double limit_base(index length) {
     heed::detail::require_argument(length >= 1, "length is ", length,
                                    ", but it must be at least 1");
     return static_cast<double>(length) / 0.61650548562071623;

@@ -54,7 +54,7 @@ struct by_parts_options {
 /// original_length below 1, and unless 0 ≤ beta_slow ≤ beta_fast; where they are equal, pairs that
 /// turn as often are plain and others interpolated. Source: arXiv 2309.00071, section 3.2;
 /// kexue 9948.
-inline frequencies by_parts(const by_parts_options& options) {
+[[nodiscard]] inline frequencies by_parts(const by_parts_options& options) {
     std::vector<double> angular = heed::detail::ladder(options.dim.value, options.base.value);
     const double slow = options.beta_slow.value, fast = options.beta_fast.value;
     heed::detail::require_stretch(options.stretch.value);

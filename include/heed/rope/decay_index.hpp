@@ -20,7 +20,7 @@ namespace rope {
 ///
 /// Throws argument_error for a distance that is not finite. Source: arXiv 2104.09864,
 /// section 3.4.3; kexue 8265.
-inline double decay_index(const frequencies& rope, double distance) {
+[[nodiscard]] inline double decay_index(const frequencies& rope, double distance) {
     heed::detail::require_argument(std::isfinite(distance), "distance is ", distance,
                                    ", but it must be finite");
     double real = 0, imaginary = 0, sum = 0;

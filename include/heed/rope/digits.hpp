@@ -23,7 +23,8 @@ namespace rope {
 ///
 /// Throws argument_error for n below 0 or not below 2⁵³, and for a radix that is not above 1.
 /// Source: kexue 9675, 9706.
-inline std::vector<double> digits(heed::detail::any_real n, const std::vector<double>& radices) {
+[[nodiscard]] inline std::vector<double> digits(heed::detail::any_real n,
+                                                const std::vector<double>& radices) {
     heed::detail::require_argument(n.value >= 0 && n.value < 0x1p53, "n is ", n.value,
                                    ", but it must be at least 0 and below 2^53");
     std::vector<double> result;
@@ -43,8 +44,9 @@ inline std::vector<double> digits(heed::detail::any_real n, const std::vector<do
 ///
 /// With β = b^{2/r} and count = r/2 they are what heed::rope::plain({.dim = r, .base = b}) turns.
 /// Throws argument_error as for mixed radices, and for a count below 0 or beyond 2²⁴.
-inline std::vector<double> digits(heed::detail::any_real n, heed::detail::any_real base,
-                                  heed::detail::any_integral count) {
+[[nodiscard]] inline std::vector<double> digits(heed::detail::any_real n,
+                                                heed::detail::any_real base,
+                                                heed::detail::any_integral count) {
     heed::detail::require_argument(count.value >= 0 && count.value <= 1 << 24, "count is ",
                                    count.value, ", but it must lie between 0 and 2^24");
     return digits(n, std::vector<double>(static_cast<std::size_t>(count.value), base.value));

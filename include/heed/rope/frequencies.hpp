@@ -115,13 +115,13 @@ struct plain_options {
 ///
 /// A dim smaller than the rows' rotates their first dimensions. Throws argument_error for an odd
 /// dim, one below 2, and a base that is not above 1. Source: arXiv 2104.09864; kexue 8265.
-inline frequencies plain(const plain_options& options) {
+[[nodiscard]] inline frequencies plain(const plain_options& options) {
     return frequencies(heed::detail::ladder(options.dim.value, options.base.value), options.layout);
 }
 
 /// plain({.head_dim = 64}) stops the compilation with one sentence.
 template <class Options = heed::detail::options_by_head_dim>
-frequencies plain(const std::type_identity_t<Options>&) {
+[[nodiscard]] frequencies plain(const std::type_identity_t<Options>&) {
     static_assert(
         sizeof(Options) == 0,
         "heed: rope::plain has no option head_dim: say .dim, the number of dimensions that "

@@ -246,7 +246,8 @@ namespace rope {
 /// Throws argument_error, naming the field, for a type that is not known, a field that the type
 /// does not have, then for one that is missing, of another kind or out of range, or that
 /// contradicts another; shape_error for factors of another length than the pairs.
-inline frequencies from_parameters(const parameters& fields, const checkpoint_options& options) {
+[[nodiscard]] inline frequencies from_parameters(const parameters& fields,
+                                                 const checkpoint_options& options) {
     heed::detail::parameter_reader reader(fields);
     heed::detail::checkpoint_frequencies checkpoint(reader, options);
     heed::detail::refuse_other_fields(fields, checkpoint.type(), options.ignore_unknown, {});
@@ -256,8 +257,8 @@ inline frequencies from_parameters(const parameters& fields, const checkpoint_op
 /// The same for a model of several axes: mrope_section (or xdrope_section) cuts the ladder into
 /// heed::rope::sections, or, where mrope_interleaved is true, into
 /// heed::rope::interleaved_sections.
-inline axial_frequencies axial_from_parameters(const parameters& fields,
-                                               const checkpoint_options& options) {
+[[nodiscard]] inline axial_frequencies axial_from_parameters(const parameters& fields,
+                                                             const checkpoint_options& options) {
     heed::detail::parameter_reader reader(fields);
     heed::detail::checkpoint_frequencies checkpoint(reader, options);
     heed::detail::refuse_other_fields(
@@ -287,7 +288,7 @@ requires requires(const Map& map) {
     parameter(map.begin()->second);
     std::string(map.begin()->first);
 }
-frequencies from_parameters(const Map& fields, const checkpoint_options& options) {
+[[nodiscard]] frequencies from_parameters(const Map& fields, const checkpoint_options& options) {
     return from_parameters(parameters(fields.begin(), fields.end()), options);
 }
 
@@ -296,7 +297,8 @@ requires requires(const Map& map) {
     parameter(map.begin()->second);
     std::string(map.begin()->first);
 }
-axial_frequencies axial_from_parameters(const Map& fields, const checkpoint_options& options) {
+[[nodiscard]] axial_frequencies axial_from_parameters(const Map& fields,
+                                                      const checkpoint_options& options) {
     return axial_from_parameters(parameters(fields.begin(), fields.end()), options);
 }
 

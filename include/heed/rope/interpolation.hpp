@@ -21,7 +21,7 @@ namespace rope {
 ///
 /// `stretch` k is any number above 0. Throws argument_error for another one, and for a dim or base
 /// that heed::rope::plain refuses. Source: arXiv 2306.15595; "linear" in transformers.
-inline frequencies interpolation(const stretched_options& options) {
+[[nodiscard]] inline frequencies interpolation(const stretched_options& options) {
     std::vector<double> angular = heed::detail::ladder(options.dim.value, options.base.value);
     const double k = options.stretch.value;
     heed::detail::require_argument(k > 0 && std::isfinite(k), "stretch is ", k,

@@ -38,7 +38,7 @@ struct llama3_options {
 /// base that heed::rope::plain refuses, a stretch or an original_length below 1, and unless
 /// 0 < low_freq_factor ≤ high_freq_factor; equal ones, as Llama 4 has, make a step. Source:
 /// "llama3" in transformers.
-inline frequencies llama3(const llama3_options& options) {
+[[nodiscard]] inline frequencies llama3(const llama3_options& options) {
     std::vector<double> angular = heed::detail::ladder(options.dim.value, options.base.value);
     const double low = options.low_freq_factor.value, high = options.high_freq_factor.value;
     heed::detail::require_stretch(options.stretch.value);

@@ -58,7 +58,7 @@ namespace rope {
 /// Throws shape_error unless each list has r/2 factors; argument_error for a factor that is not
 /// above 0, a dim or base that heed::rope::plain refuses, a stretch below 1, a length below 0 and
 /// an original_length below 2. Source: arXiv 2402.13753; "longrope" in transformers.
-inline frequencies longrope(const longrope_options& options) {
+[[nodiscard]] inline frequencies longrope(const longrope_options& options) {
     std::vector<double> angular = heed::detail::ladder(options.dim.value, options.base.value);
     const index length = options.length.value, original = options.original_length.value;
     const double k = options.stretch.value;

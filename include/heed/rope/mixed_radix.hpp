@@ -31,7 +31,7 @@ struct mixed_radix_options {
 ///
 /// Throws shape_error unless there are r/2 factors; argument_error unless they fall and stay at 1
 /// or above, and for a dim or base that heed::rope::plain refuses. Source: kexue 9706.
-inline frequencies mixed_radix(const mixed_radix_options& options) {
+[[nodiscard]] inline frequencies mixed_radix(const mixed_radix_options& options) {
     std::vector<double> angular = heed::detail::ladder(options.dim.value, options.base.value);
     const std::vector<double>& factors = options.factors;
     heed::detail::require_shape(factors.size() == angular.size(), "factors has length ",

@@ -44,7 +44,7 @@ namespace rope {
 ///
 /// Throws argument_error for an odd dim or one below 4, a base that is not above 1, and a stretch
 /// below 1. Source: bloc97, 2023 (arXiv 2309.00071, section 3.1); kexue 9675.
-inline frequencies ntk_aware(const stretched_options& options) {
+[[nodiscard]] inline frequencies ntk_aware(const stretched_options& options) {
     const index dim = options.dim.value;
     const double base = options.base.value, k = options.stretch.value;
     heed::detail::check_stretched(dim, base, k);
@@ -56,7 +56,7 @@ inline frequencies ntk_aware(const stretched_options& options) {
 ///
 /// Throws argument_error for a dim or base that heed::rope::plain refuses, and a stretch below 1.
 /// Source: kexue 9706.
-inline frequencies ntk_old(const stretched_options& options) {
+[[nodiscard]] inline frequencies ntk_old(const stretched_options& options) {
     const index dim = options.dim.value;
     const double base = options.base.value, k = options.stretch.value;
     heed::detail::check_stretched(dim, base, k);
@@ -66,7 +66,7 @@ inline frequencies ntk_old(const stretched_options& options) {
 /// NTK-RoPE-fixed, 1/(λ(βλ)^t): the slowest pair is interpolated, and the fastest slowed by λ.
 ///
 /// Throws argument_error as heed::rope::ntk_old does. Source: kexue 9706.
-inline frequencies ntk_fixed(const stretched_options& options) {
+[[nodiscard]] inline frequencies ntk_fixed(const stretched_options& options) {
     const index dim = options.dim.value;
     const double base = options.base.value, k = options.stretch.value;
     heed::detail::check_stretched(dim, base, k);
@@ -91,7 +91,7 @@ struct ntk_mixed_options {
 ///     auto rope = heed::rope::ntk_mixed({.dim = 64, .base = 10000, .stretch = 8});
 ///
 /// Throws argument_error as heed::rope::ntk_old does, and for a power below 0. Source: kexue 9706.
-inline frequencies ntk_mixed(const ntk_mixed_options& options) {
+[[nodiscard]] inline frequencies ntk_mixed(const ntk_mixed_options& options) {
     const index dim = options.dim.value;
     const double k = options.stretch.value, p = options.power.value;
     std::vector<double> angular = heed::detail::ladder(dim, options.base.value);
@@ -124,7 +124,7 @@ struct dynamic_ntk_options {
 /// They depend on the length, so a cache must hold keys that are not rotated yet, or the length
 /// stay the same while the cache is used. Throws argument_error as heed::rope::ntk_aware does, for
 /// a length below 0 and an original_length below 1. Source: "dynamic" in transformers.
-inline frequencies dynamic_ntk(const dynamic_ntk_options& options) {
+[[nodiscard]] inline frequencies dynamic_ntk(const dynamic_ntk_options& options) {
     const index dim = options.dim.value, length = options.length.value;
     const index original = options.original_length.value;
     const double base = options.base.value, k = options.stretch.value;

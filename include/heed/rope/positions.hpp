@@ -75,7 +75,8 @@ struct random_sorted_options {
 ///
 /// The same on every platform. Throws argument_error unless 0 ≤ length ≤ range < 2⁵² and length <
 /// 2³¹. Source: arXiv 2305.16843; kexue 9444.
-inline std::vector<double> random_sorted_positions(const random_sorted_options& options) {
+[[nodiscard]] inline std::vector<double> random_sorted_positions(
+    const random_sorted_options& options) {
     const index n = options.length.value, range = options.range.value;
     heed::detail::require_argument(n >= 0, "length is ", n, ", but it must be at least 0");
     heed::detail::require_argument(n < index(1) << 31, "length is ", n,
@@ -107,7 +108,8 @@ struct equal_mean_options {
 ///
 /// The same on every platform. Throws argument_error for a length below 0 or from 2³¹ on.
 /// Source: kexue 9444.
-inline std::vector<double> equal_mean_random_positions(const equal_mean_options& options) {
+[[nodiscard]] inline std::vector<double> equal_mean_random_positions(
+    const equal_mean_options& options) {
     const index n = options.length.value;
     heed::detail::require_argument(n >= 0 && n < index(1) << 31, "length is ", n,
                                    ", but it must lie between 0 and 2^31 - 1");

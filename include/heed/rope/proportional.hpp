@@ -32,7 +32,7 @@ struct proportional_options {
 /// Exponents and halves run over all d dimensions: that is not partial rotation, which a smaller
 /// dim is. Throws argument_error for a dim or base that heed::rope::plain refuses, a proportion
 /// outside [0, 1], and a stretch not above 0. Source: "proportional" in transformers.
-inline frequencies proportional(const proportional_options& options) {
+[[nodiscard]] inline frequencies proportional(const proportional_options& options) {
     std::vector<double> angular = heed::detail::ladder(options.dim.value, options.base.value);
     const double share = options.proportion.value, k = options.stretch.value;
     heed::detail::require_argument(share >= 0 && share <= 1, "proportion is ", share,

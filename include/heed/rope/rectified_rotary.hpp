@@ -207,7 +207,7 @@ concept rope_frequencies = std::same_as<std::remove_cvref_t<X>, rope::frequencie
 /// the call throws shape_error for frequencies of more dimensions than q's. An lvalue is viewed and
 /// must outlive the part, a temporary object is owned.
 template <detail::rope_frequencies Frequencies>
-auto rectified_rotary(Frequencies&& frequencies, detail::any_integral window) {
+[[nodiscard]] auto rectified_rotary(Frequencies&& frequencies, detail::any_integral window) {
     const index w = detail::checked_window("heed::rectified_rotary", window);
     return detail::make_rectified(std::forward<Frequencies>(frequencies), w,
                                   {.shift = static_cast<double>(w)});
@@ -219,8 +219,8 @@ auto rectified_rotary(Frequencies&& frequencies, detail::any_integral window) {
 ///
 /// Throws argument_error as rectified_rotary does, and unless k is positive and finite.
 template <detail::rope_frequencies Frequencies>
-auto leaky_rectified_rotary(Frequencies&& frequencies, detail::any_integral window,
-                            detail::any_real stretch) {
+[[nodiscard]] auto leaky_rectified_rotary(Frequencies&& frequencies, detail::any_integral window,
+                                          detail::any_real stretch) {
     const index w = detail::checked_window("heed::leaky_rectified_rotary", window);
     const double k = stretch.value;
     detail::require_argument(k > 0 && std::isfinite(k), "heed::leaky_rectified_rotary: stretch is ",
@@ -234,8 +234,8 @@ auto leaky_rectified_rotary(Frequencies&& frequencies, detail::any_integral wind
 ///
 /// Throws argument_error as rectified_rotary does, and for a group below 1.
 template <detail::rope_frequencies Frequencies>
-auto grouped_rotary(Frequencies&& frequencies, detail::any_integral window,
-                    detail::any_integral group) {
+[[nodiscard]] auto grouped_rotary(Frequencies&& frequencies, detail::any_integral window,
+                                  detail::any_integral group) {
     const index w = detail::checked_window("heed::grouped_rotary", window), g = group.value;
     detail::require_argument(g >= 1, "heed::grouped_rotary: the group is ", g,
                              ", but must be at least 1");

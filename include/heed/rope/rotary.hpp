@@ -147,7 +147,7 @@ struct rotary_part {
 /// 2104.09864; kexue 8265.
 template <class Frequencies>
 requires std::same_as<std::remove_cvref_t<Frequencies>, rope::frequencies>
-auto rotary(Frequencies&& frequencies) {
+[[nodiscard]] auto rotary(Frequencies&& frequencies) {
     if constexpr (std::is_lvalue_reference_v<Frequencies>) {
         return detail::rotary_part<const rope::frequencies&>{frequencies};
     } else {

@@ -145,7 +145,7 @@ void rotate_along(Y&& y, const X& x, const rope::frequencies& rope, Options&&...
 /// dimensions than x has and positions of another length; argument_error for positions that are
 /// not finite, or not below 2⁵³ in magnitude. Source: arXiv 2104.09864; kexue 8265.
 template <tensor_like X, class... Options>
-auto rotate(const X& x, const rope::frequencies& rope, Options&&... options) {
+[[nodiscard]] auto rotate(const X& x, const rope::frequencies& rope, Options&&... options) {
     const auto held = detail::evaluate("x", x);
     auto y = detail::make_same<X>(held.view().extents);
     detail::rotate_along<detail::turn::forth>(y, held.view(), rope,
@@ -163,7 +163,7 @@ void rotate_into(Y&& y, const X& x, const rope::frequencies& rope, Options&&... 
 /// The transposed rotation, by −pθ_t: the gradient of what was given to rotate from the gradient of
 /// what it returned, and, at an attention factor of 1, its inverse. Everything else as in rotate.
 template <tensor_like X, class... Options>
-auto rotate_back(const X& x, const rope::frequencies& rope, Options&&... options) {
+[[nodiscard]] auto rotate_back(const X& x, const rope::frequencies& rope, Options&&... options) {
     const auto held = detail::evaluate("x", x);
     auto y = detail::make_same<X>(held.view().extents);
     detail::rotate_along<detail::turn::back>(y, held.view(), rope,

@@ -104,8 +104,8 @@ void rotate_by_axes(Y&& y, const X& x, const rope::axial_frequencies& rope,
 /// Throws shape_error for positions of another shape. All else as in heed::rotate by frequencies of
 /// one axis.
 template <tensor_like X, class Positions, class... Options>
-auto rotate(const X& x, const rope::axial_frequencies& rope, const Positions& positions,
-            Options&&... options) {
+[[nodiscard]] auto rotate(const X& x, const rope::axial_frequencies& rope,
+                          const Positions& positions, Options&&... options) {
     const auto held = detail::evaluate("x", x);
     auto y = detail::make_same<X>(held.view().extents);
     detail::rotate_by_axes<detail::turn::forth>(y, held.view(), rope, positions, options...);
@@ -122,8 +122,8 @@ void rotate_into(Y&& y, const X& x, const rope::axial_frequencies& rope, const P
 /// The transposed rotation, by −α: the backward of heed::rotate by several axes, and at an
 /// attention factor of 1 its inverse.
 template <tensor_like X, class Positions, class... Options>
-auto rotate_back(const X& x, const rope::axial_frequencies& rope, const Positions& positions,
-                 Options&&... options) {
+[[nodiscard]] auto rotate_back(const X& x, const rope::axial_frequencies& rope,
+                               const Positions& positions, Options&&... options) {
     const auto held = detail::evaluate("x", x);
     auto y = detail::make_same<X>(held.view().extents);
     detail::rotate_by_axes<detail::turn::back>(y, held.view(), rope, positions, options...);

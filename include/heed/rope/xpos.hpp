@@ -131,7 +131,7 @@ requires(std::same_as<std::remove_cvref_t<Frequencies>, rope::frequencies>&&
 }
 template <class Frequencies, detail::vector_like Decays>
 requires std::same_as<std::remove_cvref_t<Frequencies>, rope::frequencies>
-auto xpos(Frequencies&& frequencies, const Decays& decays, double origin = 0) {
+[[nodiscard]] auto xpos(Frequencies&& frequencies, const Decays& decays, double origin = 0) {
     const auto given = detail::checked_vector("heed::xpos", decays);
     std::vector<double> all;
     for (index t = 0; t < given.extents[0]; ++t) all.push_back(static_cast<double>(given(t)));
@@ -143,7 +143,7 @@ auto xpos(Frequencies&& frequencies, const Decays& decays, double origin = 0) {
 ///
 /// argument_error for an odd r, one below 2 or beyond 2²⁴, γ not above 0, and a base not above 0.
 template <std::integral Dim>
-std::vector<double> xpos_decays(Dim r, double gamma = 0.4, double base = 512) {
+[[nodiscard]] std::vector<double> xpos_decays(Dim r, double gamma = 0.4, double base = 512) {
     detail::require_argument(
         std::cmp_greater_equal(r, 2) && r % 2 == 0 && std::cmp_less_equal(r, 1 << 24),
         "heed::xpos_decays: the number of dimensions is ", r,

@@ -78,7 +78,7 @@ namespace rope {
 /// refuses, a stretch or an original_length below 1, unless 0 < beta_slow ≤ beta_fast, for an
 /// attention_factor or mscale not above 0, and for a mscale without the other, or beside
 /// attention_factor. Source: arXiv 2309.00071; "yarn" in transformers.
-inline frequencies yarn(const yarn_options& options) {
+[[nodiscard]] inline frequencies yarn(const yarn_options& options) {
     const index dim = options.dim.value, length = options.original_length.value;
     const double base = options.base.value, k = options.stretch.value;
     const double slow = options.beta_slow.value, fast = options.beta_fast.value;

@@ -51,7 +51,7 @@ class entmax_normaliser : public row_function<entmax_normaliser> {
     /// The gradient of α, Σ dp·∂p/∂α over all rows of p: with g = p^{2−α}, p̃ = g/Σg and
     /// h = −p·log p, ∂p/∂α = (p − p̃)/(α−1)² + (h − p̃·Σh)/(α−1). Rows are summed in one order.
     template <tensor_like P, tensor_like DP, class... Extras>
-    auto alpha_gradient(const P& p, const DP& dp, const Extras&... extras) const {
+    [[nodiscard]] auto alpha_gradient(const P& p, const DP& dp, const Extras&... extras) const {
         const auto held_p = detail::evaluate(p);
         const auto held_dp = detail::evaluate(dp);
         return sum_over_rows(detail::row_view<P>(held_p.view()),

@@ -121,7 +121,7 @@ class entropy_normaliser {
     double entropy() const { return entropy_; }
 
     template <tensor_like X, class... Extras>
-    auto operator()(const X& x, const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const X& x, const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         auto q = detail::make_same<X>(held.view().extents);
         run(detail::row_view<X>(detail::view_of(q)), detail::row_view<X>(held.view()),
@@ -139,7 +139,8 @@ class entropy_normaliser {
 
     /// {dx, dH*} from q as it was computed and its gradient.
     template <tensor_like X, tensor_like Q, tensor_like DQ, class... Extras>
-    auto backward(const X& x, const Q& q, const DQ& dq, const Extras&... extras) const {
+    [[nodiscard]] auto backward(const X& x, const Q& q, const DQ& dq,
+                                const Extras&... extras) const {
         const auto run = [&](const auto& x_rows, const auto& q_rows, const auto& dq_rows) {
             auto dx = detail::make_rows<X>(x_rows.extents);
             const auto dh = run_backward(detail::row_view<X>(detail::view_of(dx)), x_rows, q_rows,
@@ -260,7 +261,7 @@ class entropy_normaliser {
 
 /// The normaliser of an entropy in nats. Throws argument_error unless it is finite and not
 /// negative.
-inline entropy_normaliser entropy_normalised(double entropy) {
+[[nodiscard]] inline entropy_normaliser entropy_normalised(double entropy) {
     detail::require_argument(entropy >= 0 && std::isfinite(entropy),
                              "heed::entropy_normalised: the entropy is ", entropy,
                              ", but must be finite and not negative");

@@ -42,7 +42,7 @@ class gumbel_softmax_function {
 
     /// A sample for each row, of x's kind, storage order and scalar.
     template <tensor_like X, class... Extras>
-    auto operator()(const X& x, const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const X& x, const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         auto y = detail::make_same<X>(held.view().extents);
         run(detail::row_view<X>(detail::view_of(y)), detail::row_view<X>(held.view()),
@@ -60,7 +60,8 @@ class gumbel_softmax_function {
 
     /// dx = s ⊙ (dy − s·dy)/τ, s the soft sample: y itself, or, for a hard one, drawn again from x.
     template <tensor_like X, tensor_like Y, tensor_like DY, class... Extras>
-    auto backward(const X& x, const Y& y, const DY& dy, const Extras&... extras) const {
+    [[nodiscard]] auto backward(const X& x, const Y& y, const DY& dy,
+                                const Extras&... extras) const {
         const softmax_normaliser f = softmax.temperature(tau_);
         if (!is_hard_) return f.backward(x, y, dy, extras...);
         return f.backward(x, soft()(x, extras...), dy, extras...);

@@ -40,7 +40,7 @@ class log_sum_exp_function {
     constexpr double tau() const { return tau_; }
 
     template <tensor_like X, class... Extras>
-    auto operator()(const X& x, const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const X& x, const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         auto z = detail::make_numbers<X>(held.view().extents);
         run(numbers_of<X>("z", z), detail::row_view<X>(held.view()),
@@ -58,7 +58,8 @@ class log_sum_exp_function {
 
     /// dx = softmax(x/τ)·dz. It is computed from x: a z of 10⁴ has lost the digits that p needs.
     template <tensor_like X, class Z, class DZ, class... Extras>
-    auto backward(const X& x, const Z& z, const DZ& dz, const Extras&... extras) const {
+    [[nodiscard]] auto backward(const X& x, const Z& z, const DZ& dz,
+                                const Extras&... extras) const {
         return with_inputs(x, z, dz, [&](const auto& rows, const auto& values, const auto& dz_of) {
             auto dx = detail::make_rows<X>(rows.extents);
             run_backward(detail::row_view<X>(detail::view_of(dx)), rows, values, dz_of,

@@ -97,7 +97,7 @@ class loss_function {
 
     /// The loss.
     template <tensor_like X, class Labels, class... Extras>
-    auto operator()(const X& x, const Labels& labels, const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const X& x, const Labels& labels, const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         detail::check_labels<X>(labels, detail::row_view<X>(held.view()));
         auto value = make_value<X>(held.view().extents);
@@ -114,7 +114,8 @@ class loss_function {
 
     /// The loss and its gradient, dx of x's kind, storage order and scalar.
     template <tensor_like X, class Labels, class... Extras>
-    auto with_gradient(const X& x, const Labels& labels, const Extras&... extras) const {
+    [[nodiscard]] auto with_gradient(const X& x, const Labels& labels,
+                                     const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         detail::check_labels<X>(labels, detail::row_view<X>(held.view()));
         auto value = make_value<X>(held.view().extents);

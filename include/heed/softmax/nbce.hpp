@@ -92,8 +92,8 @@ class nbce {
     }
 
     template <tensor_like Contexts, tensor_like Without, class... Extras>
-    auto operator()(const Contexts& contexts, const Without& without,
-                    const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const Contexts& contexts, const Without& without,
+                                  const Extras&... extras) const {
         using scalar = scalar_of<Contexts>;
         static_assert(rank_of<Contexts> == 2, "heed: the logits of contexts are a matrix");
         detail::check_scalars<scalar, scalar_of<Without>>();

@@ -129,7 +129,7 @@ class perturb_max_normaliser : public row_function<perturb_max_normaliser<Noise>
 /// row of them gives zeros; a NaN, or +∞, makes its own row NaN. See row_function for shapes and
 /// errors.
 template <class Noise>
-constexpr perturb_max_normaliser<Noise> perturb_max(Noise) {
+[[nodiscard]] constexpr perturb_max_normaliser<Noise> perturb_max(Noise) {
     return {};
 }
 

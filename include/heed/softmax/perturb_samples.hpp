@@ -27,7 +27,7 @@ class perturb_sampler {
 
     /// The frequencies, of x's kind, storage order and scalar.
     template <tensor_like X, class... Extras>
-    auto operator()(const X& x, const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const X& x, const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         auto y = detail::make_same<X>(held.view().extents);
         run(detail::row_view<X>(detail::view_of(y)), detail::row_view<X>(held.view()),

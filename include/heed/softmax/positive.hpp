@@ -114,7 +114,7 @@ class positive_normaliser : public row_function<positive_normaliser<F, Derivativ
 /// f is not called with −∞: such an element is left out and gets 0. So does every element of a row
 /// where Σf = 0. Negative f are not found out. See row_function for shapes, errors and cost.
 template <class F>
-auto positive(F&& f) {
+[[nodiscard]] auto positive(F&& f) {
     return positive_normaliser<std::decay_t<F>, detail::no_slope>(std::forward<F>(f), {});
 }
 
@@ -123,7 +123,7 @@ auto positive(F&& f) {
 ///     const auto squares = heed::positive([](auto x) { return 1 + x * x; },
 ///                                         [](auto x) { return 2 * x; });
 template <class F, class Derivative>
-auto positive(F&& f, Derivative&& derivative) {
+[[nodiscard]] auto positive(F&& f, Derivative&& derivative) {
     return positive_normaliser<std::decay_t<F>, std::decay_t<Derivative>>(
         std::forward<F>(f), std::forward<Derivative>(derivative));
 }

@@ -32,7 +32,7 @@ class row_function {
   public:
     /// f(x), of x's kind, storage order and scalar.
     template <tensor_like X, class... Extras>
-    auto operator()(const X& x, const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const X& x, const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         auto y = detail::make_same<X>(held.view().extents);
         run(detail::row_view<X>(detail::view_of(y)), detail::row_view<X>(held.view()),
@@ -50,7 +50,8 @@ class row_function {
 
     /// The vector–Jacobian product dx = dyᵀ ∂f(x)/∂x, with y = f(x) as it was computed.
     template <tensor_like X, tensor_like Y, tensor_like DY, class... Extras>
-    auto backward(const X& x, const Y& y, const DY& dy, const Extras&... extras) const {
+    [[nodiscard]] auto backward(const X& x, const Y& y, const DY& dy,
+                                const Extras&... extras) const {
         const auto run = [&](const auto& x_rows, const auto& y_rows, const auto& dy_rows) {
             auto dx = detail::make_rows<X>(x_rows.extents);
             run_backward(detail::row_view<X>(detail::view_of(dx)), x_rows, y_rows, dy_rows,

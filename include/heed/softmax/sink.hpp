@@ -120,7 +120,7 @@ class sink_normaliser {
     double logit(index head) const { return logits_(logits_.count() == 1 ? 0 : head); }
 
     template <tensor_like X, class... Extras>
-    auto operator()(const X& x, const Extras&... extras) const {
+    [[nodiscard]] auto operator()(const X& x, const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         auto p = detail::make_same<X>(held.view().extents);
         run(detail::row_view<X>(detail::view_of(p)), detail::row_view<X>(held.view()),
@@ -139,7 +139,8 @@ class sink_normaliser {
     /// {dx, ds} from p as it was computed and its gradient; ds is a vector with a number a head, or
     /// with one number.
     template <tensor_like X, tensor_like P, tensor_like DP, class... Extras>
-    auto backward(const X& x, const P& p, const DP& dp, const Extras&... extras) const {
+    [[nodiscard]] auto backward(const X& x, const P& p, const DP& dp,
+                                const Extras&... extras) const {
         const auto run = [&](const auto& x_rows, const auto& p_rows, const auto& dp_rows) {
             auto dx = detail::make_rows<X>(x_rows.extents);
             auto ds = logits_.template make_gradient<scalar_of<X>>();
@@ -321,7 +322,7 @@ requires std::is_arithmetic_v<Number> sink_normaliser<detail::one_logit> sink(Nu
 /// Softmax with a sink: a logit for each query head, any vector of numbers. They can be learned:
 /// heed::learn(heed::sink(logits)).
 template <detail::vector_like Logits>
-auto sink(Logits&& logits) {
+[[nodiscard]] auto sink(Logits&& logits) {
     auto kept = detail::keep_vector("heed::sink", std::forward<Logits>(logits));
     return sink_normaliser<detail::head_logits<decltype(kept)>>({std::move(kept)});
 }

@@ -66,7 +66,7 @@ class soft_top_k_normaliser : public row_function<soft_top_k_normaliser> {
 };
 
 /// Soft top-k with the clipped exponential, unless another shape is given.
-inline soft_top_k_normaliser soft_top_k(
+[[nodiscard]] inline soft_top_k_normaliser soft_top_k(
     double k, soft_top_k_shape f = soft_top_k_shape::clipped_exponential) {
     return {k, f};
 }

@@ -77,13 +77,13 @@ class sparse_softmax_normaliser : public row_function<sparse_softmax_normaliser>
 
 /// Softmax over the k largest scores of each row.
 template <std::integral Integer>
-sparse_softmax_normaliser sparse_softmax(Integer k) {
+[[nodiscard]] sparse_softmax_normaliser sparse_softmax(Integer k) {
     detail::require_argument(k >= 1, "heed::sparse_softmax: k is ", k, ", but must be at least 1");
     return {detail::to_index(k), 0};
 }
 
 /// Softmax over the fewest scores of each row that have that mass of the softmax of all.
-inline sparse_softmax_normaliser sparse_softmax_by_mass(double mass) {
+[[nodiscard]] inline sparse_softmax_normaliser sparse_softmax_by_mass(double mass) {
     detail::require_argument(mass > 0 && mass <= 1, "heed::sparse_softmax_by_mass: the mass is ",
                              mass, ", but must lie in (0, 1]");
     return {0, mass};

@@ -54,7 +54,7 @@ class sparse_softmax_row_loss {
 ///
 /// Throws argument_error unless 1 ≤ k ≤ n, n the length of the rows. See loss_function for labels,
 /// reductions, errors and cost.
-auto sparse_softmax_cross_entropy(std::integral auto k) {
+[[nodiscard]] auto sparse_softmax_cross_entropy(std::integral auto k) {
     detail::require_argument(std::cmp_greater_equal(k, 1) && std::in_range<index>(k),
                              "heed::sparse_softmax_cross_entropy: k is ", k,
                              ", but must lie between 1 and the length of the rows");

@@ -171,7 +171,7 @@ class taylor_softmax_normaliser : public row_function<taylor_softmax_normaliser>
 
 /// The Taylor softmax of an order. Throws argument_error unless it is even and in [2, 128].
 template <std::integral Integer>
-taylor_softmax_normaliser taylor_softmax(Integer order) {
+[[nodiscard]] taylor_softmax_normaliser taylor_softmax(Integer order) {
     detail::require_argument(order >= 2 && order <= detail::largest_taylor_order && order % 2 == 0,
                              "heed::taylor_softmax: the order is ", order,
                              ", but must be even and in [2, ", detail::largest_taylor_order, "]");
