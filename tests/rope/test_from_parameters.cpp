@@ -132,7 +132,8 @@ TEST_CASE("a model of several axes has sections") {
     CHECK(axial_from_parameters(fields, options).angular() ==
           interleaved_sections(ladder, {4, 2, 2}).angular());
 
-    CHECK_THROWS_WITH(from_parameters(fields, options), Contains("mrope_interleaved is of a model"));
+    CHECK_THROWS_WITH(from_parameters(fields, options),
+                      Contains("mrope_interleaved is of a model"));
     fields.at("mrope_section") = std::vector<double>{4, 2, 1};
     CHECK_THROWS_AS(axial_from_parameters(fields, options), heed::shape_error);
     fields.at("mrope_section") = std::vector<double>{4, 2, 1.5};

@@ -23,7 +23,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
 /// A sum of numbers not below 0 whose error does not grow with their count (Kahan, 1965).
-class compensated_sum {
+class kahan_sum {
   public:
     void add(double x) {
         const double term = x - lost_, sum = sum_ + term;
@@ -180,7 +180,7 @@ class gini_measure : public row_measure<gini_measure> {
         // Weights come in pairs of opposite sign: what is equal cancels before it is summed.
         const auto unit = static_cast<double>(sorted[x.length - 1]);
         const auto at = [&](index j) { return static_cast<double>(sorted[j]); };
-        detail::compensated_sum sum, differences;
+        detail::kahan_sum sum, differences;
         for (index j = 0; j < x.length; ++j) sum.add(at(j) / unit);
         for (index j = 0, last = x.length - 1; j < last; ++j, --last)
             differences.add((at(last) - at(j)) / unit * static_cast<double>(last - j));
