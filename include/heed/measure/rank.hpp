@@ -49,7 +49,7 @@ auto of_matrices(const A& a, F&& f) {
     if constexpr (axes == 0) {
         return f(all);
     } else {
-        Eigen::array<Eigen::DenseIndex, axes> extents{};
+        Eigen::array<Eigen::DenseIndex, static_cast<std::size_t>(axes)> extents{};
         for (std::size_t axis = 0; axis < axes; ++axis) extents[axis] = all.extents[axis];
         Eigen::Tensor<Number, axes, Eigen::RowMajor> result(extents);
         if (result.size() > 0) for_each_matrix(all, result.data(), f);

@@ -12,6 +12,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/math.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/unroll.hpp>
 #include <heed/softmax/candidates.hpp>
 #include <heed/softmax/layouts.hpp>
 #include <heed/softmax/line_parts.hpp>
@@ -173,7 +174,7 @@ class whole_row_loss_rows {
         constexpr index size = vec<T>::size, stretch = 16 * size;
         const auto behind = static_cast<index>(reinterpret_cast<std::uintptr_t>(dx.data) /
                                                sizeof(T) % static_cast<std::size_t>(size));
-        alignas(64) T numbers[stretch] = {};
+        alignas(64) array_of<T, stretch> numbers = {};
         index next = 0;
         for (index first = -behind; first < dx.length; first += stretch) {
             const index begin = std::max<index>(first, 0);
