@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <concepts>
-#include <utility>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

@@ -137,8 +137,8 @@ class whole_row_loss_rows {
         } else {
             const contiguous_line<const T> line{p, found.count};
             solved_row<T> solved{line, maximum, logit, T(0), T(1), reduce_max(maximum_over(line))};
-            const auto* const end = positions + found.count;
-            const auto* const at = std::lower_bound(positions, end, target);
+            const std::int32_t* const end = positions + found.count;
+            const auto* const at = std::lower_bound<const std::int32_t*>(positions, end, target);
             if (at != end && *at == target) {
                 T& of_target = p[at - positions];
                 solved.p_t = std::exchange(of_target, T(0));
