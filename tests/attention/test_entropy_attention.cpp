@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include <heed/attention/attention_weights.hpp>
 #include <heed/attention/key_lengths.hpp>
@@ -6,6 +7,7 @@
 
 #include "attention/normaliser_check.hpp"
 #include "reference/dense.hpp"
+#include "softmax/row_objects.hpp"
 
 namespace test_entropy_attention {
 
@@ -40,6 +42,35 @@ TEST_CASE("every row has the entropy asked for, or the nearest that it can have"
             CHECK(actual ==
                   Approx(std::min(entropy, std::log(static_cast<double>(i + 1)))).margin(1e-12));
         }
+    }
+}
+
+TEMPLATE_TEST_CASE("an entropy given to attention does not depend on the scale of the scores", "",
+                   float, double) {
+    using T = TestType;
+    generator random(94);
+    inputs<T> in(random, {1, 1, 1, 20, 33, 8, 4});
+    // As the scores are products, q alone is scaled.
+    const auto d_o = random.tensor<T>(1, 1, 20, 4);
+    const auto normaliser = heed::entropy_normalised(1.3);
+    const auto q = in.q;
+    const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, normaliser);
+    const auto grad = heed::attention_backward(d_o, o, stats, in.q, in.k, in.v, normaliser);
+    const int most = std::numeric_limits<T>::max_exponent;
+    for (const int exponent : {-most + 26, -most / 2, most / 2, most - 8}) {
+        INFO("2^" << exponent);
+        const T scale = std::ldexp(T(1), exponent);
+        in.q = q * scale;
+        const auto [scaled, of_scaled] = heed::attention_forward(in.q, in.k, in.v, normaliser);
+        const auto d =
+            heed::attention_backward(d_o, scaled, of_scaled, in.q, in.k, in.v, normaliser);
+        for (index i = 0; i < o.size(); ++i)
+            CHECK(scaled.data()[i] == Approx(o.data()[i]).margin(1e3 * unit<T>));
+        for (index i = 0; i < grad.v.size(); ++i)
+            CHECK(d.v.data()[i] == Approx(grad.v.data()[i]).margin(1e3 * unit<T>));
+        // dk = dSᵀq, where dS has the inverse scale of q.
+        for (index i = 0; i < grad.k.size(); ++i)
+            CHECK(d.k.data()[i] == Approx(grad.k.data()[i]).margin(1e4 * unit<T>));
     }
 }
 

@@ -9,6 +9,7 @@
 #include <heed/softmax/sparsemax.hpp>
 
 #include "reference/sparse.hpp"
+#include "softmax/random_rows.hpp"
 #include "softmax/row_objects.hpp"
 #include "softmax/sparse_rows.hpp"
 #include "support/catch.hpp"
@@ -90,6 +91,73 @@ TEMPLATE_TEST_CASE("entmax finds its threshold in few steps, whatever alpha", ""
     for (const double alpha : {2.01, 4.0, 10.0}) {
         INFO("alpha " << alpha);
         CHECK(heed_test::most_steps<TestType>(heed::entmax(alpha), random) <= 48);
+    }
+}
+
+TEMPLATE_TEST_CASE("entmax of random rows: the support to a few roundings, in few steps", "", float,
+                   double) {
+    using T = TestType;
+    heed_test::generator random;
+    for (const double alpha : {1.01, 1.3, 1.75, 1.99, 2.001, 2.5, 4.0, 10.0, 60.0}) {
+        INFO("alpha " << alpha);
+        const auto object = heed::entmax(alpha).whole_row<T>(0);
+        heed_test::search_results all;
+        for (int r = 0; r < 600; ++r) {
+            const row x = heed_test::random_row<T>(random, 1 / (alpha - 1));
+            heed_test::add_to<T>(all, object, x, reference::entmax(x, alpha));
+        }
+        // Beyond 2, of at most 81 scores, a p of 8 + 2·log 96 roundings may be left out.
+        const double left_out = alpha > 2 ? 18 : 1;
+        CHECK(all.misjudged <= left_out);
+        CHECK(all.error <= (alpha > 2 ? left_out : 4));
+        CHECK(all.sum_error <= 8);
+        CHECK(all.steps <= 100);
+        CHECK(100 < heed::detail::entmax_solver<T>::most_steps);  // which no row can need
+    }
+}
+
+TEMPLATE_TEST_CASE("entmax beyond 2: a score exactly at the threshold is not in the support", "",
+                   float, double) {
+    using T = TestType;
+    // (α − 1)(x − c) = p^{α−1} with p of a few sixteenths, so that Σp = 1 at the threshold c.
+    for (const double slope : {1.5, 2.0, 3.0, 4.0, 9.0}) {
+        for (const row& p : {row{9, 7}, row{5, 4, 4, 3}, row{14, 1, 1}, row{16}}) {
+            for (const double offset : {0.0, 4.0, -100.0}) {
+                row x = {offset, offset};
+                for (const double part : p)
+                    x.push_back(offset + std::pow(part / 16, slope) / slope);
+                x = heed_test::rounded_to<T>(x);
+                INFO("alpha " << 1 + slope << ", offset " << offset << ", first " << p[0]);
+                const row found =
+                    heed_test::checked_probabilities<T>(heed::entmax(1 + slope).whole_row<T>(0), x);
+                // With an offset, what is near to the threshold is no longer exactly at it.
+                const row right = reference::entmax(x, 1 + slope);
+                for (std::size_t i = 0; i < x.size(); ++i) {
+                    if (offset == 0) CHECK((found[i] > 0) == (i >= 2));
+                    CHECK(std::abs(found[i] - right[i]) <= 16 * heed_test::unit<T>);
+                }
+            }
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("entmax of an alpha whose powers are too small or too large", "", float,
+                   double) {
+    using T = TestType;
+    for (const double alpha : {60.0, 1e3, 1e30, 1e300}) {
+        INFO("alpha " << alpha);
+        const auto f = heed::entmax(alpha);
+        Eigen::Matrix<T, 2, 6> x;
+        x << 3, 3, 1, 3, 2, 3, 0, T(-1) / 4096, -1, -1, -1, -1;
+        const auto p = f(x);
+        for (const int j : {0, 1, 3, 5}) CHECK(p(0, j) == T(0.25));
+        CHECK(p.row(0).sum() == 1);
+        CHECK(std::abs(p.row(1).sum() - 1) <= 4 * unit<T>);
+        // Beyond, the reference's powers are too small for long double.
+        const double first = alpha < 1e6 ? reference::entmax({0, -1.0 / 4096, -1}, alpha)[0] : 1;
+        CHECK(std::abs(static_cast<double>(p(1, 0)) - first) <= 4 * unit<T>);
+        const auto dx = f.backward(x, p, p);
+        CHECK(dx.allFinite());
     }
 }
 

@@ -10,6 +10,7 @@
 #include <heed/softmax/softmax.hpp>
 
 #include "softmax/dense_check.hpp"
+#include "softmax/random_rows.hpp"
 
 namespace test_entropy_normalised {
 
@@ -96,6 +97,102 @@ TEST_CASE("gamma is found in at most 12 steps") {
     }
     CHECK(most <= 12);
     CHECK(most >= 4);
+}
+
+TEMPLATE_TEST_CASE("a given entropy does not depend on the scale of the scores", "", float,
+                   double) {
+    using T = TestType;
+    using matrix = Eigen::Matrix<T, 1, Eigen::Dynamic>;
+    using limits = std::numeric_limits<T>;
+    generator random;
+    for (int round = 0; round < 6; ++round) {
+        const auto n = static_cast<Eigen::Index>(random.integer(3, 70));
+        const matrix x = random.matrix<T, Eigen::RowMajor>(1, n).cwiseMax(T(-4)).cwiseMin(T(4)),
+                     dq = random.matrix<T, Eigen::RowMajor>(1, n);
+        const double entropy = random.uniform(0.05, 0.95) * std::log(static_cast<double>(n));
+        const auto f = heed::entropy_normalised(entropy);
+        const matrix q = f(x);
+        const auto [dx, dh] = f.backward(x, q, dq);
+        const T largest = dx.cwiseAbs().maxCoeff();
+        // Down to where all scores keep their digits, up to where the largest can just be held.
+        for (int step = 0; step <= 12; ++step) {
+            const int low = limits::min_exponent + limits::digits + 12,
+                      high = limits::max_exponent - 4;
+            const int exponent = low + (high - low) * step / 12;
+            INFO("2^" << exponent << ", entropy " << entropy << " of " << n);
+            matrix y = x * std::ldexp(T(1), exponent);
+            const matrix p = f(y);
+            CHECK((p - q).cwiseAbs().maxCoeff() <= 64 * unit<T>);
+            const auto [dy, dhy] = f.backward(y, p, dq);
+            double worst = 0;
+            for (Eigen::Index j = 0; j < n; ++j)
+                worst = std::max(
+                    worst, static_cast<double>(std::abs(std::ldexp(dy(j), exponent) - dx(j))));
+            CHECK(worst <= 1e3 * unit<T> * static_cast<double>(largest));
+            CHECK(std::abs(static_cast<double>(dhy - dh)) <=
+                  1e3 * unit<T> * (1 + std::abs(static_cast<double>(dh))));
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("a given entropy of differences from the least to the largest number", "", float,
+                   double) {
+    using T = TestType;
+    using limits = std::numeric_limits<T>;
+    const T large = limits::max(), tiny = limits::denorm_min(), infinite = limits::infinity();
+    Eigen::Matrix<T, 7, 5> x;
+    x << large, -large, large, -large, -large,                 // the range is no number
+        -large, -large, T(-0.999) * large, -infinite, -large,  //
+        tiny, 0, -tiny, 2 * tiny, -3 * tiny,                   // denormal
+        large, large / 2, large / 4, -large, -infinite,        //
+        0, T(-1e-20), T(-2e-20), T(-1), T(-1e20),              // of every size in one row
+        0, T(-1e-20), T(-2e-20), T(-1e10), -large / 2,         //
+        1, T(1) + limits::epsilon(), T(1) - limits::epsilon(), 0, T(1e4);  // and next to each other
+    for (Eigen::Index r = 0; r < x.rows(); ++r) {
+        const Eigen::Matrix<T, 1, Eigen::Dynamic> row = x.row(r);
+        double seen = 0, tied = 0;
+        for (const T v : row) seen += v > -infinite, tied += v == row.maxCoeff();
+        for (const double part : {0.01, 0.3, 0.5, 0.63, 0.8, 0.99}) {
+            const double entropy = std::log(tied) + part * (std::log(seen) - std::log(tied));
+            INFO("row " << r << ", entropy " << entropy);
+            const auto f = heed::entropy_normalised(entropy);
+            const auto q = f(row);
+            CHECK(std::abs(entropy_of(q) - entropy) <= 16 * unit<T> * (1 + std::log(seen)));
+            const auto [dx, dh] = f.backward(row, q, q);
+            CHECK(!dx.hasNaN());
+            CHECK(std::isfinite(dh));
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("gamma is found for random rows, in few steps", "", float, double) {
+    using T = TestType;
+    generator random;
+    int most = 0;
+    double worst = 0;
+    for (int r = 0; r < 4000; ++r) {
+        const auto x = random_row<T>(random, 1);
+        const double top = reference::maximum(x);
+        double seen = 0, tied = 0;
+        for (const double v : x) seen += v > -infinity, tied += v == top;
+        // Near the bounds, too.
+        const double near = std::pow(10, random.uniform(-8, -0.3));
+        const double part = random.chance(0.5) ? near : 1 - near;
+        const double entropy = std::log(tied) + part * (std::log(seen) - std::log(tied));
+        heed::arena scratch;
+        const aligned_row<T> scores(x, scratch);
+        const auto object = heed::entropy_normalised(entropy).whole_row<T>(0);
+        int steps = 0;
+        object.solve(scores.data, scores.count, steps);
+        most = std::max(most, steps);
+        object.normalise(scores.data, scores.count, scratch);
+        const reference::row q(scores.data, scores.data + scores.length);
+        const auto found = static_cast<double>(reference::entropy(q));
+        worst = std::max(worst, std::abs(found - entropy) / (unit<T> * (1 + std::log(seen))));
+    }
+    CHECK(worst <= 8);
+    CHECK(most <= 80);
+    CHECK(80 < heed::detail::most_entropy_steps);  // which no row can need
 }
 
 TEST_CASE("backward of a given entropy agrees with central differences, in the entropy too") {

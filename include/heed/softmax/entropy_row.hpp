@@ -42,26 +42,24 @@ struct entropy_solution {
 /// More steps than any row needs: see solve_entropy.
 inline constexpr int most_entropy_steps = 256;
 
-/// γ with H(γ) = target, given lowest < target < highest = H(0), where highest is log s, lowest is
-/// log t of t elements that share the maximum, and `variance` is that of x, all alike.
+/// γ with H(γ) = target, given lowest < target < H(0), where lowest is log t of t elements that
+/// share the maximum, and `first` is a guess.
 ///
-/// Newton's method for log(H − lowest), which is nearly a straight line where γ is large; from the
-/// γ that is right where γ is small, H ≈ log s − γ²·variance/2. The root stays between bounds.
-/// Where a step would leave them, or after one that did not halve H − target, the bounds' ratio is
-/// made its root. `moments(γ)` returns H(γ) and −γ·H'(γ), the variance of γx.
+/// Newton's method for log(H − lowest), which is nearly a straight line where γ is large. The root
+/// stays between bounds. Where a step would leave them, or after one that did not halve H − target,
+/// the bounds' ratio is made its root. `moments(γ)` returns H(γ) and −γ·H'(γ), the variance of γx.
 ///
 /// It ends where H is within `tolerance` of the target, or γ of the root, relatively, within
 /// `resolution`. From the sixteenth step on every other one moves the bounds: while one is missing,
 /// a factor that is squared each time reaches all doubles in 10 steps; then roots come to a ratio
 /// of two in 11 steps and to 2⁻⁵³ in 53 more.
 template <class Moments>
-entropy_solution solve_entropy(double target, double lowest, double highest, double variance,
-                               double tolerance, double resolution, Moments&& moments) {
+entropy_solution solve_entropy(double target, double lowest, double first, double tolerance,
+                               double resolution, Moments&& moments) {
     constexpr double infinity = std::numeric_limits<double>::infinity();
     constexpr double most = std::numeric_limits<double>::max();
     double low = 0, high = infinity, before = infinity, factor = 4;
-    double gamma = std::sqrt(2 * (highest - target) / variance);
-    if (!(gamma > 0 && gamma < infinity)) gamma = 1;
+    double gamma = first > 0 && first < infinity ? first : 1;
     for (int steps = 1;; ++steps) {
         const auto [entropy, spread] = moments(gamma);
         const double distance = std::abs(entropy - target);
@@ -152,10 +150,14 @@ class entropy_row {
         if (!all.is_inside(target_)) return result;
         constexpr auto unit = static_cast<double>(std::numeric_limits<T>::epsilon());
         double z = 1;
+        // Right where γ is small, H ≈ log s − γ²·variance/2. Where the differences that matter are
+        // far below the largest, γ is as much larger: a double has room for 2¹⁹⁷³ times as much.
+        constexpr int room = 950;
+        const double first = std::sqrt(2 * (all.highest() - target_) / all.variance());
         const entropy_solution solved =
-            solve_entropy(target_, all.lowest(), all.highest(), all.variance(),
+            solve_entropy(target_, all.lowest(), std::ldexp(first, -room),
                           6 * unit * (1 + all.highest()), unit / 2, [&](double gamma) {
-                              set_gamma(result, gamma, all.exponent);
+                              set_gamma(result, gamma, all.exponent + room);
                               const auto now = moments(row, count, result);
                               z = now.z;
                               return std::pair(now.entropy, now.spread);
