@@ -1,8 +1,10 @@
-// The compiler says: heed: heed::split_heads is a view: it takes an object that lies in memory and
+// The compiler says: heed: heed::split_heads is a view
 
 #include <heed/heed.hpp>
 
 int main() {
-    const Eigen::MatrixXf q(4, 8), k(4, 8), v(4, 8);
-    heed::attention(heed::split_heads(q * 2, 2), heed::split_heads(k, 2), heed::split_heads(v, 2));
+    const Eigen::MatrixXf x(4, 8);
+    // What the Ref holds is gone with it, and so is a block of it.
+    const auto heads = heed::split_heads(Eigen::Ref<const Eigen::MatrixXf>(x + x).topRows(2), 2);
+    return static_cast<int>(heads.size());
 }

@@ -21,18 +21,6 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 namespace detail {
 
-template <class X>
-inline constexpr bool is_reference_to_const = false;
-template <class X, int Options, class Strides>
-inline constexpr bool is_reference_to_const<Eigen::Ref<const X, Options, Strides>> = true;
-
-/// Whether a view of the argument X&& outlives the call: of an lvalue, a Map, a Block or a view;
-/// not of a temporary that owns its elements, as an Eigen::Ref to const may.
-template <class X>
-concept lasting_like = tensor_like<X> && view_traits<std::remove_cvref_t<X>>::has_memory &&
-    (std::is_lvalue_reference_v<X> || !(view_traits<std::remove_cvref_t<X>>::is_plain ||
-                                        is_reference_to_const<std::remove_cvref_t<X>>));
-
 /// Columns first … first + heads·dim − 1 of x as heads: [heads, tokens, dim] or [batch, heads,
 /// tokens, dim].
 template <class T, int Rank>
@@ -67,7 +55,12 @@ index checked_heads(const tensor_view<T, Rank>& x, Heads heads) {
 /// Stops the compilation with one sentence if X&& cannot be split.
 template <class X>
 constexpr bool check_splittable() {
-    constexpr bool is_lasting = lasting_like<X&&>;
+    constexpr bool is_lasting = [] {
+        if constexpr (tensor_like<X>)
+            return is_referable<X>;
+        else
+            return false;
+    }();
     static_assert(is_lasting,
                   "heed: heed::split_heads is a view: it takes an object that lies in memory and "
                   "outlives it, an lvalue, a Map, a Block or heed::view, not a temporary");
