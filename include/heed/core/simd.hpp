@@ -854,7 +854,7 @@ template <class T>
 vec<T> vec<T>::load_partial(const T* from, index count, T fill) {
     if (count >= size) return load(from);
 #if defined(__AVX512F__)
-    const auto lanes = static_cast<std::uint32_t>((1u << (count > 0 ? count : 0)) - 1u);
+    const std::uint32_t lanes = (1u << (count > 0 ? count : 0)) - 1u;
     if constexpr (std::is_same_v<T, float>) {
         return detail::batch<T>(
             _mm512_mask_loadu_ps(_mm512_set1_ps(fill), static_cast<__mmask16>(lanes), from));
@@ -880,7 +880,7 @@ template <class T>
 void vec<T>::store_partial(T* to, index count) const {
     if (count >= size) return store(to);
 #if defined(__AVX512F__)
-    const auto lanes = static_cast<std::uint32_t>((1u << (count > 0 ? count : 0)) - 1u);
+    const std::uint32_t lanes = (1u << (count > 0 ? count : 0)) - 1u;
     if constexpr (std::is_same_v<T, float>) {
         _mm512_mask_storeu_ps(to, static_cast<__mmask16>(lanes), value);
     } else {
