@@ -47,7 +47,7 @@ TEMPLATE_TEST_CASE("rows of every size are normalised, and so are their gradient
     using T = TestType;
     using limits = std::numeric_limits<T>;
     heed_test::generator random;
-    for (const std::size_t count : {1, 5, 64, 100}) {
+    for (const std::size_t count : {1U, 5U, 64U, 100U}) {
         bool close = true;
         for (int e = limits::min_exponent - limits::digits / 2; e < limits::max_exponent - 4; ++e) {
             std::vector<T> x(count), dy(count);

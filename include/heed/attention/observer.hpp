@@ -204,7 +204,7 @@ template <std::size_t K, class... Parts>
 constexpr std::size_t observers_before() {
     constexpr std::array<bool, sizeof...(Parts) + 1> is{is_unbound_observer<Parts>..., false};
     std::size_t before = 0;
-    for (std::size_t i = 0; i < K; ++i) before += is[i] ? 1 : 0;
+    for (std::size_t i = 0; i < K; ++i) before += is[i] ? 1U : 0U;
     return before;
 }
 
