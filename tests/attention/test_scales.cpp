@@ -113,6 +113,14 @@ TEST_CASE("norms of keys and queries: what they normalise, and their c") {
 
 TEST_CASE("the gradient-maximising alpha of normal scores is the root, and the maximum") {
     CHECK(heed::gradient_maximising_alpha(1) == 0);
+    generator random;
+    int steps = 0;
+    for (int r = 0; r < 20000; ++r) {
+        const double n = r % 2 == 0 ? std::exp(random.uniform(0, 36.7))
+                                    : 1 + std::pow(10, random.uniform(-15.6, 3));
+        steps = std::max(steps, heed::detail::find_gradient_maximising_alpha(n).steps);
+    }
+    CHECK(steps <= 10);
     for (const double n : {1.0001, 1.5, 2.0, 8.0, 64.0, 512.0, 2048.0, 1e6, 1e15}) {
         INFO("n = " << n);
         const double alpha = heed::gradient_maximising_alpha(n);

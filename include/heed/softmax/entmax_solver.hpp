@@ -42,7 +42,7 @@ class entmax_solver {
         T scale = T(1);
     };
 
-    /// More than n = 2³¹ can need: see solve_convex, solve_steep and find_least_in_support.
+    /// More than n = 2³¹ can need: see solve_convex, solve_steep and least_in_support.
     static constexpr int most_steps = 400;
 
     explicit entmax_solver(double alpha)
