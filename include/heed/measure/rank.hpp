@@ -44,8 +44,9 @@ auto of_matrices(const A& a, F&& f) {
     constexpr int axes = rank_of<A> - 2;
     static_assert(axes >= 0, "heed: a rank is that of a matrix, or of each of the last two axes");
     const auto held = evaluate(a);
-    const auto all = held.view();
+    auto all = held.view();
     check_view("the matrix", all);
+    if (all.empty()) all.strides.fill(0);  // it may be a null pointer, which nothing is added to
     if constexpr (axes == 0) {
         return f(all);
     } else {
