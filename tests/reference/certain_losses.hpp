@@ -31,21 +31,25 @@ inline certain_row certain(const row& x, std::size_t t, double tau = 1, double m
     long double greatest = -std::numeric_limits<long double>::infinity();  // of the others
     for (std::size_t j = 0; j < z.size(); ++j)
         if (j != t) greatest = std::max(greatest, z[j]);
-    long double sum = 0;
+    sum_of_many of_others;
     for (std::size_t j = 0; j < z.size(); ++j)
-        if (j != t) sum += std::exp(z[j] - greatest);
+        if (j != t) of_others.add(std::exp(z[j] - greatest));
+    const long double sum = of_others.value();
     // e^{x_t − greatest} : sum is p_t : others.
     const long double gap = z[t] - greatest, odds = sum == 0 ? 0 : sum * std::exp(-gap);
     certain_row result{{}, 0, 0, 0, 0};
     const bool is_likely = odds <= 1;
     result.log_p_t = is_likely ? -std::log1p(odds) : gap - std::log(sum + std::exp(gap));
     result.others = is_likely ? odds / (1 + odds) : sum / (sum + std::exp(gap));
+    sum_of_many logarithms, gaps;
     for (std::size_t j = 0; j < z.size(); ++j) {
         const long double above = z[j] - z[t];
         result.p.push_back(std::exp(above + result.log_p_t));
-        result.mean_log_p += (above + result.log_p_t) / static_cast<long double>(z.size());
-        if (result.p[j] > 0) result.expected_gap += result.p[j] * above;
+        logarithms.add((above + result.log_p_t) / static_cast<long double>(z.size()));
+        if (result.p[j] > 0) gaps.add(result.p[j] * above);
     }
+    result.mean_log_p = logarithms.value();
+    result.expected_gap = gaps.value();
     return result;
 }
 

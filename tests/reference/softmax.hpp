@@ -28,13 +28,30 @@ inline long double exponential(double x, double shift, double tau) {
     return std::exp((static_cast<long double>(x) - shift) / tau);
 }
 
+/// A sum in long double; of a million numbers too, right to more digits than a double has.
+class sum_of_many {
+  public:
+    void add(long double x) {
+        part_ += x;
+        if (++count_ % 1024 != 0) return;
+        sum_ += part_;
+        part_ = 0;
+    }
+    long double value() const { return sum_ + part_; }
+
+  private:
+    long double sum_ = 0, part_ = 0;
+    std::size_t count_ = 0;
+};
+
 /// Z/e^{maximum/τ}, Z = e^{sink/τ} + Σe^{x/τ}; no sink is −∞.
 inline long double scaled_sum(const row& x, double tau, double sink = minus_infinity) {
     const double largest = maximum(x, sink);
     if (largest == minus_infinity) return 0;
-    long double sum = exponential(sink, largest, tau);
-    for (const double element : x) sum += exponential(element, largest, tau);
-    return sum;
+    sum_of_many sum;
+    sum.add(exponential(sink, largest, tau));
+    for (const double element : x) sum.add(exponential(element, largest, tau));
+    return sum.value();
 }
 
 /// p = e^{x/τ}/Z; a row of −∞ gives zeros.
