@@ -260,15 +260,15 @@ TEST_CASE("gradients of what is learned must be of its shape, and of memory of t
     bias.setConstant(0.5F);
     const std::vector<float> slopes(4, 0.25F);
     const auto parts = std::tuple(heed::learn(heed::bias(bias)), heed::learn(heed::alibi(slopes)));
-    const auto& [learned_bias, learned_slopes] = parts;
+    const auto& learned_bias = std::get<0>(parts);
+    const auto& learned_slopes = std::get<1>(parts);
     auto kept = heed::attention_forward(in.q, in.k, in.v, learned_bias, learned_slopes);
     auto& o = kept.output;
     const auto& stats = kept.stats;
     outputs to(sizes);
     const auto backward = [&](auto&& d_bias, auto&& d_slopes) {
         heed::attention_backward_into(heed::into(to.dq, to.dk, to.dv, d_bias, d_slopes), in.d_o, o,
-                                      stats, in.q, in.k, in.v, std::get<0>(parts),
-                                      std::get<1>(parts));
+                                      stats, in.q, in.k, in.v, learned_bias, learned_slopes);
     };
     tensor4<float> d_bias(1, 4, 6, 8);
     d_bias.setConstant(42);
