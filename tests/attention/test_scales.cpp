@@ -113,7 +113,7 @@ TEST_CASE("norms of keys and queries: what they normalise, and their c") {
 
 TEST_CASE("the gradient-maximising alpha of normal scores is the root, and the maximum") {
     CHECK(heed::gradient_maximising_alpha(1) == 0);
-    generator random;
+    heed_test::generator random;
     int steps = 0;
     for (int r = 0; r < 20000; ++r) {
         const double n = r % 2 == 0 ? std::exp(random.uniform(0, 36.7))
