@@ -18,7 +18,7 @@ TEMPLATE_TEST_CASE("a length is right at every size of its numbers", "", float, 
     using T = TestType;
     using limits = std::numeric_limits<T>;
     heed_test::generator random;
-    for (const std::size_t count : {1, 3, 16, 33, 200}) {
+    for (const std::size_t count : {1U, 3U, 16U, 33U, 200U}) {
         bool close = true;
         for (int e = limits::min_exponent - limits::digits; e < limits::max_exponent - 3; ++e) {
             std::vector<T> x(count);

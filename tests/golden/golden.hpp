@@ -53,7 +53,7 @@ class example {
         const array& from = (*this)[label];
         if (static_cast<int>(from.extents.size()) != Rank)
             throw std::invalid_argument("array " + label + " has another rank");
-        Eigen::array<Eigen::Index, Rank> extents{}, reversed{}, order{};
+        Eigen::array<Eigen::Index, static_cast<std::size_t>(Rank)> extents{}, reversed{}, order{};
         for (int axis = 0; axis < Rank; ++axis) {
             const auto a = static_cast<std::size_t>(axis),
                        z = static_cast<std::size_t>(Rank) - 1 - a;
