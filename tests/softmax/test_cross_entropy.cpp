@@ -37,7 +37,7 @@ auto labels_for(const X& x, const std::vector<int>& labels) {
         return labels;
     } else {
         Eigen::Tensor<int, axes, Eigen::RowMajor> tensor;
-        Eigen::array<Eigen::Index, axes> extents;
+        Eigen::array<Eigen::Index, static_cast<std::size_t>(axes)> extents;
         for (std::size_t axis = 0; axis < axes; ++axis)
             extents[axis] = heed::detail::evaluate(x).view().extents[axis];
         tensor.resize(extents);

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/lane_numbers.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/softmax/layouts.hpp>
 #include <heed/softmax/lines.hpp>
