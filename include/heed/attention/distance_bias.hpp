@@ -13,6 +13,7 @@
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/lane_numbers.hpp>
 #include <heed/core/lanes.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>

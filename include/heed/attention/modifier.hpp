@@ -8,6 +8,7 @@
 #include <heed/attention/user_function.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/lane_functions.hpp>
+#include <heed/core/lane_numbers.hpp>
 #include <heed/core/lanes.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>

@@ -10,6 +10,7 @@
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/lane_numbers.hpp>
 #include <heed/core/random.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>

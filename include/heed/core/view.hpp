@@ -274,7 +274,7 @@ auto make_like(const std::array<index, Rank>& extents) {
         static_assert(Rank == 2, "heed: a matrix has two axes");
         return plain(extents[0], extents[1]);
     } else {
-        Eigen::array<Eigen::DenseIndex, static_cast<std::size_t>(Rank)> sizes{};
+        Eigen::array<Eigen::DenseIndex, Rank> sizes{};
         for (std::size_t axis = 0; axis < Rank; ++axis) sizes[axis] = extents[axis];
         return plain(sizes);
     }

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/lane_numbers.hpp>
 #include <heed/core/math.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/lane_numbers.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/softmax/row_function.hpp>
