@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
+#include <vector>
 
 #include <heed/softmax/log_softmax.hpp>
 
@@ -95,6 +97,75 @@ TEST_CASE("log_softmax of extreme rows") {
     check(heed::log_softmax(Eigen::Matrix<float, 4, 3, Eigen::RowMajor>(x)));
     heed::log_softmax.into(x, x);
     check(x);
+}
+
+TEMPLATE_TEST_CASE("log_softmax keeps its digits where one is all but certain, backward too", "",
+                   float, double) {
+    using T = TestType;
+    using row_major = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    heed_test::generator random;
+    for (const Eigen::Index n : {2, 30, 1003}) {
+        row_major x(11, n);
+        random.fill_normal(x);
+        std::vector<Eigen::Index> greatest(11);
+        for (std::size_t r = 0; r < greatest.size(); ++r) {
+            greatest[r] = random.integer(0, n - 1);
+            const auto i = static_cast<Eigen::Index>(r);
+            x(i, greatest[r]) = x.row(i).maxCoeff() + static_cast<T>(random.uniform(0, 75));
+        }
+        const auto check = [&](const auto& logits) {
+            const auto y = heed::log_softmax(logits);
+            auto dy = y;
+            dy.setZero();
+            for (std::size_t r = 0; r < greatest.size(); ++r)
+                dy(static_cast<Eigen::Index>(r), greatest[r]) = T(1);
+            const auto dx = heed::log_softmax.backward(logits, y, dy);
+            bool close = true;
+            for (std::size_t r = 0; r < greatest.size(); ++r) {
+                const auto i = static_cast<Eigen::Index>(r);
+                long double odds = 0;
+                for (Eigen::Index j = 0; j < n; ++j)
+                    if (j != greatest[r])
+                        odds += std::exp(static_cast<long double>(x(i, j)) - x(i, greatest[r]));
+                // Where the others have a share that matters beside 1, that of rounding 1.
+                const long double log_p = -std::log1p(odds), rest = odds / (1 + odds);
+                const long double bound =
+                    (odds > 0.06L ? 8 + 2 * std::abs(log_p) : 32 * odds) * unit<T>;
+                close &= std::abs(y(i, greatest[r]) - log_p) <= bound;
+                close &= std::abs(dx(i, greatest[r]) - rest) <= bound;
+            }
+            CHECK(close);
+        };
+        check(x);
+        check(Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>(x));
+    }
+}
+
+TEMPLATE_TEST_CASE("log_softmax of a million columns", "", float, double) {
+    using T = TestType;
+    heed_test::generator random;
+    constexpr Eigen::Index n = 1'000'000;
+    Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> x(4, n);
+    random.fill_normal(x);
+    for (Eigen::Index j = 0; j < n; ++j) {
+        x(0, j) = static_cast<T>(5e-6 * static_cast<double>(j));  // rises all the time
+        x(1, j) = j % 1024 == 0 ? T(0) : T(-1.234567);
+        x(2, j) *= T(10);
+    }
+    const auto rows = rows_of(x);
+    const auto check = [&](const auto& logits) {
+        const auto results = rows_of(heed::log_softmax(logits));
+        for (std::size_t r = 0; r < rows.size(); ++r) {
+            const row expected = reference::log_softmax(rows[r]);
+            bool close = true;
+            for (std::size_t i = 0; i < expected.size(); ++i)
+                close &= std::abs(results[r][i] - expected[i]) <=
+                         (8 + 2 * std::abs(expected[i])) * unit<T>;
+            CHECK(close);
+        }
+    };
+    check(x);
+    check(Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>(x));
 }
 
 }  // namespace test_log_softmax

@@ -135,4 +135,37 @@ TEST_CASE("log_sum_exp of extreme rows") {
     CHECK(heed::log_sum_exp.temperature(1e-300)(x)(1) == -infinity);
 }
 
+TEMPLATE_TEST_CASE("log_sum_exp of a million columns, and of one beside which others are small", "",
+                   float, double) {
+    using T = TestType;
+    heed_test::generator random;
+    constexpr Eigen::Index n = 1'000'000;
+    Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> x(4, n);
+    random.fill_normal(x);
+    for (Eigen::Index j = 0; j < n; ++j) {
+        x(0, j) = static_cast<T>(5e-6 * static_cast<double>(j));  // rises all the time
+        x(1, j) = static_cast<T>(-1e-3 * random.uniform());
+        x(2, j) *= T(10);
+    }
+    const auto rows = rows_of(x);
+    const auto check = [&](const auto& logits) {
+        const auto z = numbers_of(heed::log_sum_exp(logits));
+        for (std::size_t r = 0; r < rows.size(); ++r)
+            CHECK(std::abs(z[r] - reference::log_sum_exp(rows[r])) <=
+                  (8 + std::log(1e6) + 2 * std::abs(reference::maximum(rows[r]))) * unit<T>);
+    };
+    check(x);
+    check(Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>(x));
+
+    // log(1 + Σe^x), a softplus.
+    for (const double least : {3.0, 17.0, 40.0, 80.0}) {
+        Eigen::Matrix<T, 1, Eigen::Dynamic> logits =
+            Eigen::Matrix<T, 1, Eigen::Dynamic>::Constant(30, static_cast<T>(-least));
+        logits(11) = T(0);
+        const double right = std::log1p(29 * std::exp(-least));
+        CHECK(static_cast<double>(heed::log_sum_exp(logits)) ==
+              Approx(right).epsilon(64 * unit<T>).margin(0));
+    }
+}
+
 }  // namespace test_log_sum_exp

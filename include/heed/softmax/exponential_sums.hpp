@@ -102,17 +102,36 @@ template <class T, class Line, class Sink, class Keep>
     return {shift, sum + sink_weight(shift, by, sink)};
 }
 
-/// Σ e^{(x − shift)/τ} over all that is not the greatest. Out of line: few rows want it.
+/// A line without what is equal to `greatest`, which reads as −∞.
+template <class Line>
+struct line_below {
+    using vector = typename Line::vector;
+
+    Line line;
+    vector greatest_element;
+
+    index whole() const { return line.whole(); }
+    index rest() const { return line.rest(); }
+
+    template <class At>
+    vector load(At at, double fill = 0) const {
+        const vector x = line.load(at, fill);
+        return select(x == greatest_element, vector(-std::numeric_limits<double>::infinity()), x);
+    }
+
+    static vector sum(vector v) { return Line::sum(v); }
+    static vector greatest(vector v) { return Line::greatest(v); }
+};
+
+/// Σ e^{(x − shift)/τ} over all that is less than the greatest, shift, to the last digits however
+/// much less. Out of line: few rows want it.
 template <class T, class Line>
 [[gnu::noinline]] vec<T> sum_beside_greatest(const Line& x, vec<T> shift,
                                              const temperature_factors<T>& by) {
-    constexpr double lowest = -std::numeric_limits<double>::infinity();
-    return sum_over(
-        x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
-            const vec<T> gap = x.load(at, lowest) - shift;
-            const vec<T> e = exp2_fast(by.exponent_of(gap));
-            return so_far + select(gap == vec<T>(T(0)), vec<T>(T(0)), e);
-        });
+    const line_below<Line> others{x, shift};
+    const vec<T> maximum = maximum_over(others);
+    const auto weights = sum_exponentials<T>(others, maximum, by, no_sink{}, [](auto, vec<T>) {});
+    return weights.sum * exp(fma(maximum - shift, by.inverse, vec<T>(T(0))));
 }
 
 /// log Σ e^{(x − shift)/τ}, of a sum without sink. Where one element makes up nearly all of it, and
