@@ -221,7 +221,14 @@ TEST_CASE("cross_entropy refuses what it cannot do, and says why") {
     dx.setConstant(5);
     CHECK_THROWS_AS(into({0, 1, 4}), heed::argument_error);
     CHECK_THROWS_WITH(into({0, 4, 1}), Contains("row 1") && Contains("4") && Contains("[0, 4)"));
-    CHECK_THROWS_WITH(into({0, 1, -1}), Contains("-1"));
+    CHECK_THROWS_WITH(into({0, 1, -100}),
+                      "the label of row 2 is -100, but must lie in [0, 4); to leave such rows out, "
+                      "give the loss .ignored_label(-100)");
+    CHECK_THROWS_WITH(
+        heed::cross_entropy.ignored_label(-100)(x, std::vector<int>{0, -100, -1}),
+        "the label of row 2 is -1, but must lie in [0, 4) or be the ignored label, -100");
+    CHECK_THROWS_WITH(heed::cross_entropy(x, std::vector<std::size_t>{0, 1, std::size_t(-3)}),
+                      Contains("18446744073709551613"));
     CHECK_THROWS_AS(into({0, 1}), heed::shape_error);
     CHECK_THROWS_AS(heed::cross_entropy(x, Eigen::Vector4i::Zero()), heed::shape_error);
     CHECK_THROWS_AS(heed::cross_entropy(x, Eigen::MatrixXi::Zero(3, 2)), heed::shape_error);

@@ -70,6 +70,24 @@ TEMPLATE_TEST_CASE("every attainable entropy is attained, whatever the scale of 
     }
 }
 
+TEMPLATE_TEST_CASE("entropies are within their bound, of few elements and of a million", "", float,
+                   double) {
+    using T = TestType;
+    generator random;
+    double worst = 0;
+    const auto take = [&](Eigen::Index n) {
+        auto x = random.matrix<T>(1, n);
+        x *= static_cast<T>(std::pow(10.0, random.uniform(-2, 2)));
+        const double highest = std::log(static_cast<double>(n));
+        const double entropy = random.uniform(0.01, 0.99) * highest;
+        const double found = entropy_of(heed::entropy_normalised(entropy)(x));
+        worst = std::max(worst, std::abs(found - entropy) / (unit<T> * (1 + highest)));
+    };
+    for (int i = 0; i < 2000; ++i) take(random.integer(2, 200));
+    for (int i = 0; i < 3; ++i) take(1'000'000);
+    CHECK(worst <= 8);
+}
+
 TEST_CASE("gamma is found in at most 12 steps") {
     generator random;
     int most = 0;

@@ -170,4 +170,19 @@ TEMPLATE_TEST_CASE("probabilities sum to one and follow shifts and permutations"
     }
 }
 
+TEMPLATE_TEST_CASE("softmax of a million columns", "", float, double) {
+    using T = TestType;
+    constexpr Eigen::Index n = 1'000'000;
+    Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> x(3, n);
+    for (Eigen::Index j = 0; j < n; ++j) {
+        x(0, j) = static_cast<T>(5e-6 * static_cast<double>(j));  // rises all the time
+        x(1, j) = j % 1024 == 0 ? T(0) : T(-1.234567);
+        x(2, j) = j == 77 ? T(3) : T(-0.7);
+    }
+    CHECK(all_close<T>(heed::softmax(x), x, 1));
+    const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic> across = x;
+    CHECK(all_close<T>(heed::softmax(across), x, 1));
+    CHECK(all_close<T>(heed::softmax_plus_one(across), x, 1, 0));
+}
+
 }  // namespace test_softmax

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include <heed/softmax/cross_entropy.hpp>
@@ -120,10 +121,21 @@ TEST_CASE("the sparse losses refuse parameters out of range") {
     using Catch::Matchers::Contains;
     const Eigen::MatrixXf x = Eigen::MatrixXf::Zero(2, 3);
     const std::vector<int> labels{0, 1};
-    CHECK_THROWS_WITH(heed::sparse_softmax_cross_entropy(4)(x, labels), Contains("4"));
-    CHECK_THROWS_AS(heed::sparse_softmax_cross_entropy(0), heed::argument_error);
-    CHECK_THROWS_AS(heed::sparse_softmax_cross_entropy_by_mass(1.1), heed::argument_error);
-    CHECK_THROWS_WITH(heed::entmax_loss(0.5), Contains("0.5") && Contains("at least 1"));
+    CHECK_THROWS_WITH(heed::sparse_softmax_cross_entropy(4)(x, labels),
+                      "heed::sparse_softmax_cross_entropy: k is 4, but must lie between 1 and the "
+                      "length of the rows, 3");
+    for (const auto k : {std::ptrdiff_t{0}, std::ptrdiff_t{-2}})
+        CHECK_THROWS_WITH(
+            heed::sparse_softmax_cross_entropy(k),
+            Contains("heed::sparse_softmax_cross_entropy: k is " + std::to_string(k)));
+    CHECK_THROWS_WITH(heed::sparse_softmax_cross_entropy(std::numeric_limits<std::size_t>::max()),
+                      Contains("k is 18446744073709551615"));
+    CHECK_THROWS_WITH(
+        heed::sparse_softmax_cross_entropy_by_mass(1.1),
+        "heed::sparse_softmax_cross_entropy_by_mass: the mass is 1.1, but must lie in "
+        "(0, 1]");
+    CHECK_THROWS_WITH(heed::entmax_loss(0.5),
+                      "heed::entmax_loss: alpha is 0.5, but must be at least 1 and finite");
     CHECK_THROWS_AS(heed::entmax_loss(1.5)(x, std::vector<int>{0, 3}), heed::argument_error);
 }
 
@@ -134,6 +146,63 @@ TEST_CASE("sparsemax_loss vanishes beyond a margin of one") {
     x(1) = 1.5;
     CHECK(heed::sparsemax_loss(x, 0) > 0);
     CHECK(heed::sparsemax_loss(x, 2) == Approx(reference::sparsemax_loss({2, 1.5, 0.5}, 2).value));
+}
+
+TEMPLATE_TEST_CASE("sparse losses keep their digits where the label is all but certain", "", float,
+                   double) {
+    using T = TestType;
+    const auto is_relative = [](double found, double right, double units) {
+        return std::abs(found - right) <= units * heed_test::unit<T> * std::abs(right);
+    };
+    // Softmax's, over all and over the two largest.
+    for (const double gap : {3.0, 17.0, 40.0, 80.0}) {
+        Eigen::Matrix<T, 3, Eigen::Dynamic> x = Eigen::Matrix<T, 3, Eigen::Dynamic>::Zero(3, 20);
+        x.col(4).setConstant(static_cast<T>(gap));
+        x.col(7).setConstant(T(1));
+        const std::vector<int> labels(3, 4);
+        const auto check = [&](const auto& loss, double odds) {
+            const auto [value, dx] = loss.with_gradient(x, labels);
+            CHECK(is_relative(static_cast<double>(value), std::log1p(odds), 32));
+            CHECK(is_relative(static_cast<double>(dx(1, 4)), -odds / (1 + odds) / 3, 32));
+        };
+        check(heed::entmax_loss(1), (18 + std::exp(1.0)) * std::exp(-gap));
+        check(heed::sparse_softmax_cross_entropy(20), (18 + std::exp(1.0)) * std::exp(-gap));
+        check(heed::sparse_softmax_cross_entropy(2), std::exp(1 - gap));
+    }
+    // Of two classes whose scores are 1 − 2a apart, sparsemax gives the lesser a.
+    for (int power = 2; power < 12; power += 3) {
+        const double a = std::ldexp(1.0, -power);
+        Eigen::Matrix<T, 1, 2> x(T(0), static_cast<T>(2 * a - 1));
+        for (const auto& [value, dx] :
+             {heed::sparsemax_loss.with_gradient(x, 0), heed::entmax_loss(2).with_gradient(x, 0)}) {
+            CHECK(is_relative(static_cast<double>(value), a * a, 4 / a));
+            CHECK(is_relative(static_cast<double>(dx(0)), -a, 2 / a));
+            CHECK(dx(0) == -dx(1));
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("sparse losses of logits of every size", "", float, double) {
+    using T = TestType;
+    heed_test::generator random;
+    const double top = std::log10(static_cast<double>(std::numeric_limits<T>::max()) / 2);
+    const auto check = [&](const auto& loss, double alpha) {
+        for (int step = 0; step < 20; ++step) {
+            const double size = std::pow(10.0, step == 0 ? top : random.uniform(-top, top));
+            Eigen::Matrix<T, 1, Eigen::Dynamic> x(33);
+            for (Eigen::Index j = 0; j < 33; ++j)
+                x(j) = static_cast<T>(size * random.uniform(-1, 1));
+            const int t = static_cast<int>(random.integer(0, 32));
+            const auto rows = heed_test::rows_of(x);
+            const auto right = reference::entmax_loss(rows[0], static_cast<std::size_t>(t), alpha);
+            const auto [value, dx] = loss.with_gradient(x, t);
+            CHECK(std::abs(static_cast<double>(value) - right.value) <=
+                  32 * heed_test::unit<T> * (1 + std::abs(right.value)));
+        }
+    };
+    check(heed::sparsemax_loss, 2);
+    check(heed::entmax_loss(1.5), 1.5);
+    check(heed::entmax_loss(3), 3);
 }
 
 TEST_CASE("losses of sparse probabilities at the extremes") {
