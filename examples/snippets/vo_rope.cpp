@@ -19,7 +19,8 @@ int main() {
         // Backward is the same walk the other way: R_iᵀ is transposed to R_i, R_j to R_jᵀ.
         const auto gradient = heed::attention_backward(heed::rotate(d_o, rope, first), inner, stats,
                                                        q, k, turned, heed::causal);
-        return std::pair{o, matrix(heed::rotate_back(gradient.v, rope))};
+        const matrix dv = heed::rotate_back(gradient.v, rope);
+        return std::pair{o, dv};
     };
 
     const auto [o, dv] = forward();
