@@ -67,8 +67,8 @@ std::vector<entropy_curve> entropies(const trained_models& models, const std::ve
         // Bins from n/√2 to n, so that one ends with the whole length.
         entropy_curve curve{how, {}};
         for (double most = double(length); most >= 2; most /= std::sqrt(2.0)) {
-            const auto last = static_cast<index>(std::lround(most));
-            const auto first = static_cast<index>(std::lround(most / std::sqrt(2.0)));
+            const index last = std::lround(most);
+            const index first = std::lround(most / std::sqrt(2.0));
             double sum = 0;
             for (const auto& of_window : sums) sum += of_window.segment(first, last - first).mean();
             curve.points.push_back({double(last), sum / double(sums.size())});
