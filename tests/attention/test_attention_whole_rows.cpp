@@ -239,7 +239,7 @@ TEST_CASE("whole rows: what is masked does not leak, and no query means no work"
     inputs<double> in(random, e);
     const auto lengths = std::vector<index>{170};
     const auto results = [&](const auto& normaliser) {
-        const auto part = heed::key_lengths(lengths);
+        const auto part = heed::cache_lengths(lengths);
         const auto [o, stats] =
             heed::attention_forward(in.q, in.k, in.v, normaliser, heed::causal, part);
         const auto g = heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, normaliser,

@@ -312,9 +312,11 @@ TEST_CASE("these masks refuse what does not fit") {
 
     CHECK_THROWS_AS(heed::prefix_lm(-1), heed::argument_error);
     CHECK_THROWS_WITH(heed::prefix_lm(-1),
-                      "heed::prefix_lm: the prefix is -1, but must be at least 0");
+                      "heed::prefix_lm: the prefix is -1, but must be at least 0; one without an "
+                      "end is heed::unlimited");
     CHECK_THROWS_WITH(check_call(heed::prefix_lm({1, -2})),
-                      "heed::prefix_lm: the prefix is -2, but must be at least 0");
+                      "heed::prefix_lm: the prefix is -2, but must be at least 0; one without an "
+                      "end is heed::unlimited");
     CHECK_THROWS_AS(check_call(heed::prefix_lm({1})), heed::shape_error);
     CHECK_THROWS_WITH(check_call(heed::prefix_lm({1})),
                       "heed::prefix_lm has 1 prefixes, but the batch has 2 sequences");

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include <heed/softmax/softmax.hpp>
@@ -42,12 +43,23 @@ TEST_CASE("at a high order Taylor softmax is softmax") {
     CHECK((p - heed::softmax(cold)).cwiseAbs().maxCoeff() < 1e-5F);
 }
 
-TEST_CASE("a sum beyond the scalar's range makes its row NaN") {
-    Eigen::MatrixXf x = Eigen::MatrixXf::Ones(2, 5);
+TEST_CASE("a sum beyond the scalar's range is that of smaller weights") {
+    Eigen::MatrixXf x = Eigen::MatrixXf::Ones(3, 5);
     x(1, 2) = 1e30F;
-    const Eigen::MatrixXf p = heed::taylor_softmax(2)(x);
-    CHECK(p(0, 1) == Approx(0.2));
-    for (Eigen::Index j = 0; j < 5; ++j) CHECK(std::isnan(p(1, j)));
+    x.row(2) << 3e38F, -3e38F, 1.5e38F, 1, -std::numeric_limits<float>::infinity();
+    for (const int order : {2, 4, 50}) {
+        const Eigen::MatrixXf p = heed::taylor_softmax(order)(x);
+        CHECK(p(0, 1) == Approx(0.2));
+        for (const Eigen::Index j : {0, 1, 3, 4}) CHECK(p(1, j) == 0);
+        CHECK(p(1, 2) == Approx(1));
+        // x^k/k! is all that is left of f_k.
+        const double half = std::pow(0.5, order), sum = 2 + half;
+        CHECK(p(2, 0) == Approx(1 / sum));
+        CHECK(p(2, 1) == Approx(1 / sum));
+        CHECK(p(2, 2) == Approx(half / sum));
+        CHECK(p(2, 3) == 0);
+        CHECK(p(2, 4) == 0);
+    }
 }
 
 TEST_CASE("orders that are odd, or out of range, are refused") {
