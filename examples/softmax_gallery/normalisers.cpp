@@ -24,30 +24,27 @@ const std::vector<normaliser>& all_normalisers() {
         return std::min(k, static_cast<int>(x.size()));
     };
     static const std::vector<normaliser> all{
-        {"softmax", [](const row& x) { return row(heed::softmax(x)); }},
-        {"softmax_plus_one", [](const row& x) { return row(heed::softmax_plus_one(x)); }},
-        {"taylor_softmax", [](const row& x) { return row(heed::taylor_softmax(2)(x)); }},
-        {"l2_softmax", [](const row& x) { return row(heed::l2_softmax(x)); }},
-        {"perturb_max",
-         [](const row& x) { return row(heed::perturb_max(heed::perturb::normal)(x)); }},
+        {"softmax", [](const row& x) { return heed::softmax(x); }},
+        {"softmax_plus_one", [](const row& x) { return heed::softmax_plus_one(x); }},
+        {"taylor_softmax", [](const row& x) { return heed::taylor_softmax(2)(x); }},
+        {"l2_softmax", [](const row& x) { return heed::l2_softmax(x); }},
+        {"perturb_max", [](const row& x) { return heed::perturb_max(heed::perturb::normal)(x); }},
         // A short row cannot have that entropy.
         {"entropy_normalised",
          [](const row& x) {
              const double highest = std::log(static_cast<double>(x.size()));
-             return row(heed::entropy_normalised(std::min(1.5, 0.9 * highest))(x));
+             return heed::entropy_normalised(std::min(1.5, 0.9 * highest))(x);
          }},
-        {"sparse_softmax",
-         [=](const row& x) { return row(heed::sparse_softmax(at_most(4, x))(x)); }},
+        {"sparse_softmax", [=](const row& x) { return heed::sparse_softmax(at_most(4, x))(x); }},
         {"sparse_softmax_by_mass",
-         [](const row& x) { return row(heed::sparse_softmax_by_mass(0.8)(x)); }},
-        {"entmax", [](const row& x) { return row(heed::entmax(1.25)(x)); }},
-        {"entmax15", [](const row& x) { return row(heed::entmax15(x)); }},
-        {"sparsemax", [](const row& x) { return row(heed::sparsemax(x)); }},
-        {"sigmoid", [](const row& x) { return row(heed::sigmoid(x)); }},
-        {"relu_squared", [](const row& x) { return row(heed::relu_squared(x)); }},
-        {"normalised_relu_squared",
-         [](const row& x) { return row(heed::normalised_relu_squared(x)); }},
-        {"soft_top_k", [=](const row& x) { return row(heed::soft_top_k(at_most(4, x))(x)); }},
+         [](const row& x) { return heed::sparse_softmax_by_mass(0.8)(x); }},
+        {"entmax", [](const row& x) { return heed::entmax(1.25)(x); }},
+        {"entmax15", [](const row& x) { return heed::entmax15(x); }},
+        {"sparsemax", [](const row& x) { return heed::sparsemax(x); }},
+        {"sigmoid", [](const row& x) { return heed::sigmoid(x); }},
+        {"relu_squared", [](const row& x) { return heed::relu_squared(x); }},
+        {"normalised_relu_squared", [](const row& x) { return heed::normalised_relu_squared(x); }},
+        {"soft_top_k", [=](const row& x) { return heed::soft_top_k(at_most(4, x))(x); }},
     };
     return all;
 }
