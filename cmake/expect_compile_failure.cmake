@@ -10,7 +10,6 @@ execute_process(COMMAND "${COMPILER}" ${flags} ${includes} -w -fsyntax-only "${F
 if(result EQUAL 0)
     message(FATAL_ERROR "${FILE} compiles, but must not")
 endif()
-string(REPLACE ";" "," SENTENCE "${SENTENCE}")
 string(REPLACE ";" "," lines "${output}")  # one error may not become two elements of a list
 string(REGEX MATCHALL "error: [^\n]*" errors "${lines}")
 list(FILTER errors EXCLUDE REGEX "heed stops here, see the error above")
