@@ -1,6 +1,7 @@
 # How heed's own tests, examples and benchmarks are compiled, and the functions that add them:
 #
-#     heed_add_test(name source...)                 a Catch2 program, a ctest entry a test case
+#     heed_add_test(name source...)                 a Catch2 program, a ctest entry a test case;
+#                                                   a target a file, for who works on that one
 #     heed_add_compile_failure(name file sentence flag...)  must not compile, and say why
 #     heed_add_snippet(name)                        examples/snippets/<name>.cpp, run by ctest
 #     heed_add_example(name source...)              a program of examples/, tested by
@@ -85,6 +86,25 @@ function(heed_add_test name)
                                                UNITY_BUILD_BATCH_SIZE 4)
     # Catch2's output is kept to what failed: ctest prints it with --output-on-failure.
     catch_discover_tests(${target} TEST_PREFIX "${name}/" PROPERTIES LABELS ${name} TIMEOUT 600)
+    foreach(source IN LISTS ARGN)
+        heed_add_test_of_one_file(${name} "${source}")
+    endforeach()
+endfunction()
+
+# Whoever works on tests/core/test_view.cpp builds the target core.test_view, which is that file
+# alone, and runs tests/core/test_view. Only when asked for: it is no part of `all` or of ctest. The
+# folder is in the name since two folders may have files of one name.
+function(heed_add_test_of_one_file name source)
+    cmake_path(GET source STEM stem)
+    set(target ${name}.${stem})
+    add_executable(${target} EXCLUDE_FROM_ALL "${source}")
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME ${stem} CXX_EXTENSIONS OFF)
+    target_precompile_headers(${target} REUSE_FROM heed_test_support)
+    # What the folder's program has, also what its list adds to it later.
+    set(whole heed_test_${name})
+    target_link_libraries(${target} PRIVATE $<TARGET_PROPERTY:${whole},LINK_LIBRARIES>)
+    target_compile_options(${target} PRIVATE $<TARGET_PROPERTY:${whole},COMPILE_OPTIONS>)
+    target_compile_definitions(${target} PRIVATE $<TARGET_PROPERTY:${whole},COMPILE_DEFINITIONS>)
 endfunction()
 
 # Passes when compiling the file fails and the compiler's output holds the sentence. All of heed is
