@@ -105,7 +105,7 @@ class attention_operator {
 template <class Block>
 Eigen::RowVectorXd normalise_columns(Block& x) {
     using scalar = typename Block::Scalar;
-    const Eigen::RowVectorXd lengths = x.template cast<double>().colwise().stableNorm();
+    Eigen::RowVectorXd lengths = x.template cast<double>().colwise().stableNorm();
     for (index c = 0; c < x.cols(); ++c)
         if (lengths(c) != 0)
             x.col(c) = (x.col(c).template cast<double>() / lengths(c)).template cast<scalar>();

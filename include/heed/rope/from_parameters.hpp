@@ -87,7 +87,7 @@ class checkpoint_frequencies {
         const auto given = modern(fields_.text("rope_type")), old = modern(fields_.text("type"));
         require_argument(!given || !old || given == old, prefix, "rope_type is \"",
                          given.value_or(""), "\", but type is \"", old.value_or(""), "\"");
-        const std::string type = given ? *given : old.value_or("default");
+        std::string type = given ? *given : old.value_or("default");
         for (const char* known :
              {"default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional"})
             if (type == known) return type;
