@@ -46,6 +46,11 @@ function(heed_developer_target target)
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
+# What editors and clang-tidy ask how a file is compiled: <build>/compile_commands.json.
+if("${CMAKE_EXPORT_COMPILE_COMMANDS}" STREQUAL "")  # nobody has said
+    set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+endif()
+
 # ----------------------------------------------------------------------------------------------
 # ccache, when it is there. Precompiled headers need the two sloppinesses.
 # ----------------------------------------------------------------------------------------------
