@@ -7,7 +7,8 @@
 #     <!-- given: double rate = 0.1; -->     declares more for all blocks after it
 #     <!-- not compiled -->                  leaves out the next block
 #
-# A block with a main or a namespace of its own stands outside of functions.
+# A block with a main or a namespace of its own stands outside of functions, one of namespace heed
+# outside of all namespaces and before everything else.
 
 cmake_minimum_required(VERSION 3.22)
 
@@ -17,6 +18,7 @@ function(add_page page result)
     string(MAKE_C_IDENTIFIER "${page}" name)
     set(body "")
     set(outside "")
+    set(of_heed "")
     set(depth "")
     set(line 1)
     set(skip NO)
@@ -56,6 +58,8 @@ function(add_page page result)
         string(SUBSTRING "${rest}" ${end} -1 rest)
         if(skip AND closing STREQUAL "\n```")
             set(skip NO)
+        elseif(code MATCHES "(^|\n)namespace heed")
+            string(APPEND of_heed "#line ${line} \"${page}\"\n${code}\n")
         elseif(code MATCHES "(^|\n)(int main\\(|namespace )")
             string(APPEND outside "namespace ${name} {\n#line ${line} \"${page}\"\n${code}\n}\n")
         else()
@@ -70,15 +74,19 @@ function(add_page page result)
         string(APPEND outside "void ${name}() {\n${body}${depth}\n}\n")
     endif()
     set(${result} "${outside}" PARENT_SCOPE)
+    set(${result}_of_heed "${of_heed}" PARENT_SCOPE)
 endfunction()
 
 file(GLOB_RECURSE pages RELATIVE "${SOURCE}" "${SOURCE}/docs/*.md")
-set(all "#include \"${NAMES}\"\n\nnamespace documentation {\n")
+set(all "")
+set(all_of_heed "")
 foreach(page IN ITEMS README.md ${pages})
     add_page("${page}" code)
     string(APPEND all "${code}")
+    string(APPEND all_of_heed "${code_of_heed}")
 endforeach()
-file(WRITE "${OUTPUT}" "${all}}\n")
+file(WRITE "${OUTPUT}"
+     "#include \"${NAMES}\"\n${all_of_heed}\nnamespace documentation {\n${all}}\n")
 
 separate_arguments(flags UNIX_COMMAND "${FLAGS}")
 list(TRANSFORM INCLUDES PREPEND "-I" OUTPUT_VARIABLE includes)
