@@ -73,6 +73,22 @@ TEST_CASE("the same use a second time allocates nothing") {
             }) == 0);
 }
 
+TEST_CASE("a large chunk begins at a huge page, a small one does not take one") {
+    constexpr std::size_t huge = heed::detail::huge_page;
+    for (const std::size_t bytes : {huge - 1, huge, huge + 1, 5 * huge}) {
+        heed::arena memory;
+        memory.require(bytes);
+        const std::size_t capacity = memory.capacity();
+        REQUIRE(capacity >= bytes);
+        REQUIRE(capacity < bytes + huge);
+        if (bytes < huge) REQUIRE(capacity == bytes);
+        const heed::arena::scope scope(memory);
+        auto* piece = memory.take<std::byte>(static_cast<heed::index>(bytes));
+        if (bytes >= huge) REQUIRE(reinterpret_cast<std::uintptr_t>(piece) % huge == 0);
+        std::fill(piece, piece + bytes, std::byte(7));
+    }
+}
+
 TEST_CASE("memory that was required is there") {
     heed::arena memory;
     memory.require(1 << 20);

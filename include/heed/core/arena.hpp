@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/huge_pages.hpp>
 
 /// \file
 /// Scratch memory that is taken and given back like a stack, and kept for the next call.
@@ -16,7 +17,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 /// A stack of scratch memory in chunks that never move. When everything has been released, the
 /// chunks are merged into one that holds all that was ever in use at once, so that the same use a
-/// second time allocates nothing. One thread at a time may use an arena.
+/// second time allocates nothing. Chunks of 2 MiB and more lie on huge pages, where the system has
+/// them. One thread at a time may use an arena.
 class alignas(64) arena {
   public:
     /// Where every piece begins, and what its size is rounded up to: a cache line, and the longest
@@ -102,6 +104,12 @@ class alignas(64) arena {
         return (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
     }
 
+    /// Whether a chunk of this size lies on huge pages.
+    static bool is_huge(std::size_t size) noexcept { return size >= detail::huge_page; }
+    static std::align_val_t alignment_of(std::size_t size) noexcept {
+        return std::align_val_t(is_huge(size) ? detail::huge_page : alignment);
+    }
+
     void* take_bytes(std::size_t bytes) {
         while (current_ < chunks_.size() && chunks_[current_].size - offset_ < bytes) {
             ++current_;  // the rest of this chunk stays empty until it is released
@@ -117,8 +125,11 @@ class alignas(64) arena {
     }
 
     void add_chunk(std::size_t size) {
+        if (is_huge(size))
+            size = (size + detail::huge_page - 1) / detail::huge_page * detail::huge_page;
         chunks_.reserve(chunks_.size() + 1);
-        auto* data = static_cast<std::byte*>(::operator new(size, std::align_val_t(alignment)));
+        auto* data = static_cast<std::byte*>(::operator new(size, alignment_of(size)));
+        if (is_huge(size)) detail::advise_huge_pages(data, size);
         chunks_.push_back({data, size});
         capacity_ += size;
     }
@@ -135,7 +146,7 @@ class alignas(64) arena {
     }
 
     void free_chunks() noexcept {
-        for (chunk piece : chunks_) ::operator delete(piece.data, std::align_val_t(alignment));
+        for (chunk piece : chunks_) ::operator delete(piece.data, alignment_of(piece.size));
         chunks_.clear();
         current_ = offset_ = capacity_ = 0;
     }
