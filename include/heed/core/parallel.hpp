@@ -57,6 +57,30 @@ inline void level_slots(workspace& scratch, index participants, std::size_t call
     for (index i = 1; i < participants; ++i) scratch.slot(i).require(largest_task);
 }
 
+/// for_each_task of a function that is no longer a type: run(f, slot, task).
+inline void run_tasks(Eigen::ThreadPoolInterface* pool, workspace& scratch, index count,
+                      task_loop::body run, void* f) {
+    const index threads = pool != nullptr ? pool->NumThreads() : 0;
+    const index helpers = std::min(threads, count - 1);
+    if (pool == nullptr || helpers <= 0 || scratch.loop().is_running()) {
+        for (index task = 0; task < count; ++task) run(f, 0, task);
+        return;
+    }
+
+    scratch.reserve_slots(helpers + 1);
+    for (index i = 0; i <= helpers; ++i) scratch.slot(i).watch_peak();
+    const std::size_t callers_share = scratch.slot(0).used();
+    task_loop& loop = scratch.loop();
+    loop.open(pool, helpers, count, run, f);
+    for (index i = 0; i < helpers; ++i) {
+        // Two pointers: std::function keeps so much without allocating.
+        loop.hold();
+        pool->Schedule([&loop, pool] { loop.help(pool); });
+    }
+    loop.work_and_close();
+    level_slots(scratch, helpers + 1, callers_share);
+}
+
 }  // namespace detail
 
 /// Calls f(slot, task) once for each task 0 … count − 1, on the calling thread, as slot 0, and on
@@ -72,30 +96,11 @@ inline void level_slots(workspace& scratch, index participants, std::size_t call
 template <class F>
 requires std::invocable<F&, index, index>
 void for_each_task(Eigen::ThreadPoolInterface* pool, workspace& scratch, index count, F&& f) {
-    const index threads = pool != nullptr ? pool->NumThreads() : 0;
-    const index helpers = std::min(threads, count - 1);
-    if (pool == nullptr || helpers <= 0 || scratch.loop().is_running()) {
-        for (index task = 0; task < count; ++task) f(index(0), task);
-        return;
-    }
-
-    scratch.reserve_slots(helpers + 1);
-    for (index i = 0; i <= helpers; ++i) scratch.slot(i).watch_peak();
-    const std::size_t callers_share = scratch.slot(0).used();
-
     using function = std::remove_reference_t<F>;
-    detail::task_loop& loop = scratch.loop();
-    loop.open(
-        pool, helpers, count,
+    detail::run_tasks(
+        pool, scratch, count,
         [](void* any, index slot, index task) { (*static_cast<function*>(any))(slot, task); },
         const_cast<void*>(static_cast<const void*>(std::addressof(f))));
-    for (index i = 0; i < helpers; ++i) {
-        // Two pointers: std::function keeps so much without allocating.
-        loop.hold();
-        pool->Schedule([&loop, pool] { loop.help(pool); });
-    }
-    loop.work_and_close();
-    detail::level_slots(scratch, helpers + 1, callers_share);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE
