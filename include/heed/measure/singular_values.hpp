@@ -24,8 +24,10 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-/// d₁, e₁, d₂, e₂, …, d_n of a matrix with no fewer rows than columns, which is overwritten.
-inline Eigen::VectorXd bidiagonal_of(Eigen::MatrixXd& a) {
+/// d₁, e₁, d₂, e₂, …, d_n of a matrix with no fewer rows than columns, which is overwritten. A
+/// template for the reason of tridiagonal_spectrum.
+template <class Matrix>
+Eigen::VectorXd bidiagonal_of(Matrix& a) {
     const Eigen::Index m = a.rows(), n = a.cols();
     Eigen::VectorXd beside(2 * n - 1), scratch(m);
     for (Eigen::Index k = 0; k < n; ++k) {

@@ -31,10 +31,11 @@ struct bidiagonal_probes {
 
     /// By Gauss's rule, or by Gauss and Radau's with a node at 0. The errors of the two have
     /// opposite signs for σ and, where it matters, for σ·log σ.
-    spectral_sums sums(bool node_at_zero) const {
+    template <class Sums = spectral_sums>
+    Sums sums(bool node_at_zero) const {
         const Eigen::Index steps = beside.rows() / 2, probes = beside.cols();
-        spectral_sums result{Eigen::ArrayXd::Zero(probes), Eigen::ArrayXd::Zero(probes),
-                             columns * beside.row(0).transpose().array().square()};
+        Sums result{Eigen::ArrayXd::Zero(probes), Eigen::ArrayXd::Zero(probes),
+                    columns * beside.row(0).transpose().array().square()};
         const Eigen::Index nodes = steps + (node_at_zero ? 1 : 0);
         Eigen::VectorXd diagonal(nodes), off(nodes - 1);
         for (Eigen::Index p = 0; p < probes; ++p) {
@@ -62,7 +63,8 @@ struct bidiagonal_probes {
 /// exp(H(σ/Σσ)) by the means over the probes, all but one of them unless `without` is −1. What the
 /// probes have seen of Σσ² tells how far their means are off, since Σσ² itself is known: by the
 /// line of least squares through the probes.
-inline double effective_rank_of(const spectral_sums& seen, double square, Eigen::Index without) {
+template <class Sums>
+double effective_rank_of(const Sums& seen, double square, Eigen::Index without) {
     const Eigen::Index probes = seen.square.size();
     const auto mean = [&](const auto& x) {
         double sum = 0;

@@ -27,9 +27,13 @@ inline int exponent_of(double x) {
 ///
 /// Throws std::runtime_error if Eigen does not find them in 30 steps each. Wilkinson's shift is
 /// proved to end, and ends in two or three.
-inline Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> tridiagonal_spectrum(
-    const Eigen::VectorXd& diagonal, const Eigen::VectorXd& beside, int options) {
-    Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver;
+///
+/// A template, as are its callers, so that a program that does not call it does not compile Eigen's
+/// solver: that alone would be a fifth of what heed costs to include.
+template <class Solver = Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>>
+Solver tridiagonal_spectrum(const Eigen::VectorXd& diagonal, const Eigen::VectorXd& beside,
+                            int options) {
+    Solver solver;
     solver.computeFromTridiagonal(diagonal, beside, options);
     if (solver.info() != Eigen::Success)
         throw std::runtime_error(
