@@ -8,7 +8,7 @@
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/positions.hpp>
-#include <heed/attention/query_tile.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/view.hpp>
 
@@ -128,12 +128,6 @@ TEST_CASE("wrong lengths and numbers are refused by name") {
                     heed::argument_error);
 }
 
-/// As much of a call as says where its keys stand.
-struct call_with_positions {
-    static constexpr bool has_positions = true;
-    heed::attention_shape shape;
-};
-
 TEMPLATE_TEST_CASE("keys far from one another keep their last digits", "", float, double) {
     using T = TestType;
     // A vector of keys whose first, or any, stands far away, as padding may.
@@ -148,8 +142,8 @@ TEMPLATE_TEST_CASE("keys far from one another keep their last digits", "", float
             heed::arena scratch;
             const auto part = heed::positions(keys);
             const heed::call_positions where = part.prepare(scratch, shape);
-            const call_with_positions call{shape};
-            const auto lanes = heed::detail::make_lanes<T>(call, where, 0, 0);
+            const heed::detail::call_place place{shape, where, true};
+            const auto lanes = heed::detail::make_lanes<T>(place, 0, 0);
             for (index i = 0; i < size; ++i) {
                 const auto here = heed::lanes<T>::all(1000 + i);
                 for (index j = 0; j < size; ++j) {

@@ -7,14 +7,12 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/backward.hpp>
-#include <heed/attention/call.hpp>
-#include <heed/attention/forward.hpp>
 #include <heed/attention/forward_result.hpp>
 #include <heed/attention/gradient.hpp>
-#include <heed/attention/plan.hpp>
-#include <heed/attention/row_backward.hpp>
-#include <heed/attention/row_forward.hpp>
+#include <heed/attention/kernel/call.hpp>
+#include <heed/attention/kernel/learning.hpp>
+#include <heed/attention/kernel/plan.hpp>
+#include <heed/attention/kernel/run.hpp>
 #include <heed/attention/stats.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/view.hpp>
@@ -177,19 +175,6 @@ tensor_view<const T, 3> lse_gradient_of(const std::tuple<const Parts&...>& parts
     }
 }
 
-/// The forward kernel that suits the normaliser; fills `kept` unless it is null. If it throws, they
-/// are the stats of no call.
-template <class T, class Call, class Normaliser>
-void run_forward(const Call& call, const tensor_view<T, 4>& o, stats<T, Normaliser>* kept) {
-    const attention_shape& shape = call.shape;
-    auto* statistics = kept == nullptr ? nullptr : kept->begin(shape, call.normaliser());
-    if constexpr (row_normaliser<Normaliser>)
-        forward_whole_rows(call, o, kept);
-    else
-        forward(call, o, statistics);
-    if (kept != nullptr) kept->end(shape);
-}
-
 /// Checks all shapes and memory of backward, then runs it.
 template <class T, class Gradients, class Stats, class Call>
 void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
@@ -235,14 +220,7 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
         learned);
 
     std::apply([](const auto&... view) { (fill(view, T(0)), ...); }, learned);
-    if constexpr (row_normaliser<std::remove_cvref_t<decltype(call.normaliser())>>) {
-        backward_whole_rows<T>(call, d_o, kept, dq, dk, dv, learned);
-    } else {
-        using statistics = typename Stats::row_statistics;
-        const backward_inputs<T, statistics> inputs{d_o, o, kept.data(), d_lse};
-        backward<T>(call, inputs, dq, dk, dv, learned);
-    }
-    finish_input_biases<T>(call.parts(), learned, dq, dk);
+    run_backward(call, backward_inputs<T>{d_o, o, d_lse, dq, dk, dv}, kept, learned);
 }
 
 }  // namespace detail

@@ -8,9 +8,9 @@
 #include <utility>
 #include <variant>
 
-#include <heed/attention/learning.hpp>
+#include <heed/attention/kernel/learning.hpp>
+#include <heed/attention/kernel/plan.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/plan.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/view.hpp>

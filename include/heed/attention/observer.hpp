@@ -11,8 +11,8 @@
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
+#include <heed/attention/kernel/plan.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/plan.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
@@ -90,25 +90,14 @@ auto observed_memory(const P& part) {
 template <class P>
 inline constexpr bool is_unbound_observer = part_of<P, role::observer> && !is_bound_observer<P>;
 
-/// The running sums of the rows of a tile; nothing where nobody observes.
-template <class T, bool Observes>
+/// The running sums of the rows of a tile.
+template <class T>
 class observed_rows {
   public:
-    observed_rows(index, arena&) {}
-    template <class Stream, class Rows>
-    void weigh(const Stream& stream, const Rows& rows, index r, T* row, index first, index last) {
-        stream.weigh(rows, r, row, first, last);
+    observed_rows(index count, arena& scratch) : count_(count), sums_(scratch.take<sums>(count)) {
+        reset();
     }
-    void add(index, T, const T*, index, index) {}
-    row_sums finish(index, T, index) const { return {}; }
-};
-
-template <class T>
-class observed_rows<T, true> {
-  public:
-    observed_rows(index count, arena& scratch) : sums_(scratch.take<sums>(count)) {
-        std::fill_n(sums_, static_cast<std::size_t>(count), sums{});
-    }
+    void reset() { std::fill_n(sums_, static_cast<std::size_t>(count_), sums{}); }
 
     /// Scores of row r become weights, which are seen; where the stream knows their logarithms, for
     /// the cost of two multiply-adds.
@@ -186,6 +175,7 @@ class observed_rows<T, true> {
         return std::hypot(length, static_cast<double>(scaled) / static_cast<double>(scale));
     }
 
+    index count_;
     sums* sums_;
 };
 

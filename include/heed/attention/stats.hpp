@@ -9,8 +9,8 @@
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
+#include <heed/attention/kernel/whole_row/support.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/support.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 

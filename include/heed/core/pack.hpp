@@ -185,9 +185,10 @@ bool all_moderate(const contiguous_rows<T>& rows, index count, index depth) {
 
 /// `finish<Vectors>(row, column, sums)` with sums = Σ_k a[row, k]·b[k, column …] for all rows and
 /// all columns, b being padded rows. A row of a has its numbers a_step apart, its rows are a_row
-/// apart. Up to value_rows/3 rows too many are computed.
-template <class T, class Finish>
-void multiply_columns(index rows, const T* a, index a_row, index a_step,
+/// apart: indices or, where the kernel is to be built for one, fixed<…>. Up to value_rows/3 rows
+/// too many are computed.
+template <class T, class RowStride, class Step, class Finish>
+void multiply_columns(index rows, const T* a, RowStride a_row, Step a_step,
                       const contiguous_rows<T>& b, index columns, index depth, Finish&& finish) {
     constexpr index size = vec<T>::size;
     constexpr index full = tiles.value_vectors * size;

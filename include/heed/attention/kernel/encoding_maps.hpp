@@ -4,10 +4,9 @@
 #include <array>
 #include <limits>
 
+#include <heed/attention/kernel/query_tile.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
-#include <heed/attention/positions.hpp>
-#include <heed/attention/query_tile.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/lanes.hpp>
 #include <heed/core/simd.hpp>
@@ -36,25 +35,19 @@ struct map_set {
 };
 
 /// The map of one score.
-template <class Call>
-encoding_map map_of(const Call& call, const call_positions& where, const query_row& row,
-                    index key) {
-    if constexpr (Call::is_rectified) {
-        const double distance = static_cast<double>(row.position) + row.fraction -
-                                where.key(call.shape, row.batch, key);
-        const auto window = static_cast<double>(call.encoding().window());
-        if (distance >= window) return encoding_map::past;
-        if (distance <= -window) return encoding_map::future;
-    }
+inline encoding_map map_of(const call_place& place, index window, const query_row& row, index key) {
+    const double distance =
+        static_cast<double>(row.position) + row.fraction - place.key(row.batch, key);
+    if (distance >= static_cast<double>(window)) return encoding_map::past;
+    if (distance <= -static_cast<double>(window)) return encoding_map::future;
     return encoding_map::near;
 }
 
 /// The lanes of a row's scores that take this map.
-template <class T, class Call>
-vec_mask<T> take_map(const Call& call, const query_row& row, const key_lanes<T>& keys,
+template <class T>
+vec_mask<T> take_map(index window, const query_row& row, const key_lanes<T>& keys,
                      encoding_map map) {
     const lanes<T> distance = row.lane_position<T>() - keys.position;
-    const index window = call.encoding().window();
     if (map == encoding_map::past) return distance >= window;
     if (map == encoding_map::future) return distance <= -window;
     return (distance < window) & (distance > -window);
@@ -63,8 +56,8 @@ vec_mask<T> take_map(const Call& call, const query_row& row, const key_lanes<T>&
 /// The maps of each panel of keys from `first_key` on for each strip of a tile: [strips, panels].
 /// Where a map is taken before and behind, along the keys or the queries, it counts as taken
 /// between: what takes it is a rectangle for any panel, and an interval for any strip.
-template <class T, class Call>
-void find_maps(const Call& call, const call_positions& where, const query_tile<T>& tile,
+template <class T>
+void find_maps(const call_place& place, index window_of_encoding, const query_tile<T>& tile,
                index first_key, index panels, map_set* maps) {
     struct range {
         double least = std::numeric_limits<double>::infinity();
@@ -74,18 +67,17 @@ void find_maps(const Call& call, const call_positions& where, const query_tile<T
             most = std::max(most, x);
         }
     };
-    const auto window = static_cast<double>(call.encoding().window());
+    const auto window = static_cast<double>(window_of_encoding);
     const index strips = tile.strip_count();
     for (index p = 0; p < panels; ++p) {
         const index first = first_key + p * panel_width<T>;
         range keys;
-        if (first < call.shape.keys) {
-            const index last = std::min(first + panel_width<T>, call.shape.keys) - 1;
-            keys.add(where.key(call.shape, tile.batch, first));
-            keys.add(where.key(call.shape, tile.batch, last));
-            if constexpr (Call::has_positions)
-                for (index j = first; j <= last; ++j)
-                    keys.add(where.key(call.shape, tile.batch, j));
+        if (first < place.shape.keys) {
+            const index last = std::min(first + panel_width<T>, place.shape.keys) - 1;
+            keys.add(place.key(tile.batch, first));
+            keys.add(place.key(tile.batch, last));
+            if (place.moves_keys)
+                for (index j = first; j <= last; ++j) keys.add(place.key(tile.batch, j));
         }
         for (index s = 0; s < strips; ++s) {
             range queries;
@@ -96,10 +88,10 @@ void find_maps(const Call& call, const call_positions& where, const query_tile<T
                 map_set::of(encoding_map::near, least < window && most > -window) |
                 map_set::of(encoding_map::past, most >= window) |
                 map_set::of(encoding_map::future, least <= -window);
-            if (first >= call.shape.keys) maps[s * panels + p] = {};
+            if (first >= place.shape.keys) maps[s * panels + p] = {};
         }
     }
-    if constexpr (Call::has_positions) {
+    if (place.moves_keys) {
         // Positions in any order: until nothing changes.
         const auto fill = [&](index count, index lines, index step, index line_step) {
             bool has_changed = false;

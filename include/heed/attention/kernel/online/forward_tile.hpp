@@ -1,14 +1,16 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
 
-#include <heed/attention/call.hpp>
+#include <heed/attention/kernel/block_view.hpp>
+#include <heed/attention/kernel/online/weight_rule.hpp>
+#include <heed/attention/kernel/packed_head.hpp>
+#include <heed/attention/kernel/program.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/scores.hpp>
 #include <heed/attention/observer.hpp>
-#include <heed/attention/packed_head.hpp>
-#include <heed/attention/query_tile.hpp>
-#include <heed/attention/rows.hpp>
-#include <heed/attention/scores.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -99,51 +101,71 @@ forward_state<T> make_forward_state(const attention_shape& shape, index count, a
             stretches ? scratch.take<T>(rows) : nullptr};
 }
 
-/// A row's scores become what they are multiplied with v by: weights, or where the row's statistics
-/// are known, probabilities.
-template <class T, class Stream, class Observed, class Statistics>
-void weigh_row(const Stream& stream, const forward_state<T>& state, index r, key_interval range,
-               Observed& observed, const Statistics* known) {
-    T* scores = state.scores + r * score_stride<T>;
-    if (known == nullptr)
-        return observed.weigh(stream, state.rows, r, scores, range.first, range.last);
-    const auto row = stream.row(known[r], T(0));
-    for (index j = range.first; j < range.last; j += vec<T>::size)
-        row.probability(vec<T>::load(scores + j)).store(scores + j);
+/// A task of forward: a block of queries, and what it works with.
+template <class T>
+struct forward_task {
+    const attention_program<T>& program;
+    const weight_rule<T>& weights;
+    const packed_head<T>& head;
+    arena& scratch;
+    query_tile<T> tile;
+    forward_state<T> state;
+    block_view<T> block;
+    void* stream;
+    observed_rows<T> observed;
+};
+
+template <class T>
+forward_task<T> make_forward_task(const attention_program<T>& program,
+                                  const weight_rule<T>& weights, const packed_head<T>& head,
+                                  index count, arena& scratch) {
+    const index strips = count_blocks(count, query_tile<T>::strip);
+    return {program,
+            weights,
+            head,
+            scratch,
+            take_tile<T>(program.shape(), program.source.query_map_count, count, scratch),
+            make_forward_state<T>(program.shape(), count, scratch),
+            make_block_view(program, strips, scratch),
+            scratch.take<std::byte>(weights.stream_bytes),
+            {program.observers == nullptr ? 0 : count, scratch}};
 }
 
-/// One block of keys: scores, weights, weights·v.
-template <class T, class Call, class Stream, class Observed, class Statistics>
-void attend_to_block(const Call& call, const call_positions& where, const Stream& stream,
-                     const query_tile<T>& tile, const packed_head<T>& head,
-                     const block_view<T>& block, const forward_state<T>& state, Observed& observed,
-                     const Statistics* known, arena& scratch) {
-    score_block(call, where, tile, block, head.key_panels, state.scores, score_stride<T>,
+/// One block of keys: scores, weights, or where the rows' statistics are `known`, probabilities,
+/// and their product with v.
+template <class T>
+void attend_to_block(forward_task<T>& task, const std::byte* known) {
+    const auto& [program, weights, head, scratch, tile, state, block, stream, observed] = task;
+    const index value_dim = program.shape().value_dim;
+    score_block(program, tile, block, head.key_panels, state.scores, score_stride<T>,
                 state.lane_maximum, state.row_maximum);
-    if (known == nullptr) stream.advance(state.rows, state.row_maximum, tile.count);
+    if (known == nullptr) weights.advance(stream, state.rows, state.row_maximum, tile.count);
     const bool finite = head.finite_values[block.first / key_block<T>];
     for (index s = 0; s < tile.strip_count(); ++s) {
         const key_interval range = block.range[s];
         if (range.first == range.last) continue;
         const index first = s * tile.strip;
         const index last = std::min(first + tile.strip, tile.count);
-        for (index r = first; r < last; ++r) weigh_row(stream, state, r, range, observed, known);
+        if (known == nullptr)
+            weights.weigh(stream, state.rows, first, last, state.scores, range, task.observed);
+        else
+            weights.weigh_known(stream, known, first, last, state.scores, range);
         const index first_key = block.first + range.first;
-        const index keys = std::min(range.last - range.first, call.shape.keys - first_key);
+        const index keys = std::min(range.last - range.first, program.shape().keys - first_key);
         const contiguous_rows<T> values{head.values[first_key], head.values.stride};
-        const T* weights = state.scores + range.first;
+        const T* of_first = state.scores + range.first;
         if (finite) {
-            add_values(weights + first * score_stride<T>, last - first, keys, values,
-                       call.shape.value_dim, state.rows.factor + first,
-                       state.output + first * state.output_stride, state.output_stride);
+            add_values(of_first + first * score_stride<T>, last - first, keys, values, value_dim,
+                       state.rows.factor + first, state.output + first * state.output_stride,
+                       state.output_stride);
             continue;
         }
         const arena::scope mark(scratch);
-        bool* sees = scratch.take<bool>(key_block<T>);
+        bool* sees = scratch.template take<bool>(key_block<T>);
         for (index r = first; r < last; ++r) {
-            list_seen(call, where, tile, r, block, range, sees);
-            add_seen_values(weights + r * score_stride<T>, sees + range.first, keys, values,
-                            call.shape.value_dim, state.rows.factor[r],
+            program.sight.list_seen(tile, r, block, range, sees);
+            add_seen_values(of_first + r * score_stride<T>, sees + range.first, keys, values,
+                            value_dim, state.rows.factor[r],
                             state.output + r * state.output_stride);
         }
     }
@@ -178,26 +200,13 @@ void end_stretch(const forward_state<T>& state, index count, bool is_last) {
     }
 }
 
-/// f(block of keys, whether it ends a stretch) over all that a tile sees.
-template <class T, class Call, class F>
-void for_seen_blocks(const Call& call, const call_positions& where, const query_tile<T>& tile,
-                     block_view<T>& block, F&& f) {
-    const key_interval seen = tile.seen_by_all();
-    for (index key = seen.first / key_block<T> * key_block<T>; key < seen.last;
-         key += key_block<T>) {
-        look_at_block(call, where, tile, key, block);
-        f(block, (key / key_block<T> + 1) % blocks_in_a_stretch == 0);
-    }
-}
-
 /// Σ weight·v over all keys, in state.output; or Σ p·v where the rows' statistics are known.
-template <class T, class Call, class Stream, class Observed, class Statistics>
-void attend_to_all(const Call& call, const call_positions& where, const Stream& stream,
-                   const query_tile<T>& tile, const packed_head<T>& packed, block_view<T>& block,
-                   const forward_state<T>& state, Observed& observed, const Statistics* known,
-                   arena& scratch) {
+template <class T>
+void attend_to_all(forward_task<T>& task, const std::byte* known) {
+    const forward_state<T>& state = task.state;
+    const index count = task.tile.count;
     const index rows =
-        round_up(tile.count, std::max<index>(tiles.score_rows, vec<T>::size)) + tiles.score_rows;
+        round_up(count, std::max<index>(tiles.score_rows, vec<T>::size)) + tiles.score_rows;
     std::fill_n(state.output, static_cast<std::size_t>(rows * state.output_stride), T(0));
     std::fill_n(state.rows.factor, static_cast<std::size_t>(rows), T(1));
     std::fill_n(state.row_maximum, static_cast<std::size_t>(rows),
@@ -207,13 +216,14 @@ void attend_to_all(const Call& call, const call_positions& where, const Stream& 
             std::fill_n(sums, static_cast<std::size_t>(rows * state.output_stride), T(0));
         std::fill_n(state.before_factor, static_cast<std::size_t>(rows), T(1));
     }
-    for_seen_blocks(call, where, tile, block, [&](const block_view<T>& at, bool ends_stretch) {
-        attend_to_block(call, where, stream, tile, packed, at, state, observed, known, scratch);
+    for_seen_blocks(task.program, task.tile, task.block, [&](const block_view<T>& block) {
+        attend_to_block(task, known);
         if (state.before == nullptr) return;
-        for (index r = 0; r < tile.count; ++r) state.before_factor[r] *= state.rows.factor[r];
-        if (ends_stretch) end_stretch(state, tile.count, false);
+        for (index r = 0; r < count; ++r) state.before_factor[r] *= state.rows.factor[r];
+        const index blocks = block.first / key_block<T> + 1;
+        if (blocks % blocks_in_a_stretch == 0) end_stretch(state, count, false);
     });
-    if (state.before != nullptr) end_stretch(state, tile.count, true);
+    if (state.before != nullptr) end_stretch(state, count, true);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
-#include <heed/attention/backward_rows.hpp>
-#include <heed/attention/encoding_maps.hpp>
-#include <heed/attention/scores.hpp>
+#include <heed/attention/kernel/block_view.hpp>
+#include <heed/attention/kernel/encoding_maps.hpp>
+#include <heed/attention/kernel/packed_backward.hpp>
+#include <heed/attention/kernel/program.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
@@ -18,20 +20,19 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// The products of one tile with the gradient `ds` of its scores, column 0 of which is the first
 /// key of the block. Most panels take one map; of those that take several, `mixed` (as large as ds)
 /// keeps the numbers while ds has one map's, and 0 for the others.
-template <class T, class Call>
+template <class T, class Stride>
 struct rectified_products {
-    const Call& call;
-    const call_positions& where;
+    const attention_program<T>& program;
     const query_tile<T>& tile;
     const block_view<T>& block;
     key_interval all;  ///< the keys of the block that any row sees
     T* ds;
-    index stride;
+    Stride stride;
     T* mixed;
 
     /// dq[map] += ds·keys[map]
     void add_to_queries(const key_maps<T*>& keys, const query_maps<T*>& dq) const {
-        const index width = padded<T>(call.shape.dim);
+        const index width = padded<T>(program.shape().dim);
         for_each_panel([&](index s, index key) { copy_panel(s, key); });
         for (const encoding_map map : all_encoding_maps) {
             leave(map);
@@ -40,9 +41,9 @@ struct rectified_products {
                 const key_interval range = taken_by_strip(s, map);
                 if (range.first >= range.last) continue;
                 add_product(std::min(tile.strip, tile.count - first_row),
-                            ds + first_row * stride + range.first, stride, index(1),
+                            ds + first_row * stride + range.first, stride, fixed<1>(),
                             keys[key_map(map)] + (block.first + range.first) * width,
-                            call.shape.dim, range.last - range.first,
+                            program.shape().dim, range.last - range.first,
                             dq[query_map(map)] + first_row * width);
             }
         }
@@ -50,7 +51,7 @@ struct rectified_products {
 
     /// dk[map] += dsᵀ·queries[map]; after add_to_queries.
     void add_to_keys(const query_maps<T*>& queries, const key_maps<T*>& dk) const {
-        const index width = padded<T>(call.shape.dim);
+        const index width = padded<T>(program.shape().dim);
         for (const encoding_map map : all_encoding_maps) {
             leave(map);
             for (index key = all.first / panel_width<T> * panel_width<T>; key < all.last;
@@ -64,8 +65,9 @@ struct rectified_products {
                 if (first >= last) continue;
                 const index first_row = first * tile.strip;
                 add_product(std::min(panel_width<T>, all.last - key), ds + first_row * stride + key,
-                            index(1), stride, queries[query_map(map)] + first_row * width,
-                            call.shape.dim, std::min(last * tile.strip, tile.count) - first_row,
+                            fixed<1>(), stride, queries[query_map(map)] + first_row * width,
+                            program.shape().dim,
+                            std::min(last * tile.strip, tile.count) - first_row,
                             dk[key_map(map)] + key * width);
             }
         }
@@ -91,9 +93,9 @@ struct rectified_products {
             if (!block.maps_of(s, key).has(map)) return;
             for_each_vector(s, key, [&](index r, index at) {
                 const auto keys =
-                    make_lanes<T>(call, where, tile.batch, block.first + at - r * stride);
-                select(take_map<T>(call, tile.rows[r], keys, map), vec<T>::load(mixed + at),
-                       vec<T>(T(0)))
+                    make_lanes<T>(program.place, tile.batch, block.first + at - r * stride);
+                select(take_map<T>(program.source.window, tile.rows[r], keys, map),
+                       vec<T>::load(mixed + at), vec<T>(T(0)))
                     .store(ds + at);
             });
         });

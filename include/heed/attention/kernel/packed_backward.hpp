@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 
-#include <heed/attention/call.hpp>
-#include <heed/attention/forward.hpp>
-#include <heed/attention/query_tile.hpp>
-#include <heed/attention/rows.hpp>
+#include <heed/attention/kernel/packed_head.hpp>
+#include <heed/attention/kernel/program.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -70,19 +69,18 @@ backward_keys<T> make_backward_keys(const attention_shape& shape, std::size_t ma
 }
 
 /// Packs one block of keys and values; without `panels`, keys as padded rows alone.
-template <class T, class Call, class Preparation>
-void pack_backward_keys(const Call& call, const Preparation& preparation, index batch,
-                        index kv_head, index block, bool panels, const backward_keys<T>& to,
-                        arena& scratch) {
-    const attention_shape& shape = call.shape;
+template <class T>
+void pack_backward_keys(const attention_program<T>& program, index batch, index kv_head,
+                        index block, bool panels, const backward_keys<T>& to, arena& scratch) {
+    const attention_shape& shape = program.shape();
     const index first = block * key_block<T>;
     const index count = std::min(key_block<T>, shape.keys - first);
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
-    for (std::size_t m = 0; m < Call::key_map_count; ++m) {
+    for (std::size_t m = 0; m < program.source.key_map_count; ++m) {
         const auto map = static_cast<encoding_map>(m);
-        if (m > 0 && !preparation.takes(map, first, count)) continue;
-        const auto keys = preparation.keys(batch, kv_head, first, count, buffer, map);
+        if (m > 0 && !program.source.takes(map, first, count)) continue;
+        const auto keys = program.source.keys(batch, kv_head, first, count, map, buffer);
         pad_rows(keys, count, shape.dim, to.keys[m] + first * padded<T>(shape.dim));
         if (!panels) continue;
         pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
@@ -90,17 +88,9 @@ void pack_backward_keys(const Call& call, const Preparation& preparation, index 
         to.finite[block] = finite && (m == 0 || to.finite[block]);
     }
     if (!panels) return;
-    const auto values = rows_of(call.v, batch, kv_head, first, count, buffer);
+    const auto values = rows_of(program.v, batch, kv_head, first, count, buffer);
     pack_panels(values, count, shape.value_dim, to.value_panels + first * shape.value_dim);
 }
-
-/// All of a backward call but q, k, v and the parts.
-template <class T, class Statistics>
-struct backward_inputs {
-    tensor_view<const T, 4> d_o, o;
-    const Statistics* statistics;   ///< [batch, head, query]
-    tensor_view<const T, 3> d_lse;  ///< [batch, head, query], or null
-};
 
 /// Memory for a block of queries is taken first, by one thread, and filled by any.
 template <class T>
@@ -118,16 +108,15 @@ backward_queries<T> make_backward_queries(const attention_shape& shape, std::siz
 
 /// Packs queries first … first + count − 1 and their d_o, as padded rows alone without `strips`; dq
 /// begins at zero.
-template <class T, class Call, class Preparation>
-void pack_backward_queries(const Call& call, const call_positions& where,
-                           const Preparation& preparation, const tensor_view<const T, 4>& d_o,
+template <class T>
+void pack_backward_queries(const attention_program<T>& program, const tensor_view<const T, 4>& d_o,
                            index batch, index head, index first, index count, bool strips,
                            backward_queries<T>& block, arena& scratch) {
-    const attention_shape& shape = call.shape;
+    const attention_shape& shape = program.shape();
     const index dim = shape.dim, value_dim = shape.value_dim;
-    fill_tile(call, where, preparation, batch, head, first, count, block.tile);
+    fill_tile(program, batch, head, first, count, block.tile);
     const auto sums = static_cast<std::size_t>((count + tiles.value_rows) * padded<T>(dim));
-    for (std::size_t m = 0; m < Call::query_map_count; ++m) {
+    for (std::size_t m = 0; m < program.source.query_map_count; ++m) {
         pad_rows({block.tile.plain[m], dim}, count, dim, block.queries[m]);
         std::fill_n(block.dq[m], sums, T(0));
     }
@@ -139,64 +128,15 @@ void pack_backward_queries(const Call& call, const call_positions& where,
     if (strips) {
         pack_strips(gradients, count, value_dim, block.gradient_strips);
         block.finite = all_finite(gradients, count, value_dim);
-        for (std::size_t m = 0; m < Call::query_map_count; ++m)
+        for (std::size_t m = 0; m < program.source.query_map_count; ++m)
             block.finite = block.finite && all_finite<T>({block.tile.plain[m], dim}, count, dim);
     }
     *block.turn = block.tile.seen_by_all().first / key_block<T>;
 }
 
-/// Σ_c a[c]·b[c] as the microkernels sum it: one chain of multiply-adds in the order of c.
-template <class T>
-T chained_dot(const T* a, const T* b, index count) {
-    T sum = T(0);
-    for (index c = 0; c < count; ++c) sum = fma(a[c], b[c], sum);
-    return sum;
-}
-
-/// Whether one key has all of a row's weight, so that o is its v.
-template <class Statistics>
-bool is_certain(const Statistics& row) {
-    if constexpr (requires { row.sum; }) {
-        return row.sum == 1;
-    } else {
-        return false;
-    }
-}
-
-/// D is d_o·o. Where o is one key's v it is summed as that key's dp, so that dp − D is exactly 0; a
-/// chain that waits for itself is not for all rows.
-template <class T, class Call, class Preparation, class Statistics>
-void fill_backward_queries(const Call& call, const call_positions& where,
-                           const Preparation& preparation,
-                           const backward_inputs<T, Statistics>& inputs, index batch, index head,
-                           index first, index count, backward_queries<T>& block, arena& scratch) {
-    const attention_shape& shape = call.shape;
-    pack_backward_queries(call, where, preparation, inputs.d_o, batch, head, first, count, true,
-                          block, scratch);
-    const arena::scope mark(scratch);
-    T* output = scratch.take<T>(shape.value_dim);
-    const auto stream = call.normaliser().template streaming<T>(head);
-    const Statistics* statistics =
-        inputs.statistics + (batch * shape.heads + head) * shape.queries + first;
-    for (index r = 0; r < count; ++r) {
-        const T* d_o = block.gradients + r * padded<T>(shape.value_dim);
-        const T* o = rows_of(inputs.o, batch, head, first + r, 1, output).data;
-        block.statistic[r] = is_certain(statistics[r]) ? chained_dot(d_o, o, shape.value_dim)
-                                                       : dot(d_o, o, shape.value_dim);
-        // A row that sees nothing has o = 0 whatever its d_o is: what is learned must not see it.
-        if (!std::isfinite(block.statistic[r]) &&
-            count_seen<T>(call, where, block.tile.rows[r], block.tile.seen[r]) == 0)
-            block.statistic[r] = T(0);
-        if constexpr (requires { stream.with_log_sum_exp_gradient(T(0), T(0)); })
-            if (inputs.d_lse.data != nullptr)
-                block.statistic[r] = stream.with_log_sum_exp_gradient(
-                    block.statistic[r], inputs.d_lse(batch, head, first + r));
-    }
-}
-
 /// to[row, …] += Σ_k a[row, k]·b[k, …], `to` and b being padded rows of `width` numbers.
-template <class T>
-void add_product(index rows, const T* a, index a_row, index a_step, const T* b, index width,
+template <class T, class RowStride, class Step>
+void add_product(index rows, const T* a, RowStride a_row, Step a_step, const T* b, index width,
                  index depth, T* to) {
     const index stride = padded<T>(width);
     multiply_columns(

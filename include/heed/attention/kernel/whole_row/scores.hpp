@@ -1,14 +1,16 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
 
-#include <heed/attention/call.hpp>
-#include <heed/attention/forward.hpp>
-#include <heed/attention/query_tile.hpp>
-#include <heed/attention/scores.hpp>
+#include <heed/attention/kernel/block_view.hpp>
+#include <heed/attention/kernel/program.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/scores.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
 
@@ -66,36 +68,23 @@ score_rows<T> make_score_rows(const query_tile<T>& tile, arena& scratch) {
     return rows;
 }
 
-/// f(block view) for every block of keys that a tile sees, in their order.
-template <class T, class Call, class F>
-void for_key_blocks(const Call& call, const call_positions& where, const query_tile<T>& tile,
-                    arena& scratch, F&& f) {
-    const arena::scope mark(scratch);
-    auto block = make_block_view<T>(tile.strip_count(), scratch);
-    const key_interval seen = tile.seen_by_all();
-    for (index key = seen.first / key_block<T> * key_block<T>; key < seen.last;
-         key += key_block<T>) {
-        look_at_block(call, where, tile, key, block);
-        f(block);
-    }
-}
-
 /// All scores of a tile, and the largest of each row.
-template <class T, class Call>
-void score_all_keys(const Call& call, const call_positions& where, const query_tile<T>& tile,
-                    const key_maps<T*>& key_panels, const score_rows<T>& rows, arena& scratch) {
+template <class T>
+void score_all_keys(const attention_program<T>& program, const query_tile<T>& tile,
+                    const key_maps<T*>& key_panels, const score_rows<T>& rows, block_view<T>& block,
+                    arena& scratch) {
     constexpr T left_out = -std::numeric_limits<T>::infinity();
     const arena::scope mark(scratch);
     const index count = round_up(tile.count, tile.strip) + tiles.score_rows;
     T* lane_maximum = scratch.take<T>(count * vec<T>::size);
     T* block_maximum = scratch.take<T>(count);
     std::fill_n(rows.maximum, static_cast<std::size_t>(tile.count), left_out);
-    if constexpr (Call::has_lane_masks) {  // panels without a visible key are not visited
+    if (program.sight.has_lane_masks) {  // panels without a visible key are not visited
         for (index r = 0; r < tile.count; ++r)
             std::fill(rows.row(r) + rows.own[r].first, rows.row(r) + rows.own[r].last, left_out);
     }
-    for_key_blocks(call, where, tile, scratch, [&](const block_view<T>& block) {
-        score_block(call, where, tile, block, key_panels, rows.scores + (block.first - rows.first),
+    for_seen_blocks(program, tile, block, [&](const block_view<T>& at) {
+        score_block(program, tile, at, key_panels, rows.scores + (at.first - rows.first),
                     rows.stride, lane_maximum, block_maximum);
         for (index r = 0; r < tile.count; ++r)
             rows.maximum[r] = std::max(rows.maximum[r], block_maximum[r]);

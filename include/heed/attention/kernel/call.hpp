@@ -7,10 +7,10 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/kernel/padding.hpp>
+#include <heed/attention/kernel/plan.hpp>
 #include <heed/attention/observer.hpp>
-#include <heed/attention/padding.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/plan.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
@@ -67,12 +67,9 @@ class attention_call {
     static constexpr bool has_cache_lengths =
         count_of<role::positions, Parts...> == 1 && !has_positions;
     static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> == 1;
-    /// The maps of the position encoding that a query takes, and those of a key.
     static constexpr bool is_rectified = (rectifies<Parts> || ...);
-    static constexpr std::size_t query_map_count = is_rectified ? most_query_maps : 1;
-    static constexpr std::size_t key_map_count = is_rectified ? most_key_maps : 1;
-    static constexpr bool has_observers = count_of<role::observer, Parts...> > 0;
-    static constexpr bool has_modifiers = count_of<role::modifier, Parts...> > 0;
+    /// Backward is not observed.
+    static constexpr bool has_observers = (is_bound_observer<Parts> || ...);
     /// No modifier learns, and the derivative of each is 1.
     static constexpr bool only_adds = ((!part_of<Parts, role::modifier> ||
                                         (!is_learned<Parts> && is_additive<unwrapped<Parts>>)) &&
@@ -96,6 +93,11 @@ class attention_call {
     }
 
     const auto& parts() const { return parts_; }
+    /// References to those of one role, in their order, as a tuple.
+    template <class Role>
+    auto parts_of() const {
+        return std::apply([](const auto&... part) { return select_role<Role>(part...); }, parts_);
+    }
 
     /// see(name, view) for all memory that the call reads: q, k, v, and what parts were given.
     template <class See>
@@ -107,12 +109,20 @@ class attention_call {
                    parts_);
     }
 
+    const auto& masks() const { return masks_; }
     const auto& modifiers() const { return modifiers_; }
     const auto& scale() const { return unwrap(part_or<role::scale>(standard_scale)); }
     const auto& scale_as_given() const { return part_or<role::scale>(standard_scale); }
     const auto& normaliser() const { return unwrap(part_or<role::normaliser>(softmax)); }
     const auto& normaliser_as_given() const { return part_or<role::normaliser>(softmax); }
     const auto& encoding() const { return part_or<role::position_encoding>(nothing); }
+    /// heed::cache_lengths, or nothing.
+    const auto& lengths() const {
+        if constexpr (has_cache_lengths)
+            return part_or<role::positions>(nothing);
+        else
+            return nothing;
+    }
 
     Eigen::ThreadPoolInterface* pool() const {
         if constexpr (count_of<role::threads, Parts...> == 1)
@@ -127,26 +137,6 @@ class attention_call {
             return thread_workspace();
     }
 
-    /// The extents of a sequence as if it were alone: those of the call, and its own keys.
-    attention_shape shape_of_sequence([[maybe_unused]] index batch) const {
-        attention_shape own = shape;
-        if constexpr (has_cache_lengths) own.keys = part_or<role::positions>(nothing).length(batch);
-        return own;
-    }
-
-    /// Tells all observers of a row.
-    void observe([[maybe_unused]] const query_row& row,
-                 [[maybe_unused]] const row_sums& sums) const {
-        [[maybe_unused]] const auto tell = [&](const auto& part) {
-            if constexpr (is_bound_observer<std::remove_cvref_t<decltype(part)>>)
-                part.numbers(row.batch, row.head, row.query) =
-                    static_cast<T>(part.observer.measure(sums));
-        };
-        std::apply([&](const auto&... parts) { (tell(parts), ...); }, parts_);
-    }
-
-    index kv_head(index head) const { return head / (shape.heads / shape.kv_heads); }
-
     /// Where queries and keys stand; explicit positions are written into `scratch`.
     call_positions positions(arena& scratch) const {
         if constexpr (has_positions || has_cache_lengths) {
@@ -156,60 +146,7 @@ class attention_call {
         }
     }
 
-    /// The masks that must be asked lane by lane, bound to a row: a tuple of functions. The others
-    /// are intervals.
-    auto lane_masks(const query_row& row) const {
-        return std::apply(
-            [&](const auto&... mask) { return std::tuple_cat(lane_mask(mask, row)...); }, masks_);
-    }
-    static constexpr bool has_lane_masks =
-        ((part_of<Parts, role::mask> &&
-          (!is_interval<Parts> || (has_positions && by_position<Parts>))) ||
-         ...);
-
-    /// The modifiers bound to a row: a tuple of functions.
-    auto bound_modifiers(const query_row& row) const {
-        return std::apply(
-            [&](const auto&... modifier) {
-                return std::make_tuple(unwrap(modifier).template on_row<T>(row)...);
-            },
-            modifiers_);
-    }
-
-    /// No key outside this interval is seen by the row; every key inside, if there are no lane
-    /// masks.
-    key_interval interval(const query_row& row) const {
-        const attention_shape own = shape_of_sequence(row.batch);
-        key_interval seen{0, own.keys};
-        std::apply([&](const auto&... mask) { (intersect(seen, mask, row, own), ...); }, masks_);
-        if (seen.last < seen.first) seen.last = seen.first;
-        return seen;
-    }
-
-    /// What the lane masks say of a tile: the least visible answer of those that answer at all.
-    visibility tile(const query_row& first, const query_row& last, key_interval keys) const {
-        visibility least = visibility::all;
-        const auto ask = [&](const auto& mask) {
-            using mask_type = std::remove_cvref_t<decltype(mask)>;
-            if constexpr (is_lane_mask<mask_type>) {
-                visibility answer = visibility::mixed;
-                if constexpr (tells_tiles<mask_type>) answer = mask.tile(first, last, keys);
-                least = std::min(least, answer);
-            }
-        };
-        std::apply([&](const auto&... mask) { (ask(mask), ...); }, masks_);
-        return least;
-    }
-
   private:
-    template <class Mask>
-    static constexpr bool is_lane_mask = !is_interval<Mask> || (has_positions && by_position<Mask>);
-    template <class Mask>
-    static constexpr bool tells_tiles =
-        !(has_positions && by_position<Mask>)&&requires(const Mask& mask, const query_row& row) {
-        mask.tile(row, row, key_interval{});
-    };
-
     template <class Role, class Default>
     const auto& part_or(const Default& otherwise) const {
         return std::apply(
@@ -217,25 +154,6 @@ class attention_call {
                 return the_part<Role>(otherwise, parts...);
             },
             parts_);
-    }
-
-    template <class Mask>
-    static auto lane_mask(const Mask& mask, const query_row& row) {
-        if constexpr (is_lane_mask<Mask>)
-            return std::make_tuple(mask.template on_row<T>(row));
-        else
-            return std::tuple<>();
-    }
-
-    template <class Mask>
-    static void intersect(key_interval& seen, const Mask& mask, const query_row& row,
-                          const attention_shape& of_sequence) {
-        constexpr bool holds = !(has_positions && by_position<Mask>);
-        if constexpr (holds && requires { mask.interval(row, of_sequence); }) {
-            const key_interval own = mask.interval(row, of_sequence);
-            seen.first = std::max(seen.first, own.first);
-            seen.last = std::min(seen.last, own.last);
-        }
     }
 
     std::tuple<const Parts&...> parts_;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <heed/attention/call.hpp>
-#include <heed/attention/rows.hpp>
+#include <heed/attention/kernel/program.hpp>
+#include <heed/attention/kernel/rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -57,21 +57,21 @@ void locate_values(const tensor_view<const T, 4>& v, index batch, index kv_head,
 }
 
 /// Packs one block of keys and values.
-template <class T, class Call, class Preparation>
-void pack_block(const Call& call, const Preparation& preparation, index batch, index kv_head,
-                index block, const packed_head<T>& to, arena& scratch) {
-    const attention_shape& shape = call.shape;
+template <class T>
+void pack_block(const attention_program<T>& program, index batch, index kv_head, index block,
+                const packed_head<T>& to, arena& scratch) {
+    const attention_shape& shape = program.shape();
     const index first = block * key_block<T>;
     const index count = std::min(key_block<T>, shape.keys - first);
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
-    for (std::size_t m = 0; m < Call::key_map_count; ++m) {
+    for (std::size_t m = 0; m < program.source.key_map_count; ++m) {
         const auto map = static_cast<encoding_map>(m);
-        if (!preparation.takes(map, first, count)) continue;
-        const auto keys = preparation.keys(batch, kv_head, first, count, buffer, map);
+        if (!program.source.takes(map, first, count)) continue;
+        const auto keys = program.source.keys(batch, kv_head, first, count, map, buffer);
         pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
     }
-    const auto values = rows_of(call.v, batch, kv_head, first, count, buffer);
+    const auto values = rows_of(program.v, batch, kv_head, first, count, buffer);
     if (to.padded_values != nullptr)
         pad_rows(values, count, shape.value_dim,
                  to.padded_values + first * padded<T>(shape.value_dim));

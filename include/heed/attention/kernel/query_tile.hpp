@@ -1,14 +1,13 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <cstddef>
 #include <limits>
-#include <tuple>
-#include <type_traits>
 
-#include <heed/attention/call.hpp>
 #include <heed/attention/part.hpp>
+#include <heed/attention/position_encoding.hpp>
+#include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -49,26 +48,34 @@ struct query_tile {
     key_interval seen_by_all() const { return seen_by(0, count); }
 };
 
+/// The shape of a call, and where its queries and keys stand.
+struct call_place {
+    attention_shape shape;
+    call_positions where;
+    bool moves_keys = false;  ///< whether keys stand elsewhere than at their indices
+
+    double key(index batch, index j) const { return where.key(shape, batch, j); }
+};
+
 /// Which row of scores query i of a batch and head is.
-template <class Call>
-query_row make_row(const Call& call, const call_positions& where, index batch, index head,
-                   index query) {
-    query_row row{batch, head, query, where.first_query(batch) + query, 0};
-    if constexpr (Call::has_positions) {
-        const double position = where.query(call.shape, batch, query);
+inline query_row make_row(const call_place& place, index batch, index head, index query) {
+    query_row row{batch, head, query, place.where.first_query(batch) + query, 0};
+    if (place.moves_keys) {
+        const double position = place.where.query(place.shape, batch, query);
         row.position = static_cast<index>(std::floor(position));
         row.fraction = position - std::floor(position);
     }
     return row;
 }
 
-/// The keys of the vector that begins at `first`.
-template <class T, class Call>
-key_lanes<T> make_lanes(const Call& call, const call_positions& where, index batch, index first) {
-    key_lanes<T> keys{first, std::min(vec<T>::size, call.shape.keys - first),
+/// The keys of the vector that begins at `first`, where keys may or may not stand elsewhere than at
+/// their indices.
+template <class T, bool MovesKeys>
+key_lanes<T> make_lanes(const call_place& place, [[maybe_unused]] index batch, index first) {
+    key_lanes<T> keys{first, std::min(vec<T>::size, place.shape.keys - first),
                       lanes<T>::consecutive(first)};
-    if constexpr (Call::has_positions) {
-        const auto position = [&](index l) { return where.key(call.shape, batch, first + l); };
+    if constexpr (MovesKeys) {
+        const auto position = [&](index l) { return place.key(batch, first + l); };
         const auto count_from = [&](double from) {
             alignas(64) T offset[vec<T>::size] = {};
             for (index l = 0; l < keys.count; ++l) offset[l] = static_cast<T>(position(l) - from);
@@ -86,37 +93,17 @@ key_lanes<T> make_lanes(const Call& call, const call_positions& where, index bat
     return keys;
 }
 
-/// What all lane masks together say of a vector of keys.
-template <class T, class Masks>
-vec_mask<T> seen_lanes(const Masks& masks, const key_lanes<T>& keys) {
-    return std::apply(
-        [&](const auto&... mask) {
-            vec_mask<T> seen(true);
-            ((seen = seen & mask(keys)), ...);
-            return seen;
-        },
-        masks);
+/// The same where the call alone knows.
+template <class T>
+key_lanes<T> make_lanes(const call_place& place, index batch, index first) {
+    return place.moves_keys ? make_lanes<T, true>(place, batch, first)
+                            : make_lanes<T, false>(place, batch, first);
 }
 
 /// The lanes of the vector at `first` that lie in an interval.
 template <class T>
 vec_mask<T> lanes_in(key_interval interval, index first) {
     return vec_mask<T>::first(interval.last - first) & !vec_mask<T>::first(interval.first - first);
-}
-
-/// How many keys a row sees: the interval's length, or a count through the lane masks.
-template <class T, class Call>
-index count_seen(const Call& call, const call_positions& where, const query_row& row,
-                 key_interval seen) {
-    if constexpr (!Call::has_lane_masks) return seen.last - seen.first;
-    const auto masks = call.lane_masks(row);
-    index count = 0;
-    for (index key = seen.first; key < seen.last; key += vec<T>::size) {
-        const auto keys = make_lanes<T>(call, where, row.batch, key);
-        const auto lanes = seen_lanes<T>(masks, keys) & vec_mask<T>::first(seen.last - key);
-        count += std::popcount(lanes.bits());
-    }
-    return count;
 }
 
 /// Memory for a tile of `count` queries.
@@ -132,36 +119,6 @@ query_tile<T> take_tile(const attention_shape& shape, std::size_t maps, index co
         tile.strips[m] = scratch.take<T>(packed_size<T>(query_tile<T>::strip, count, shape.dim));
     }
     return tile;
-}
-
-/// Prepares queries first … first + count − 1: their intervals, scales and packed rows.
-template <class T, class Call, class Preparation>
-void fill_tile(const Call& call, const call_positions& where, const Preparation& preparation,
-               index batch, index head, index first, index count, query_tile<T>& tile) {
-    tile.batch = batch;
-    tile.head = head;
-    tile.first = first;
-    tile.count = count;
-    const index dim = call.shape.dim;
-    const attention_shape own = call.shape_of_sequence(batch);
-    // Only a scale that counts what a row sees differs from row to row.
-    constexpr bool scale_counts = needs_visible_count<std::remove_cvref_t<decltype(call.scale())>>;
-    constexpr bool counts = scale_counts || Call::has_observers ||
-                            needs_visible_count<std::remove_cvref_t<decltype(call.normaliser())>>;
-    for (index r = 0; r < count; ++r) {
-        const query_row row = make_row(call, where, batch, head, first + r);
-        tile.rows[r] = row;
-        tile.seen[r] = call.interval(row);
-        tile.visible[r] = counts ? count_seen<T>(call, where, row, tile.seen[r]) : 0;
-        tile.scale[r] = scale_counts || r == 0
-                            ? static_cast<T>(call.scale().on_row(row, own, tile.visible[r]))
-                            : tile.scale[0];
-        for (std::size_t m = 0; m < Call::query_map_count; ++m)
-            preparation.scaled_query(row, tile.scale[r], tile.plain[m] + r * dim,
-                                     static_cast<encoding_map>(m));
-    }
-    for (std::size_t m = 0; m < Call::query_map_count; ++m)
-        pack_strips<T>({tile.plain[m], dim}, count, dim, tile.strips[m]);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

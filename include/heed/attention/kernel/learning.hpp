@@ -7,11 +7,14 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/kernel/packed_head.hpp>
+#include <heed/attention/kernel/plan.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/plan.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
 #include <heed/core/view.hpp>
 
 /// \file
@@ -110,10 +113,11 @@ bool writes_directly(const std::tuple<Entries...>& entries) {
     return std::apply([&](const auto&... entry) { return (one(entry) || ...); }, entries);
 }
 
+template <class Entries>
+inline constexpr bool learns_modifiers = false;
 template <class... Entries>
-constexpr bool learns_modifiers(const std::tuple<Entries...>&) {
-    return (!std::is_same_v<Entries, no_part> || ...);
-}
+inline constexpr bool learns_modifiers<std::tuple<Entries...>> =
+    (!std::is_same_v<Entries, no_part> || ...);
 
 /// The learned modifiers, for one batch, head and block of keys.
 template <class T, class Entries>
@@ -131,6 +135,42 @@ struct learning_at {
         }
     }
 };
+
+/// What is left of the learned parts' gradients once all rows are done, in one order. `scale_dots`
+/// and `row_numbers`, [batch, head, query], are what a learned scale and a learned normaliser need.
+template <class T, class Call, class Statistics, class Gradients, class Entries>
+void finish_learned(const Call& call, const call_place& place, const Statistics* statistics,
+                    const Gradients& gradients, const Entries& entries,
+                    [[maybe_unused]] const double* scale_dots,
+                    [[maybe_unused]] const T* row_numbers) {
+    const attention_shape& shape = call.shape;
+    [[maybe_unused]] const auto finish = [&](const auto& entry) {
+        if constexpr (requires { entry.count; })
+            entry.part.template finish_gradient<T>(entry.gradient, entry.partials, shape,
+                                                   count_blocks(shape.keys, key_block<T>));
+    };
+    std::apply([&](const auto&... entry) { (finish(entry), ...); }, entries);
+
+    [[maybe_unused]] const auto for_each_row = [&](const auto& f) {
+        index at = 0;
+        for (index batch = 0; batch < shape.batch; ++batch)
+            for (index head = 0; head < shape.heads; ++head)
+                for (index query = 0; query < shape.queries; ++query, ++at)
+                    f(make_row(place, batch, head, query), at);
+    };
+    for_learned<role::scale>(call.parts(), gradients, [&](const auto& part, const auto& gradient) {
+        for_each_row([&](const query_row& row, index at) {
+            part.template add_row_gradient<T>(gradient, row, scale_dots[at]);
+        });
+    });
+    for_learned<role::normaliser>(call.parts(), gradients,
+                                  [&](const auto& part, const auto& gradient) {
+                                      for_each_row([&](const query_row& row, index at) {
+                                          part.template add_row_gradient<T>(
+                                              gradient, row.head, statistics[at], row_numbers[at]);
+                                      });
+                                  });
+}
 
 /// The gradients of learned biases of q and k, once those of q and k are done: their sums.
 template <class T, class... Parts, class Gradients>

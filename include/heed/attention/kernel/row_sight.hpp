@@ -1,0 +1,153 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <tuple>
+#include <type_traits>
+
+#include <heed/attention/kernel/block_view.hpp>
+#include <heed/attention/kernel/bound_parts.hpp>
+#include <heed/attention/kernel/plan.hpp>
+#include <heed/attention/kernel/program.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/part.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
+
+/// \file
+/// Which keys rows see, by masks; and the factor of their products, by the scale.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// row_sight by masks and a scale. `Counts`: whether somebody wants to know how many keys a row
+/// sees. `Lengths`: heed::cache_lengths, or no_part where all sequences have the call's keys.
+template <class T, bool MovesKeys, bool Counts, class Masks, class Scale, class Lengths>
+class row_sight_of final : public row_sight<T> {
+    using lane_masks = decltype(select_lane_masks<MovesKeys>(std::declval<const Masks&>()));
+    static constexpr bool asks_lanes = std::tuple_size_v<lane_masks> != 0;
+
+  public:
+    row_sight_of(const call_place& place, const Masks& masks, const Scale& scale,
+                 const Lengths& lengths)
+        : place_(place),
+          masks_(masks),
+          lane_masks_(select_lane_masks<MovesKeys>(masks)),
+          scale_(scale),
+          lengths_(lengths) {
+        this->has_lane_masks = asks_lanes;
+    }
+
+    void look(query_tile<T>& tile) const override {
+        // Only a scale that counts what a row sees differs from row to row.
+        constexpr bool scale_counts = needs_visible_count<Scale>;
+        const attention_shape own = shape_of_sequence(tile.batch);
+        for (index r = 0; r < tile.count; ++r) {
+            const query_row row = make_row(place_, tile.batch, tile.head, tile.first + r);
+            tile.rows[r] = row;
+            tile.seen[r] = interval(row, own);
+            tile.visible[r] = Counts ? count_seen(row, tile.seen[r]) : 0;
+            tile.scale[r] = scale_counts || r == 0
+                                ? static_cast<T>(scale_.on_row(row, own, tile.visible[r]))
+                                : tile.scale[0];
+        }
+    }
+
+    void ask_panels([[maybe_unused]] const query_tile<T>& tile,
+                    [[maybe_unused]] block_view<T>& block) const override {
+        if constexpr (asks_lanes) {
+            constexpr index width = panel_width<T>;
+            for (index s = 0; s < tile.strip_count(); ++s) {
+                const query_row& first = tile.rows[s * tile.strip];
+                const query_row& last = tile.rows[std::min((s + 1) * tile.strip, tile.count) - 1];
+                auto& [begin, end] = block.range[s];
+                for (index key = begin; key < end; key += width) {
+                    const index first_key = block.first + key;
+                    block.answers[s * block.panels + key / width] = ask(
+                        first, last, {first_key, std::min(first_key + width, place_.shape.keys)});
+                }
+                while (begin < end && block.of(s, begin) == visibility::none) begin += width;
+                while (begin < end && block.of(s, end - width) == visibility::none) end -= width;
+            }
+        }
+    }
+
+    void list_seen(const query_tile<T>& tile, index r, const block_view<T>& block,
+                   key_interval range, bool* sees) const override {
+        const auto masks = bind_to_row<T>(lane_masks_, tile.rows[r]);
+        const index last = std::min(range.last, place_.shape.keys - block.first);
+        for (index key = range.first; key < last; key += vec<T>::size) {
+            const auto keys = make_lanes<T, MovesKeys>(place_, tile.batch, block.first + key);
+            const auto bits =
+                (lanes_in<T>(tile.seen[r], block.first + key) & seen_lanes<T>(masks, keys)).bits();
+            for (index l = 0; l < vec<T>::size; ++l) sees[key + l] = ((bits >> l) & 1) != 0;
+        }
+    }
+
+    index count_seen(const query_row& row, key_interval seen) const override {
+        if constexpr (!asks_lanes) return seen.last - seen.first;
+        const auto masks = bind_to_row<T>(lane_masks_, row);
+        index count = 0;
+        for (index key = seen.first; key < seen.last; key += vec<T>::size) {
+            const auto keys = make_lanes<T, MovesKeys>(place_, row.batch, key);
+            const auto lanes = seen_lanes<T>(masks, keys) & vec_mask<T>::first(seen.last - key);
+            count += std::popcount(lanes.bits());
+        }
+        return count;
+    }
+
+    double scale_derivative([[maybe_unused]] const query_tile<T>& tile,
+                            [[maybe_unused]] index r) const override {
+        if constexpr (requires { scale_.derivative(place_.shape, index(0)); })
+            return scale_.derivative(shape_of_sequence(tile.batch), tile.visible[r]);
+        else
+            return 1;
+    }
+
+  private:
+    /// The extents of a sequence as if it were alone: those of the call, and its own keys.
+    attention_shape shape_of_sequence([[maybe_unused]] index batch) const {
+        attention_shape own = place_.shape;
+        if constexpr (!std::is_same_v<Lengths, no_part>) own.keys = lengths_.length(batch);
+        return own;
+    }
+
+    /// No key outside this interval is seen by the row; every key inside, if there are no lane
+    /// masks.
+    key_interval interval(const query_row& row, const attention_shape& of_sequence) const {
+        key_interval seen{0, of_sequence.keys};
+        [[maybe_unused]] const auto intersect = [&]<class Mask>(const Mask& mask) {
+            constexpr bool holds = !(MovesKeys && by_position<Mask>);
+            if constexpr (holds && requires { mask.interval(row, of_sequence); }) {
+                const key_interval own = mask.interval(row, of_sequence);
+                seen.first = std::max(seen.first, own.first);
+                seen.last = std::min(seen.last, own.last);
+            }
+        };
+        std::apply([&](const auto&... mask) { (intersect(mask), ...); }, masks_);
+        if (seen.last < seen.first) seen.last = seen.first;
+        return seen;
+    }
+
+    /// The least visible answer of the lane masks that answer at all.
+    visibility ask(const query_row& first, const query_row& last, key_interval keys) const {
+        visibility least = visibility::all;
+        const auto one = [&]<class Mask>(const Mask& mask) {
+            constexpr bool holds = !(MovesKeys && by_position<Mask>);
+            visibility answer = visibility::mixed;
+            if constexpr (holds && requires { mask.tile(first, last, keys); })
+                answer = mask.tile(first, last, keys);
+            least = std::min(least, answer);
+        };
+        std::apply([&](const auto&... mask) { (one(mask), ...); }, lane_masks_);
+        return least;
+    }
+
+    const call_place& place_;
+    Masks masks_;
+    lane_masks lane_masks_;
+    const Scale& scale_;
+    const Lengths& lengths_;
+};
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail
