@@ -16,6 +16,7 @@
 
 #include "attention/problem.hpp"
 #include "support/allocations.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 namespace test_attention_allocation {

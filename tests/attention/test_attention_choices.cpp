@@ -15,6 +15,7 @@
 #include <heed/softmax/softmax_plus_one.hpp>
 
 #include "attention/problem.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 namespace test_attention_choices {

@@ -4,6 +4,7 @@
 #include <heed/heed.hpp>
 
 #include "attention/reference_check.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_attention_combinations {
 

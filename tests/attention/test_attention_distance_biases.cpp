@@ -11,6 +11,7 @@
 #include <heed/rope/rotary_bias.hpp>
 
 #include "attention/reference_check.hpp"
+#include "support/attention_kernels.hpp"
 
 // What the biases are is tested beside; here, that attention has them, and their gradients.
 

@@ -9,6 +9,7 @@
 #include <heed/attention/bias.hpp>
 
 #include "attention/refusals.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_attention_errors {
 

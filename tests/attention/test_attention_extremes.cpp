@@ -11,6 +11,7 @@
 #include <heed/attention/scale.hpp>
 
 #include "attention/reference_check.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_attention_extremes {
 

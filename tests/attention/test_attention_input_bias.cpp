@@ -11,6 +11,7 @@
 
 #include "attention/reference_check.hpp"
 #include "attention/refusals.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_attention_input_bias {
 

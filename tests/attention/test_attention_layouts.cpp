@@ -8,6 +8,7 @@
 #include <heed/attention/causal.hpp>
 
 #include "attention/problem.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 namespace test_attention_layouts {

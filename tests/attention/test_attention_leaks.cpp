@@ -11,6 +11,7 @@
 #include <heed/attention/soft_cap.hpp>
 
 #include "attention/problem.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 // NaN and infinities: where they are seen they arrive, and where they are not they never show.

@@ -11,6 +11,7 @@
 #include <heed/softmax/sparsemax.hpp>
 
 #include "attention/reference_check.hpp"
+#include "support/attention_kernels.hpp"
 
 // Parameters whose gradients need what a row's gradient alone does not tell: how many keys it sees,
 // and the sums of dq and dk; in both ways of going backward, block by block and by whole rows.

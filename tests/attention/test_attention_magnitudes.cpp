@@ -14,6 +14,7 @@
 #include <heed/softmax/taylor_softmax.hpp>
 
 #include "attention/problem.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 /// \file

@@ -11,6 +11,7 @@
 #include <heed/attention/sliding_window.hpp>
 
 #include "attention/reference_check.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_attention_masks {
 

@@ -9,6 +9,7 @@
 #include <heed/softmax/softmax_plus_one.hpp>
 
 #include "attention/reference_check.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_attention_normalisers {
 

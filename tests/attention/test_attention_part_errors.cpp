@@ -7,6 +7,7 @@
 #include <heed/heed.hpp>
 
 #include "attention/refusals.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_attention_part_errors {
 

@@ -10,6 +10,7 @@
 #include <heed/rope/rotary.hpp>
 
 #include "attention/reference_check.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_attention_positions {
 

@@ -16,6 +16,7 @@
 #include <heed/attention/prefix_lm.hpp>
 
 #include "attention/reference_check.hpp"
+#include "support/attention_kernels.hpp"
 
 // What the masks say is tested beside; here, that the kernels see what they say.
 

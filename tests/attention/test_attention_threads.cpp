@@ -14,6 +14,7 @@
 #include <heed/core/workspace.hpp>
 
 #include "attention/problem.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 namespace test_attention_threads {

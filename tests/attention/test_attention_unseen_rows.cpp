@@ -25,6 +25,7 @@
 #include <heed/softmax/sink.hpp>
 
 #include "attention/problem.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 // Rows that nobody sees and rows that see nothing may hold anything, and stand anywhere: no output,

@@ -11,6 +11,7 @@
 #include <heed/heed.hpp>
 
 #include "attention/problem.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 /// \file

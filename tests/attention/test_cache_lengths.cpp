@@ -28,6 +28,7 @@
 
 #include "attention/problem.hpp"
 #include "attention/refusals.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 /// \file

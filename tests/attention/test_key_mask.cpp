@@ -9,6 +9,7 @@
 #include "attention/mask_checks.hpp"
 #include "attention/problem.hpp"
 #include "attention/refusals.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_key_mask {
 

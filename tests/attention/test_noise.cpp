@@ -11,6 +11,7 @@
 
 #include "attention/modifier_checks.hpp"
 #include "attention/problem.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_noise {
 

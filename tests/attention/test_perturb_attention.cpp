@@ -2,6 +2,7 @@
 
 #include "attention/normaliser_check.hpp"
 #include "reference/perturb.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_perturb_attention {
 

@@ -14,6 +14,7 @@
 
 #include "attention/normaliser_check.hpp"
 #include "reference/sparse.hpp"
+#include "support/attention_kernels.hpp"
 
 /// \file
 /// Attention with sparse normalisers: their supports gathered, kept, and gone back through.

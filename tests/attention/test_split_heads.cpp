@@ -7,6 +7,7 @@
 
 #include "attention/problem.hpp"
 #include "attention/refusals.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 namespace test_split_heads {

@@ -16,6 +16,7 @@
 #include <heed/softmax/softmax.hpp>
 
 #include "attention/refusals.hpp"
+#include "support/attention_kernels.hpp"
 
 // Stats are those of one call that has ended: backward of any other, or of none, is refused before
 // it reads or writes anything.

@@ -13,6 +13,7 @@
 
 #include "attention/normaliser_check.hpp"
 #include "reference/dense.hpp"
+#include "support/attention_kernels.hpp"
 
 /// \file
 /// Normalisers that take a row block by block and are not softmax, inside attention.

@@ -11,6 +11,7 @@
 
 #include "golden.hpp"
 #include "reference_options.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 /// \file

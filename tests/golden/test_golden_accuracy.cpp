@@ -7,6 +7,7 @@
 
 #include "golden.hpp"
 #include "reference/accuracy.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 namespace golden_accuracy {

@@ -4,6 +4,7 @@
 #include <heed/softmax/softmax_plus_one.hpp>
 
 #include "golden_attention.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace golden {
 

@@ -16,6 +16,7 @@
 #include <heed/softmax/sink.hpp>
 #include <heed/softmax/sparsemax.hpp>
 
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -8,6 +8,7 @@
 #include <heed/rope/positions.hpp>
 #include <heed/rope/rotate_axes.hpp>
 
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

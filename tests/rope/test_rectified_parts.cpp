@@ -20,6 +20,7 @@
 #include "reference/dense.hpp"
 #include "reference/sparse.hpp"
 #include "rope/rectified_score.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 /// \file

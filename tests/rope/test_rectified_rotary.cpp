@@ -21,6 +21,7 @@
 #include "reference/accuracy.hpp"
 #include "reference/sparse.hpp"
 #include "rope/rectified_score.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 
 namespace test_rectified_rotary {

@@ -10,6 +10,7 @@
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotate.hpp>
 
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -6,6 +6,7 @@
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotate.hpp>
 
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -10,6 +10,7 @@
 #include <heed/rope/xpos.hpp>
 
 #include "attention/reference_check.hpp"
+#include "support/attention_kernels.hpp"
 
 namespace test_xpos {
 

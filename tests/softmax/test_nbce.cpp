@@ -11,6 +11,7 @@
 
 #include "reference/nbce.hpp"
 #include "softmax/row_objects.hpp"
+#include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
