@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import re
-import statistics
+import resource
 import subprocess
 import sys
 import tempfile
@@ -23,15 +23,38 @@ from report_sections import COUNTERS, GOALS, SECTIONS
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-INCLUDES_ONLY = """#include <Eigen/Core>
+INCLUDES = """#include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
 #include <xsimd/xsimd.hpp>
 """
-ONE_CALL = """#include <unsupported/Eigen/CXX11/Tensor>
-#include <heed/attention/attention.hpp>
+HEED = "#include <heed/heed.hpp>\n"
+ATTENTION = """#include <heed/attention/attention.hpp>
+#include <heed/attention/causal.hpp>
+#include <heed/attention/log_n_scale.hpp>
+#include <heed/attention/soft_cap.hpp>
+#include <heed/softmax/l2_softmax.hpp>
 using tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
-tensor call(const tensor& q, const tensor& k, const tensor& v) { return heed::attention(q, k, v); }
 """
+FORWARD = """tensor call_{number}(const tensor& q, const tensor& k, const tensor& v) {{
+    return heed::attention(q, k, v{parts});
+}}
+"""
+BACKWARD = """auto call_{number}(const tensor& d, const tensor& q, const tensor& k, const tensor& v) {{
+    const auto [o, stats] = heed::attention_forward(q, k, v{parts});
+    return heed::attention_backward(d, o, stats, q, k, v{parts});
+}}
+"""
+COMBINATIONS = ["", "heed::causal", "heed::soft_cap(30)", "heed::causal, heed::soft_cap(30)",
+                "heed::log_n_scale(512)", "heed::causal, heed::log_n_scale(512)",
+                "heed::l2_softmax", "heed::causal, heed::l2_softmax",
+                "heed::causal, heed::soft_cap(30), heed::l2_softmax"]
+
+
+def calls(text, count):
+    """A file with calls of attention of so many combinations of parts."""
+    return ATTENTION + "".join(
+        text.format(number=number, parts=f", {parts}" if parts else "")
+        for number, parts in enumerate(COMBINATIONS[:count]))
 
 
 def run_program(program, build, min_time):
@@ -50,19 +73,23 @@ def run_program(program, build, min_time):
 
 
 def compile_times(compiler, includes, times):
-    """Median seconds to compile the includes alone, and one call of attention, by turns."""
-    seconds = {INCLUDES_ONLY: [], ONE_CALL: []}
+    """The least seconds of a processor, of several, to compile each of the files, by turns."""
+    files = {"alone": INCLUDES, "heed": HEED, "attention": ATTENTION}
+    for name, text in ("forward", FORWARD), ("backward", BACKWARD):
+        files[f"{name}, 1"] = calls(text, 1)
+        files[f"{name}, all"] = calls(text, len(COMBINATIONS))
+    seconds = {name: [] for name in files}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "one.cpp")
         for _ in range(times):
-            for text, taken in seconds.items():
+            for name, text in files.items():
                 source.write_text(text)
-                begin = time.perf_counter()
+                before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
                 subprocess.run([compiler, "-std=c++20", "-O3", "-march=native", "-c",
                                 *(f"-I{path}" for path in includes), source, "-o", f"{source}.o"],
                                check=True)
-                taken.append(time.perf_counter() - begin)
-    return [statistics.median(taken) for taken in seconds.values()]
+                seconds[name].append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+    return {name: min(taken) for name, taken in seconds.items()}
 
 
 def readable(name):
@@ -101,10 +128,27 @@ def table(section, rows):
 
 
 def compiled_table(seconds):
-    alone, call = seconds
-    return "\n".join(["| Eigen's Core and Tensor and xsimd alone | one call | times | to reach |",
-                      "|---|---|---|---|",
-                      f"| {alone:.2f} s | {call:.2f} s | {call / alone:.2f} × | ≤ 2 × |"])
+    def further(name):
+        rest = seconds[f"{name}, all"] - seconds[f"{name}, 1"]
+        return rest / (len(COMBINATIONS) - 1)
+
+    def line(what, time, goal):
+        return f"| {what} | {time} | {goal} |"
+
+    alone = seconds["alone"]
+    return "\n".join([
+        "|  | seconds | to reach |", "|---|---|---|",
+        line("including Eigen's Core and Tensor and xsimd", f"{alone:.2f}", ""),
+        line("including `heed/heed.hpp`", f"{seconds['heed']:.2f}, {seconds['heed'] / alone:.2f} ×",
+             "≤ 1.5 ×"),
+        line("including `heed/attention/attention.hpp` and a few parts",
+             f"{seconds['attention']:.2f}, {seconds['attention'] / alone:.2f} ×", ""),
+        line("the first call of attention", f"+{seconds['forward, 1'] - seconds['attention']:.2f}",
+             "≤ 2.6"),
+        line("each further combination of parts", f"+{further('forward'):.2f}", "≤ 0.2"),
+        line("the first call with backward",
+             f"+{seconds['backward, 1'] - seconds['attention']:.2f}", "≤ 4"),
+        line("each further combination with backward", f"+{further('backward'):.2f}", "≤ 0.45")])
 
 
 def machine(compiler):

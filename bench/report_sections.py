@@ -162,6 +162,6 @@ SECTIONS = [
     Section("Vector functions", "bench_math",
             "4096 numbers in the first cache; over a copy of the same numbers there.", timed=False),
     Section("Compiling", None,
-            "A file with one call of `heed::attention`, and a file that only includes what heed is "
-            "built on; -O3, by turns, the median."),
+            "Of a processor, -O3, by turns, the least of several: a file that only includes, and files "
+            "with a call of attention for each of one or nine combinations of parts."),
 ]

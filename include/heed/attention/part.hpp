@@ -184,6 +184,9 @@ concept scale_part = part_of<P, role::scale>;
 ///                                                            // each row sees
 ///     void check(const attention_shape& shape) const;
 ///
+/// What it keeps of a head, and the statistics of a row in it, lie in scratch memory: the object is
+/// trivially destructible, its statistics are trivially copyable.
+///
 /// One that can take a row block by block, as softmax does, is streaming (softmax/streaming.hpp):
 ///
 ///     template <class T> auto streaming(index head) const;

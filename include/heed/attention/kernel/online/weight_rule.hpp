@@ -68,8 +68,10 @@ class weight_rule_of final : public weight_rule<T> {
         std::remove_cvref_t<decltype(std::declval<const Normaliser&>().template streaming<T>(
             index(0)))>;
     using statistics = typename stream_type::statistics;
-    static_assert(std::is_trivially_destructible_v<stream_type>,
-                  "heed: what a normaliser's streaming() returns must be trivially destructible");
+    static_assert(std::is_trivially_destructible_v<stream_type> &&
+                      std::is_trivially_copyable_v<statistics>,
+                  "heed: what a normaliser's streaming() returns must be trivially destructible, "
+                  "and its statistics trivially copyable");
 
   public:
     explicit weight_rule_of(const Normaliser& normaliser) : normaliser_(normaliser) {

@@ -23,8 +23,7 @@
 
 /// \file
 /// Backward of the rows whose normaliser needs them whole and that have no support to go by: a
-/// block of queries at a time, whole rows of p and dp in scratch, the five products of
-/// backward.hpp.
+/// block of queries at a time, whole rows of p and dp in scratch.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 

@@ -49,8 +49,10 @@ template <class T, class Normaliser>
 class row_rule_of final : public row_rule<T> {
     using kernel_type = kernel_of<T, Normaliser>;
     using statistics_type = typename kernel_type::statistics;
-    static_assert(std::is_trivially_destructible_v<kernel_type>,
-                  "heed: what a normaliser's whole_row() returns must be trivially destructible");
+    static_assert(std::is_trivially_destructible_v<kernel_type> &&
+                      std::is_trivially_copyable_v<statistics_type>,
+                  "heed: what a normaliser's whole_row() returns must be trivially destructible, "
+                  "and its statistics trivially copyable");
 
   public:
     explicit row_rule_of(const Normaliser& normaliser) : normaliser_(normaliser) {
