@@ -95,7 +95,7 @@ void check_matrices(const extents& e, const inputs<T>& in) {
     STATIC_REQUIRE(std::is_same_v<decltype(heed::attention(q, k, v)), Matrix>);
 }
 
-TEMPLATE_TEST_CASE("matrices and arrays of either storage order", "", float, double) {
+TEMPLATE_TEST_CASE("matrices and arrays of either storage order", "", HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(71);
     for (int round = 0; round < 4; ++round) {

@@ -79,7 +79,7 @@ bool are_close(const tensor4<T>& a, const tensor4<T>& b, index first_row = 0) {
 
 constexpr auto nowhere = [](index, index) { return false; };
 
-TEMPLATE_TEST_CASE("a NaN in q is in its own row only", "", float, double) {
+TEMPLATE_TEST_CASE("a NaN in q is in its own row only", "", HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(87);
     for (const extents& e : {extents{1, 2, 1, 17, 23, 8, 8}, extents{2, 1, 1, 130, 600, 5, 17}}) {
@@ -102,7 +102,7 @@ TEMPLATE_TEST_CASE("a NaN in q is in its own row only", "", float, double) {
     }
 }
 
-TEMPLATE_TEST_CASE("what the future holds does not leak into the past", "", float, double) {
+TEMPLATE_TEST_CASE("what the future holds does not leak into the past", "", HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(88);
     for (const extents& e : {extents{1, 2, 1, 23, 23, 8, 8}, extents{2, 1, 1, 100, 600, 5, 17}}) {
@@ -134,7 +134,7 @@ TEMPLATE_TEST_CASE("what the future holds does not leak into the past", "", floa
     }
 }
 
-TEMPLATE_TEST_CASE("padding may hold anything, forward and backward", "", float, double) {
+TEMPLATE_TEST_CASE("padding may hold anything, forward and backward", "", HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(89);
     for (const extents& e : {extents{3, 2, 1, 13, 37, 8, 8}, extents{3, 1, 1, 97, 600, 5, 17}}) {

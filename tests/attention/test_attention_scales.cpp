@@ -83,8 +83,8 @@ TEST_CASE("norms of keys and queries, and what scales them") {
     });
 }
 
-TEMPLATE_TEST_CASE("the size of a row of q or k does not matter once it is normalised", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("the size of a row of q or k does not matter once it is normalised", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(25);
     inputs<T> in(random, {2, 4, 2, 37, 67, 13, 5}), of_sizes = in;

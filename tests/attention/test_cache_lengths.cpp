@@ -107,7 +107,7 @@ extents ragged_extents(generator& random, std::vector<index>& lengths) {
     return e;
 }
 
-TEMPLATE_TEST_CASE("every sequence is as alone: causal, rotary, ALiBi", "", float, double) {
+TEMPLATE_TEST_CASE("every sequence is as alone: causal, rotary, ALiBi", "", HEED_TEST_SCALARS) {
     generator random(151);
     for (int round = 0; round < 8; ++round) {
         std::vector<index> lengths;

@@ -93,8 +93,8 @@ TEST_CASE("the buckets of T5 are its authors'") {
     CHECK(of.of(1.5) == 17);
 }
 
-TEMPLATE_TEST_CASE("biases of distance are their definitions, in the table and beyond", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("biases of distance are their definitions, in the table and beyond", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(71);
     for (int round = 0; round < 12; ++round) {
@@ -125,7 +125,7 @@ TEMPLATE_TEST_CASE("biases of distance are their definitions, in the table and b
     }
 }
 
-TEMPLATE_TEST_CASE("biases of distance at positions of one's own", "", float, double) {
+TEMPLATE_TEST_CASE("biases of distance at positions of one's own", "", HEED_TEST_SCALARS) {
     using T = TestType;
     const std::vector<double> r1{0.5}, r2{2};
     const auto log = heed::kerple_log(r1, r2, 50);
@@ -168,7 +168,7 @@ double slope(const weighted_scores& all, double& x, const Make& make) {
 }
 
 TEMPLATE_TEST_CASE("the gradients of what biases of distance learn are central differences", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     const double tolerance = std::is_same_v<T, float> ? 4e-6 : 1e-8;
     generator random(72);

@@ -47,7 +47,7 @@ TEST_CASE("every row has the entropy asked for, or the nearest that it can have"
 }
 
 TEMPLATE_TEST_CASE("an entropy given to attention does not depend on the scale of the scores", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(94);
     inputs<T> in(random, {1, 1, 1, 20, 33, 8, 4});

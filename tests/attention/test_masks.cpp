@@ -56,8 +56,8 @@ TEST_CASE("a window without an end sees everything on its side") {
     }
 }
 
-TEMPLATE_TEST_CASE("positions are compared exactly, far out and between whole numbers", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("positions are compared exactly, far out and between whole numbers", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     const index far = index(1) << 40;
     const auto sees = [](const auto& mask, heed::query_row row, index position, T offset) {

@@ -29,7 +29,7 @@ void check_call(const Modifier& modifier, const heed::attention_shape& shape) {
     heed::detail::check_part(modifier, shape);
 }
 
-TEMPLATE_TEST_CASE("a bias is added, broadcast, in either storage order", "", float, double) {
+TEMPLATE_TEST_CASE("a bias is added, broadcast, in either storage order", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random(1);
     for (int round = 0; round < 20; ++round) {
@@ -51,7 +51,7 @@ TEMPLATE_TEST_CASE("a bias is added, broadcast, in either storage order", "", fl
     }
 }
 
-TEMPLATE_TEST_CASE("ALiBi subtracts a slope times the distance", "", float, double) {
+TEMPLATE_TEST_CASE("ALiBi subtracts a slope times the distance", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random(2);
     for (int round = 0; round < 20; ++round) {
@@ -82,7 +82,7 @@ TEST_CASE("the slopes of ALiBi are those of its paper") {
     CHECK(heed::alibi_slopes(3u).size() == 3);
 }
 
-TEMPLATE_TEST_CASE("the soft cap is c tanh(s/c)", "", float, double) {
+TEMPLATE_TEST_CASE("the soft cap is c tanh(s/c)", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random(3);
     for (const double cap : {0.01, 1.0, 3.0, 50.0, 1e6}) {
@@ -91,8 +91,8 @@ TEMPLATE_TEST_CASE("the soft cap is c tanh(s/c)", "", float, double) {
     }
 }
 
-TEMPLATE_TEST_CASE("the soft cap is right everywhere, and at what is no number", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("the soft cap is right everywhere, and at what is no number", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     const auto cap = heed::soft_cap(2).template on_row<T>({});
     const auto at = [&](double s) {
@@ -118,7 +118,7 @@ const reference::modifier by_hand{[](double s, index, index, index, index) { ret
                                   [](double s, index, index, index, index) { return 2 * s - 1; }};
 
 TEMPLATE_TEST_CASE("a user's modifier takes the score, its positions, its batch and head", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     using V = heed::vec<T>;
     heed_test::generator random(4);
@@ -188,8 +188,8 @@ TEST_CASE("a modifier without a derivative has none") {
     CHECK(has_derivative(heed::soft_cap(3)));
 }
 
-TEMPLATE_TEST_CASE("a bias's gradient has its shape, and what is broadcast is summed", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("a bias's gradient has its shape, and what is broadcast is summed", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random(5);
     for (int round = 0; round < 30; ++round) {
@@ -219,7 +219,7 @@ TEMPLATE_TEST_CASE("a bias's gradient has its shape, and what is broadcast is su
 }
 
 TEMPLATE_TEST_CASE("the gradients of ALiBi's slopes and of the cap are central differences", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random(6);
     const double step = 1e-5;

@@ -43,7 +43,7 @@ double mean_of_power(const reference::tensor& x, int power) {
 
 constexpr heed::attention_shape large{2, 3, 3, 100, 120, 8, 8};
 
-TEMPLATE_TEST_CASE("noise has its distribution", "", float, double) {
+TEMPLATE_TEST_CASE("noise has its distribution", "", HEED_TEST_SCALARS) {
     using T = TestType;
     const std::vector<int> ids{0, 1};
     const auto normal = noise_of<T>(heed::normal_noise(1.5, 7, ids), large);

@@ -58,7 +58,7 @@ void check_observers(const inputs<T>& in, Visible&& visible, const Parts&... par
     CHECK(worst <= bound);
 }
 
-TEMPLATE_TEST_CASE("observers see what the matrix holds", "", float, double) {
+TEMPLATE_TEST_CASE("observers see what the matrix holds", "", HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(171);
     for (const extents& e : {extents{2, 4, 2, 61, 61, 8, 5}, extents{1, 1, 1, 37, 700, 16, 16},
@@ -73,8 +73,8 @@ TEMPLATE_TEST_CASE("observers see what the matrix holds", "", float, double) {
     }
 }
 
-TEMPLATE_TEST_CASE("a sink that takes almost all changes neither sparsity nor digits", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("a sink that takes almost all changes neither sparsity nor digits", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(174);
     const inputs<T> in(random, {1, 2, 1, 37, 700, 8, 5}, 1.5);

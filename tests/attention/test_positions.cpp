@@ -128,7 +128,7 @@ TEST_CASE("wrong lengths and numbers are refused by name") {
                     heed::argument_error);
 }
 
-TEMPLATE_TEST_CASE("keys far from one another keep their last digits", "", float, double) {
+TEMPLATE_TEST_CASE("keys far from one another keep their last digits", "", HEED_TEST_SCALARS) {
     using T = TestType;
     // A vector of keys whose first, or any, stands far away, as padding may.
     const index size = heed::vec<T>::size;

@@ -42,8 +42,8 @@ bool is_normalised(std::vector<T> x, std::vector<T> dy) {
     return close;
 }
 
-TEMPLATE_TEST_CASE("rows of every size are normalised, and so are their gradients", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("rows of every size are normalised, and so are their gradients", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     using limits = std::numeric_limits<T>;
     heed_test::generator random;
@@ -65,7 +65,7 @@ TEMPLATE_TEST_CASE("rows of every size are normalised, and so are their gradient
     CHECK(is_normalised<T>({limits::min(), -limits::min(), 0}, {limits::min(), 0, 0}));
 }
 
-TEMPLATE_TEST_CASE("a row of zeros stays, and gives its gradient nothing", "", float, double) {
+TEMPLATE_TEST_CASE("a row of zeros stays, and gives its gradient nothing", "", HEED_TEST_SCALARS) {
     std::vector<TestType> x(7), dy(7, TestType(3));
     heed::detail::normalise_row(x.data(), 7);
     heed::detail::normalise_row_back(dy.data(), x.data(), 7);

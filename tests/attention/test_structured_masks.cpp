@@ -112,7 +112,7 @@ TEST_CASE("a dilated window is its definition, and skips what it does not meet")
     CHECK(told > 0);
 }
 
-TEMPLATE_TEST_CASE("a dilated window is exact at any distance", "", float, double) {
+TEMPLATE_TEST_CASE("a dilated window is exact at any distance", "", HEED_TEST_SCALARS) {
     using T = TestType;
     const index far = index(1) << 40;
     for (const index dilation : {1, 2, 3, 7, 1000, 8388607}) {
@@ -170,7 +170,7 @@ TEST_CASE("a window with global tokens is its definition") {
     CHECK(tile(40, 43, {36, 41}) == visibility::all);
 }
 
-TEMPLATE_TEST_CASE("listed global tokens at positions of one's own", "", float, double) {
+TEMPLATE_TEST_CASE("listed global tokens at positions of one's own", "", HEED_TEST_SCALARS) {
     using T = TestType;
     const auto mask = heed::global_window(std::vector<int>{3, 1000}, 2, 0);
     const auto sees = [&](index query, index base, T offset) {

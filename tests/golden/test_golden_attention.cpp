@@ -6,7 +6,7 @@
 
 namespace golden {
 
-TEMPLATE_TEST_CASE("attention is PyTorch's", "[golden]", float, double) {
+TEMPLATE_TEST_CASE("attention is PyTorch's", "[golden]", HEED_TEST_SCALARS) {
     for (const char* name : {"heads", "grouped_heads", "one_kv_head", "value_dim", "long_row"})
         check_attention<TestType>("attention", name, "");
 }

@@ -23,7 +23,8 @@ void check_rotated(const std::string& label, const reference::tensor& actual,
     CHECK(reference::largest_difference(actual, expected) <= bound);
 }
 
-TEMPLATE_TEST_CASE("rotate and its backward are those of transformers", "[golden]", float, double) {
+TEMPLATE_TEST_CASE("rotate and its backward are those of transformers", "[golden]",
+                   HEED_TEST_SCALARS) {
     for (const char* name : {"rotate_halves", "rotate_interleaved", "rotate_halves_in_part",
                              "rotate_interleaved_in_part", "rotate_at_positions"}) {
         INFO(name);

@@ -68,7 +68,7 @@ TEST_CASE("every rope_type has transformers' frequencies and attention factor", 
           std::set<std::string>{"linear", "dynamic", "yarn", "longrope", "llama3", "proportional"});
 }
 
-TEMPLATE_TEST_CASE("rotation along several axes is transformers'", "[golden]", float, double) {
+TEMPLATE_TEST_CASE("rotation along several axes is transformers'", "[golden]", HEED_TEST_SCALARS) {
     for (const char* name : {"axes/sections", "axes/interleaved_sections", "axes/axial"}) {
         INFO(name);
         const example& x = load("rope_variants", name);

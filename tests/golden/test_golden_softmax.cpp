@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("softmax over rows is PyTorch's", "[golden][softmax]",
     }
 }
 
-TEMPLATE_TEST_CASE("softmax with a sink is PyTorch's", "[golden][softmax]", float, double) {
+TEMPLATE_TEST_CASE("softmax with a sink is PyTorch's", "[golden][softmax]", HEED_TEST_SCALARS) {
     const double epsilon = std::numeric_limits<TestType>::epsilon();
     const rows expected("sink", epsilon);
     const auto x = expected.golden.matrix<TestType>("x");
@@ -118,7 +118,7 @@ TEMPLATE_TEST_CASE("softmax with a sink is PyTorch's", "[golden][softmax]", floa
     CHECK(std::abs(static_cast<double>(d_sink(0)) - d_expected) <= 32 * epsilon * size + 1e-11);
 }
 
-TEMPLATE_TEST_CASE("a sink a head is PyTorch's", "[golden][softmax]", float, double) {
+TEMPLATE_TEST_CASE("a sink a head is PyTorch's", "[golden][softmax]", HEED_TEST_SCALARS) {
     using tensor = Eigen::Tensor<TestType, 3, Eigen::RowMajor>;
     const double epsilon = std::numeric_limits<TestType>::epsilon();
     const rows expected("sink_of_rows", epsilon);

@@ -89,7 +89,7 @@ bool agrees(const Found& found, const Eigen::VectorXd& expected) {
     return worst <= 1e-7 * largest;
 }
 
-TEMPLATE_TEST_CASE("layer_norm and rms_norm are the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("layer_norm and rms_norm are the reference's", "", HEED_TEST_SCALARS) {
     heed_test::generator random;
     for (const Eigen::Index n : {1, 2, 31, 128, 1037}) {
         const auto gamma = random.numbers<TestType>(static_cast<std::size_t>(n));
@@ -190,7 +190,7 @@ bool is_norm_of_size(const Norm& norm, const X& x, const X& dy, const row& gamma
     return close;
 }
 
-TEMPLATE_TEST_CASE("norms of rows of every size, about every mean", "", float, double) {
+TEMPLATE_TEST_CASE("norms of rows of every size, about every mean", "", HEED_TEST_SCALARS) {
     using T = TestType;
     using limits = std::numeric_limits<T>;
     heed_test::generator random;
@@ -233,8 +233,8 @@ TEMPLATE_TEST_CASE("norms of rows of every size, about every mean", "", float, d
     }
 }
 
-TEMPLATE_TEST_CASE("a row of equal numbers is its mean, with an epsilon or without", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("a row of equal numbers is its mean, with an epsilon or without", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (const Eigen::Index n : {1, 3, 40, 1037}) {

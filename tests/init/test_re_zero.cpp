@@ -13,7 +13,7 @@
 using heed_test::rows_of;
 using heed_test::unit;
 
-TEMPLATE_TEST_CASE("re_zero is x + alpha f, forward and backward", "", float, double) {
+TEMPLATE_TEST_CASE("re_zero is x + alpha f, forward and backward", "", HEED_TEST_SCALARS) {
     heed_test::generator random;
     const double alpha = 0.3;
     heed_test::for_each_object<TestType>(random, [&](const auto& x) {

@@ -69,7 +69,7 @@ TEST_CASE("a sparse attention to parts of the keys has an estimated effective ra
 }
 
 TEMPLATE_TEST_CASE("an estimated effective rank does not depend on how much a sink takes", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     auto q = random.matrix<TestType>(64, 16), k = random.matrix<TestType>(64, 16);
     q *= TestType(1.5);

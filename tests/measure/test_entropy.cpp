@@ -46,7 +46,7 @@ void check_measure(const Measure& measure, const One& one) {
     }
 }
 
-TEMPLATE_TEST_CASE("entropies are the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("entropies are the reference's", "", HEED_TEST_SCALARS) {
     check_measure<TestType>(heed::measure::shannon_entropy, reference::shannon_entropy);
     for (const double order : {0.0, 0.3, 0.8, 1.3, 2.0, 7.0})
         check_measure<TestType>(heed::measure::renyi_entropy(order),
@@ -71,7 +71,7 @@ TEST_CASE("entropies of other orders come to Shannon's, and to the greatest prob
     CHECK(heed::measure::renyi_entropy(1e6)(p).isApprox(least, 1e-5));
 }
 
-TEMPLATE_TEST_CASE("entropies of rows with the smallest probabilities", "", float, double) {
+TEMPLATE_TEST_CASE("entropies of rows with the smallest probabilities", "", HEED_TEST_SCALARS) {
     using T = TestType;
     using limits = std::numeric_limits<T>;
     // Down to the denormal ones, beside one that takes almost all.

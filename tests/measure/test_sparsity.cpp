@@ -42,7 +42,7 @@ void check_measure(const Measure& measure, const One& one, double spread = 1) {
     }
 }
 
-TEMPLATE_TEST_CASE("measures of sparsity are the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("measures of sparsity are the reference's", "", HEED_TEST_SCALARS) {
     // Squares of 1e18 are beyond float once they are summed; the others are near both ends.
     const bool is_float = std::is_same_v<TestType, float>;
     for (const double spread : {1.0, 1e18, is_float ? 1e37 : 1e306, is_float ? 1e-23 : 1e-170,
@@ -70,7 +70,7 @@ TEMPLATE_TEST_CASE("measures of sparsity are the reference's", "", float, double
 }
 
 TEMPLATE_TEST_CASE("measures of sparsity of equal numbers are exact, however many and large", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     using limits = std::numeric_limits<T>;
     for (const Eigen::Index n : {2, 1000, 2000000}) {
@@ -118,7 +118,8 @@ TEST_CASE("measures of sparsity of even, one-hot, empty and broken rows") {
     CHECK(heed::measure::gini(Eigen::MatrixXf(0, 3)).size() == 0);
 }
 
-TEMPLATE_TEST_CASE("softmax's gradient is as large as the sum of its Jacobian", "", float, double) {
+TEMPLATE_TEST_CASE("softmax's gradient is as large as the sum of its Jacobian", "",
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     const auto x = random.matrix<TestType>(5, 23);
     const auto p = heed::softmax(x);

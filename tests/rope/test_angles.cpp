@@ -51,8 +51,8 @@ std::int64_t error_at(double angle) {
                     ulps(point[1], static_cast<T>(std::sin(angle))));
 }
 
-TEMPLATE_TEST_CASE("cosines and sines are within 2 ulp at angles of every size", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("cosines and sines are within 2 ulp at angles of every size", "",
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     std::int64_t worst = 0;
     for (int exponent = -40; exponent < 24; ++exponent) {
@@ -64,7 +64,8 @@ TEMPLATE_TEST_CASE("cosines and sines are within 2 ulp at angles of every size",
     CHECK(worst <= 2);
 }
 
-TEMPLATE_TEST_CASE("they are within 2 ulp next to multiples of a quarter turn", "", float, double) {
+TEMPLATE_TEST_CASE("they are within 2 ulp next to multiples of a quarter turn", "",
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     std::int64_t worst = 0;
     for (int n = 0; n < 20000; ++n) {
@@ -78,14 +79,14 @@ TEMPLATE_TEST_CASE("they are within 2 ulp next to multiples of a quarter turn", 
     CHECK(worst <= 2);
 }
 
-TEMPLATE_TEST_CASE("angles too long to be reduced in vectors are as exact", "", float, double) {
+TEMPLATE_TEST_CASE("angles too long to be reduced in vectors are as exact", "", HEED_TEST_SCALARS) {
     for (const double angle : {16777216.0, 16777217.0, 1e8, -1e9, 1e15, 1e22, -1e300})
         CHECK(error_at<TestType>(angle) <= 2);
     CHECK(std::isnan(point_of<TestType>(std::numeric_limits<double>::infinity())[0]));
     CHECK(std::isnan(point_of<TestType>(std::nan(""))[1]));
 }
 
-TEMPLATE_TEST_CASE("a long angle does not disturb its neighbours", "", float, double) {
+TEMPLATE_TEST_CASE("a long angle does not disturb its neighbours", "", HEED_TEST_SCALARS) {
     using T = TestType;
     constexpr auto size = static_cast<std::size_t>(heed::vec<T>::size);
     std::array<double, size> angles{};
@@ -106,7 +107,7 @@ TEST_CASE("zero turns by nothing at all") {
     CHECK(point_of<double>(0) == std::array<double, 2>{1, 0});
 }
 
-TEMPLATE_TEST_CASE("tables are within 2 ulp for positions to 2^24", "", float, double) {
+TEMPLATE_TEST_CASE("tables are within 2 ulp for positions to 2^24", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     heed::arena scratch;

@@ -54,7 +54,7 @@ bool is_turned(const Y& y, const X& x, const axial_frequencies& rope, const Posi
     return reference::largest_difference(to_reference(y), expected) <= tolerance<T>(before);
 }
 
-TEMPLATE_TEST_CASE("random axes, shapes, layouts and positions", "", float, double) {
+TEMPLATE_TEST_CASE("random axes, shapes, layouts and positions", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (int trial = 0; trial < 25; ++trial) {

@@ -18,8 +18,8 @@ namespace test_rope_views {
 
 using heed::index;
 
-TEMPLATE_TEST_CASE("the sinusoidal encoding is cosines and sines of the angles", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("the sinusoidal encoding is cosines and sines of the angles", "",
+                   HEED_TEST_SCALARS) {
     const double bound = 4 * static_cast<double>(std::numeric_limits<TestType>::epsilon());
     const std::vector<double> positions{0, 2.5, -7, 100000};
     for (const auto layout : {heed::rope::halves, heed::rope::interleaved}) {

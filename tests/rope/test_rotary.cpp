@@ -30,7 +30,7 @@ heed::attention_shape shape_of(index batch, index queries, index keys, index dim
     return {batch, 2, 1, queries, keys, dim, dim};
 }
 
-TEMPLATE_TEST_CASE("rows turn to the bits of heed::rotate", "", float, double) {
+TEMPLATE_TEST_CASE("rows turn to the bits of heed::rotate", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     heed::arena scratch;
@@ -68,7 +68,7 @@ TEMPLATE_TEST_CASE("rows turn to the bits of heed::rotate", "", float, double) {
     }
 }
 
-TEMPLATE_TEST_CASE("rows turn by the positions that are given", "", float, double) {
+TEMPLATE_TEST_CASE("rows turn by the positions that are given", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     heed::arena scratch;

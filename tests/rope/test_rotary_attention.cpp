@@ -62,7 +62,7 @@ void check_fused(const problem<T>& x, const heed::rope::frequencies& rope, const
 }
 
 TEMPLATE_TEST_CASE("rotary attention is rotation and then attention, forward and backward", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     for (const auto layout : {heed::rope::halves, heed::rope::interleaved}) {
         const auto rope = heed::rope::plain({.dim = 24, .layout = layout});
@@ -74,7 +74,7 @@ TEMPLATE_TEST_CASE("rotary attention is rotation and then attention, forward and
     }
 }
 
-TEMPLATE_TEST_CASE("rotary attention at positions of one's own", "", float, double) {
+TEMPLATE_TEST_CASE("rotary attention at positions of one's own", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     const auto rope = heed::rope::plain({.dim = 24});

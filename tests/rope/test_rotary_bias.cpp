@@ -50,7 +50,8 @@ struct rotary_problem {
     }
 };
 
-TEMPLATE_TEST_CASE("a rotary bias is its definition, in the table and beyond", "", float, double) {
+TEMPLATE_TEST_CASE("a rotary bias is its definition, in the table and beyond", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     generator random(91);
     for (int round = 0; round < 16; ++round) {
@@ -63,7 +64,8 @@ TEMPLATE_TEST_CASE("a rotary bias is its definition, in the table and beyond", "
     }
 }
 
-TEMPLATE_TEST_CASE("the gradients of a rotary bias are central differences", "", float, double) {
+TEMPLATE_TEST_CASE("the gradients of a rotary bias are central differences", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     const double tolerance = std::is_same_v<T, float> ? 4e-6 : 1e-8;
     const double step = 1e-5;

@@ -41,8 +41,8 @@ bool same_bits(const X& a, const X& b) {
                        static_cast<std::size_t>(a.size()) * sizeof(*a.data())) == 0;
 }
 
-TEMPLATE_TEST_CASE("random shapes of every rank, layout and part of the dimensions", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("random shapes of every rank, layout and part of the dimensions", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (int trial = 0; trial < 60; ++trial) {
@@ -64,7 +64,7 @@ TEMPLATE_TEST_CASE("random shapes of every rank, layout and part of the dimensio
     }
 }
 
-TEMPLATE_TEST_CASE("storage orders and strides give the same bits", "", float, double) {
+TEMPLATE_TEST_CASE("storage orders and strides give the same bits", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (const auto layout : {heed::rope::halves, heed::rope::interleaved}) {
@@ -99,8 +99,8 @@ TEMPLATE_TEST_CASE("storage orders and strides give the same bits", "", float, d
     }
 }
 
-TEMPLATE_TEST_CASE("matrices of both orders, arrays, maps, blocks and expressions", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("matrices of both orders, arrays, maps, blocks and expressions", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (const auto layout : {heed::rope::halves, heed::rope::interleaved}) {
@@ -127,7 +127,7 @@ TEMPLATE_TEST_CASE("matrices of both orders, arrays, maps, blocks and expression
     }
 }
 
-TEMPLATE_TEST_CASE("in place is the same as apart", "", float, double) {
+TEMPLATE_TEST_CASE("in place is the same as apart", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (const auto layout : {heed::rope::halves, heed::rope::interleaved}) {
@@ -145,8 +145,8 @@ TEMPLATE_TEST_CASE("in place is the same as apart", "", float, double) {
     }
 }
 
-TEMPLATE_TEST_CASE("positions: an offset, a list, a list a sequence, of any type", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("positions: an offset, a list, a list a sequence, of any type", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     const auto rope = heed::rope::plain({.dim = 16});
@@ -198,7 +198,7 @@ TEMPLATE_TEST_CASE("positions: an offset, a list, a list a sequence, of any type
                         [&](index, index i) { return static_cast<double>(fractions(i)); }));
 }
 
-TEMPLATE_TEST_CASE("a row's bits depend on its position alone", "", float, double) {
+TEMPLATE_TEST_CASE("a row's bits depend on its position alone", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     const auto rope = heed::rope::plain({.dim = 64});
@@ -212,7 +212,7 @@ TEMPLATE_TEST_CASE("a row's bits depend on its position alone", "", float, doubl
     }
 }
 
-TEMPLATE_TEST_CASE("any number of threads gives the same bits", "", float, double) {
+TEMPLATE_TEST_CASE("any number of threads gives the same bits", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     // The second is large enough to be written past the caches.
@@ -246,7 +246,7 @@ TEST_CASE("results past the caches are right wherever they begin") {
     }
 }
 
-TEMPLATE_TEST_CASE("back undoes forth, and keeps the norm", "", float, double) {
+TEMPLATE_TEST_CASE("back undoes forth, and keeps the norm", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (const auto layout : {heed::rope::halves, heed::rope::interleaved}) {

@@ -93,8 +93,8 @@ void check_certain(const Loss& loss, const Right& right, double tau = 1) {
     }
 }
 
-TEMPLATE_TEST_CASE("losses keep their digits where the label is all but certain", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("losses keep their digits where the label is all but certain", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     using reference::certain;
     using reference::certain_gradient;
@@ -127,7 +127,7 @@ TEMPLATE_TEST_CASE("losses keep their digits where the label is all but certain"
     });
 }
 
-TEMPLATE_TEST_CASE("two classes: log1p(e^-gap), at every gap", "", float, double) {
+TEMPLATE_TEST_CASE("two classes: log1p(e^-gap), at every gap", "", HEED_TEST_SCALARS) {
     using T = TestType;
     const double last = std::is_same_v<T, float> ? 80 : 700;
     for (const double gap :
@@ -182,7 +182,7 @@ void check_magnitudes(const Loss& loss, const Right& right) {
     }
 }
 
-TEMPLATE_TEST_CASE("losses of logits of every size", "", float, double) {
+TEMPLATE_TEST_CASE("losses of logits of every size", "", HEED_TEST_SCALARS) {
     using T = TestType;
     using reference::certain;
     using reference::certain_gradient;
@@ -199,7 +199,7 @@ TEMPLATE_TEST_CASE("losses of logits of every size", "", float, double) {
     });
 }
 
-TEMPLATE_TEST_CASE("smoothed losses at the ends of the numbers", "", float, double) {
+TEMPLATE_TEST_CASE("smoothed losses at the ends of the numbers", "", HEED_TEST_SCALARS) {
     using T = TestType;
     const T infinity = std::numeric_limits<T>::infinity(), most = std::numeric_limits<T>::max();
     const auto loss = [&](double smoothing, const row_major<T>& x, int label) {
@@ -252,7 +252,7 @@ TEST_CASE("a mean of losses whose sum is too large for a double") {
     CHECK(heed::cross_entropy(y, std::vector<int>(9, 0)) == Approx(3e38 / 9));
 }
 
-TEMPLATE_TEST_CASE("losses of a million classes", "", float, double) {
+TEMPLATE_TEST_CASE("losses of a million classes", "", HEED_TEST_SCALARS) {
     using T = TestType;
     constexpr Eigen::Index n = 1'000'000;
     row_major<T> x(2, n);

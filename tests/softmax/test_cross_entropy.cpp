@@ -59,7 +59,7 @@ TEST_CASE("cross_entropy of the rows of anything is the reference's") {
     });
 }
 
-TEMPLATE_TEST_CASE("cross_entropy with smoothed labels is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("cross_entropy with smoothed labels is the reference's", "", HEED_TEST_SCALARS) {
     for (const double smoothing : {0.0, 0.1, 1.0})
         heed_test::check_loss<TestType>(
             heed::cross_entropy.label_smoothing(smoothing),
@@ -164,7 +164,7 @@ TEST_CASE("a loss is the same bits for any number of threads, streamed or not") 
     CHECK(gradient.row(17).isZero(0));
 }
 
-TEMPLATE_TEST_CASE("cross_entropy of extreme rows", "", float, double) {
+TEMPLATE_TEST_CASE("cross_entropy of extreme rows", "", HEED_TEST_SCALARS) {
     const TestType infinity = std::numeric_limits<TestType>::infinity();
     using matrix = Eigen::Matrix<TestType, Eigen::Dynamic, Eigen::Dynamic>;
     matrix x(7, 3);

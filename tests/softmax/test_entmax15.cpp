@@ -18,7 +18,7 @@ const heed_test::expectation expected = {
     [](const row& x) { return reference::entmax15(x); },
     [](const row& p, const row& dp) { return reference::entmax_backward(p, 1.5, dp); }};
 
-TEMPLATE_TEST_CASE("entmax15 of the rows of anything is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("entmax15 of the rows of anything is the reference's", "", HEED_TEST_SCALARS) {
     heed_test::generator random, numbers(1);
     heed_test::for_each_object<TestType>(random, [&](const auto& x) {
         heed_test::check_object(heed::entmax15, expected, x, numbers);
@@ -26,7 +26,7 @@ TEMPLATE_TEST_CASE("entmax15 of the rows of anything is the reference's", "", fl
 }
 
 TEMPLATE_TEST_CASE("entmax15 of hard and of long rows: the exact support, and a sum of one", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     for (const row& x : heed_test::hard_rows(random))
         heed_test::check_row<TestType>(heed::entmax15, expected, x, random);
@@ -35,14 +35,14 @@ TEMPLATE_TEST_CASE("entmax15 of hard and of long rows: the exact support, and a 
                                        random.numbers<double>(131072, deviation), random);
 }
 
-TEMPLATE_TEST_CASE("entmax15 finds its threshold in few steps", "", float, double) {
+TEMPLATE_TEST_CASE("entmax15 finds its threshold in few steps", "", HEED_TEST_SCALARS) {
     heed_test::generator random;
     const int steps = heed_test::most_steps<TestType>(heed::entmax15, random);
     CHECK(steps <= 14);
     CHECK(steps >= 3);
 }
 
-TEMPLATE_TEST_CASE("entmax15 of random rows: exact supports, in few steps", "", float, double) {
+TEMPLATE_TEST_CASE("entmax15 of random rows: exact supports, in few steps", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     const auto object = heed::entmax15.whole_row<T>(0);
@@ -58,8 +58,8 @@ TEMPLATE_TEST_CASE("entmax15 of random rows: exact supports, in few steps", "", 
     CHECK(100 < heed::detail::entmax15_solver<T>::most_steps);  // which no row can need
 }
 
-TEMPLATE_TEST_CASE("entmax15 of many scores around the threshold, and exactly at it", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("entmax15 of many scores around the threshold, and exactly at it", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     const auto object = heed::entmax15.whole_row<T>(0);

@@ -39,8 +39,8 @@ double entropy_of(const Row& q) {
     return static_cast<double>(reference::entropy(rows_of(q)[0]));
 }
 
-TEMPLATE_TEST_CASE("rows of a given entropy, in any layout, are the reference's", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("rows of a given entropy, in any layout, are the reference's", "",
+                   HEED_TEST_SCALARS) {
     generator random;
     for (const Eigen::Index n : {2, 7, 33, 131}) {
         const double entropy = random.uniform(0.2, 0.8) * std::log(static_cast<double>(n));
@@ -54,7 +54,7 @@ TEMPLATE_TEST_CASE("rows of a given entropy, in any layout, are the reference's"
 }
 
 TEMPLATE_TEST_CASE("every attainable entropy is attained, whatever the scale of the scores", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     generator random;
     for (const Eigen::Index n : {2, 100, 1009}) {
@@ -70,8 +70,8 @@ TEMPLATE_TEST_CASE("every attainable entropy is attained, whatever the scale of 
     }
 }
 
-TEMPLATE_TEST_CASE("entropies are within their bound, of few elements and of a million", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("entropies are within their bound, of few elements and of a million", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     generator random;
     double worst = 0;
@@ -117,8 +117,8 @@ TEST_CASE("gamma is found in at most 12 steps") {
     CHECK(most >= 4);
 }
 
-TEMPLATE_TEST_CASE("a given entropy does not depend on the scale of the scores", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("a given entropy does not depend on the scale of the scores", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     using matrix = Eigen::Matrix<T, 1, Eigen::Dynamic>;
     using limits = std::numeric_limits<T>;
@@ -153,8 +153,8 @@ TEMPLATE_TEST_CASE("a given entropy does not depend on the scale of the scores",
     }
 }
 
-TEMPLATE_TEST_CASE("a given entropy of differences from the least to the largest number", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("a given entropy of differences from the least to the largest number", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     using limits = std::numeric_limits<T>;
     const T large = limits::max(), tiny = limits::denorm_min(), infinite = limits::infinity();
@@ -183,7 +183,7 @@ TEMPLATE_TEST_CASE("a given entropy of differences from the least to the largest
     }
 }
 
-TEMPLATE_TEST_CASE("gamma is found for random rows, in few steps", "", float, double) {
+TEMPLATE_TEST_CASE("gamma is found for random rows, in few steps", "", HEED_TEST_SCALARS) {
     using T = TestType;
     generator random;
     int most = 0;
@@ -295,7 +295,8 @@ TEST_CASE("an entropy that a row cannot attain is refused, before anything is wr
                       "negative");
 }
 
-TEMPLATE_TEST_CASE("rows without a distribution: nothing seen, NaN, infinity", "", float, double) {
+TEMPLATE_TEST_CASE("rows without a distribution: nothing seen, NaN, infinity", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     const T inf = std::numeric_limits<T>::infinity();
     Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> x(4, 9);

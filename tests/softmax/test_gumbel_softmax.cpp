@@ -67,7 +67,7 @@ TEST_CASE("a sample depends on the seed, the row and the column alone") {
     CHECK((matrix(soft(matrix(x.row(3)))) - s.row(3)).cwiseAbs().maxCoeff() > 1e-3);
 }
 
-TEMPLATE_TEST_CASE("Gumbel softmax is the softmax of noisy scores", "", float, double) {
+TEMPLATE_TEST_CASE("Gumbel softmax is the softmax of noisy scores", "", HEED_TEST_SCALARS) {
     using T = TestType;
     generator random;
     const auto x = random.matrix<T>(9, 50);

@@ -8,7 +8,7 @@
 
 using namespace heed_test;
 
-TEMPLATE_TEST_CASE("l2 softmax of any layout is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("l2 softmax of any layout is the reference's", "", HEED_TEST_SCALARS) {
     check_dense_layouts<TestType>(heed::l2_softmax, reference::l2_softmax());
     check_dense_extremes<TestType>(heed::l2_softmax);
 }

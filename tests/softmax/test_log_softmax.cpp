@@ -17,7 +17,8 @@ using heed_test::rows_of;
 using heed_test::unit;
 using reference::row;
 
-TEMPLATE_TEST_CASE("log_softmax of the rows of anything is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("log_softmax of the rows of anything is the reference's", "",
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     for (const double tau : {1.0, 0.3, 4.0}) {
         heed_test::for_each_object<TestType>(random, [&](const auto& x) {
@@ -35,7 +36,7 @@ TEMPLATE_TEST_CASE("log_softmax of the rows of anything is the reference's", "",
     }
 }
 
-TEMPLATE_TEST_CASE("dx of log_softmax is (dy - e^y sum dy) / tau", "", float, double) {
+TEMPLATE_TEST_CASE("dx of log_softmax is (dy - e^y sum dy) / tau", "", HEED_TEST_SCALARS) {
     heed_test::generator random;
     const double tau = 1.3;
     const auto f = heed::log_softmax.temperature(tau);
@@ -100,7 +101,7 @@ TEST_CASE("log_softmax of extreme rows") {
 }
 
 TEMPLATE_TEST_CASE("log_softmax keeps its digits where one is all but certain, backward too", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     using row_major = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     heed_test::generator random;
@@ -141,7 +142,7 @@ TEMPLATE_TEST_CASE("log_softmax keeps its digits where one is all but certain, b
     }
 }
 
-TEMPLATE_TEST_CASE("log_softmax of a million columns", "", float, double) {
+TEMPLATE_TEST_CASE("log_softmax of a million columns", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     constexpr Eigen::Index n = 1'000'000;

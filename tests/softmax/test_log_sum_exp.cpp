@@ -16,7 +16,8 @@ using heed_test::rows_of;
 using heed_test::unit;
 using reference::row;
 
-TEMPLATE_TEST_CASE("log_sum_exp of the rows of anything is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("log_sum_exp of the rows of anything is the reference's", "",
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     for (const double tau : {1.0, 0.3, 4.0}) {
         heed_test::for_each_object<TestType>(random, [&](const auto& x) {
@@ -34,7 +35,7 @@ TEMPLATE_TEST_CASE("log_sum_exp of the rows of anything is the reference's", "",
     }
 }
 
-TEMPLATE_TEST_CASE("dx of log_sum_exp is softmax(x) dz", "", float, double) {
+TEMPLATE_TEST_CASE("dx of log_sum_exp is softmax(x) dz", "", HEED_TEST_SCALARS) {
     heed_test::generator random;
     const double tau = 0.9;
     const auto f = heed::log_sum_exp.temperature(tau);
@@ -136,7 +137,7 @@ TEST_CASE("log_sum_exp of extreme rows") {
 }
 
 TEMPLATE_TEST_CASE("log_sum_exp of a million columns, and of one beside which others are small", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     constexpr Eigen::Index n = 1'000'000;

@@ -18,21 +18,21 @@ using heed_test::check_differences;
 using heed_test::check_loss;
 using reference::row;
 
-TEMPLATE_TEST_CASE("am_softmax is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("am_softmax is the reference's", "", HEED_TEST_SCALARS) {
     check_loss<TestType>(
         heed::am_softmax(0.35, 0.2),
         [](const row& x, std::size_t t) { return reference::am_softmax(x, t, 0.35, 0.2); }, 0.4,
         0.2);
 }
 
-TEMPLATE_TEST_CASE("gamma_cross_entropy is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("gamma_cross_entropy is the reference's", "", HEED_TEST_SCALARS) {
     for (const double gamma : {0.0, 1e-9, 0.1, 0.7, 1.0})
         check_loss<TestType>(heed::gamma_cross_entropy(gamma), [&](const row& x, std::size_t t) {
             return reference::gamma_cross_entropy(x, t, gamma);
         });
 }
 
-TEMPLATE_TEST_CASE("thresholded_cross_entropy is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("thresholded_cross_entropy is the reference's", "", HEED_TEST_SCALARS) {
     for (const double least : {0.0, 0.3})
         check_loss<TestType>(heed::thresholded_cross_entropy(0.2, least),
                              [&](const row& x, std::size_t t) {
@@ -40,7 +40,7 @@ TEMPLATE_TEST_CASE("thresholded_cross_entropy is the reference's", "", float, do
                              });
 }
 
-TEMPLATE_TEST_CASE("stop_gradient_loss is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("stop_gradient_loss is the reference's", "", HEED_TEST_SCALARS) {
     check_loss<TestType>(heed::stop_gradient_loss, [](const row& x, std::size_t t) {
         return reference::stop_gradient_loss(x, t);
     });

@@ -34,7 +34,8 @@ bool close_to(const Actual& actual, const row& expected, double size) {
     return close;
 }
 
-TEMPLATE_TEST_CASE("nbce is the reference's for every pooling and refinement", "", float, double) {
+TEMPLATE_TEST_CASE("nbce is the reference's for every pooling and refinement", "",
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     Eigen::Matrix<TestType, Eigen::Dynamic, Eigen::Dynamic> contexts(5, 211);
     random.fill_normal(contexts, 2);
@@ -114,7 +115,8 @@ TEST_CASE("nbce keeps to a context, and to its likeliest tokens, the first of eq
     CHECK(apart(0) == Approx(std::log(0.5)));
 }
 
-TEMPLATE_TEST_CASE("of contexts that are equally sure nbce takes the first", "", float, double) {
+TEMPLATE_TEST_CASE("of contexts that are equally sure nbce takes the first", "",
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     for (const double spread : {0.3, 3.0, 20.0}) {
         for (const Eigen::Index n : {2, 5, 300, 5000}) {

@@ -24,8 +24,8 @@ void check_perturbed(const Normaliser& f, const reference::noise& noise, double 
     check_dense<T>(random, f, exact, random.matrix<T, Eigen::ColMajor>(3, 13), slack);
 }
 
-TEMPLATE_TEST_CASE("the largest of noisy scores is the reference's, whatever the noise", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("the largest of noisy scores is the reference's, whatever the noise", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     check_perturbed<T>(heed::perturb_max(heed::perturb::gumbel), reference::gumbel_noise(), 32);
     check_perturbed<T>(heed::perturb_max(heed::perturb::normal), reference::normal_noise(), 32);
@@ -33,7 +33,7 @@ TEMPLATE_TEST_CASE("the largest of noisy scores is the reference's, whatever the
     check_perturbed<T>(heed::perturb_max(heed::perturb::uniform), reference::uniform_noise(), 32);
 }
 
-TEMPLATE_TEST_CASE("with Gumbel noise it is softmax, backward too", "", float, double) {
+TEMPLATE_TEST_CASE("with Gumbel noise it is softmax, backward too", "", HEED_TEST_SCALARS) {
     using T = TestType;
     generator random;
     const auto f = heed::perturb_max(heed::perturb::gumbel);
@@ -55,7 +55,7 @@ TEST_CASE("backward of the noisy maximum agrees with central differences") {
 }
 
 TEMPLATE_TEST_CASE("probabilities of the noisy maximum sum to one, in long and in flat rows", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     generator random;
     const auto check = [&](const auto& f, double slack) {
@@ -70,7 +70,7 @@ TEMPLATE_TEST_CASE("probabilities of the noisy maximum sum to one, in long and i
     check(heed::perturb_max(heed::perturb::uniform), 1024);
 }
 
-TEMPLATE_TEST_CASE("extremes of the noisy maximum", "", float, double) {
+TEMPLATE_TEST_CASE("extremes of the noisy maximum", "", HEED_TEST_SCALARS) {
     check_dense_extremes<TestType>(heed::perturb_max(heed::perturb::gumbel));
     check_dense_extremes<TestType>(heed::perturb_max(heed::perturb::normal));
     check_dense_extremes<TestType>(heed::perturb_max(heed::perturb::logistic));

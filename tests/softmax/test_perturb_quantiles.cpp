@@ -8,7 +8,7 @@
 
 using namespace heed_test;
 
-TEMPLATE_TEST_CASE("the rule of quantiles is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("the rule of quantiles is the reference's", "", HEED_TEST_SCALARS) {
     using T = TestType;
     generator random;
     const auto check = [&](auto noise, const reference::noise& of) {

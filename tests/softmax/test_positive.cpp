@@ -18,7 +18,7 @@ reference::dense_normaliser exact_squares() {
 }
 
 TEMPLATE_TEST_CASE("a positive function of the user's, in any layout, is the reference's", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     check_dense_layouts<TestType>(squares, exact_squares());
     check_dense_extremes<TestType>(squares);
 }

@@ -7,7 +7,7 @@
 
 using namespace heed_test;
 
-TEMPLATE_TEST_CASE("relu squared of any layout is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("relu squared of any layout is the reference's", "", HEED_TEST_SCALARS) {
     check_dense_layouts<TestType>(heed::relu_squared, reference::relu_squared());
     check_dense_layouts<TestType>(heed::relu_squared.over(64), reference::relu_squared(64));
     check_dense_layouts<TestType>(heed::normalised_relu_squared,

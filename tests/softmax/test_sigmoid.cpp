@@ -7,7 +7,7 @@
 
 using namespace heed_test;
 
-TEMPLATE_TEST_CASE("sigmoid of any layout is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("sigmoid of any layout is the reference's", "", HEED_TEST_SCALARS) {
     check_dense_layouts<TestType>(heed::sigmoid, reference::sigmoid());
     check_dense_layouts<TestType>(heed::sigmoid.bias(-2.5), reference::sigmoid(-2.5));
     check_dense_extremes<TestType>(heed::sigmoid);

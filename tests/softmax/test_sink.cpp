@@ -26,8 +26,8 @@ bool is_close(double value, double expected, double absolute) {
     return std::abs(value - expected) <= 16 * unit<T> * absolute;
 }
 
-TEMPLATE_TEST_CASE("softmax with a sink, of the rows of anything, is the reference's", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("softmax with a sink, of the rows of anything, is the reference's", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (const double logit : {0.0, -3.0, 5.0}) {

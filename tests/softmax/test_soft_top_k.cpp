@@ -30,7 +30,8 @@ double visible(const row& x) {
     return count;
 }
 
-TEMPLATE_TEST_CASE("soft top-k of hard rows is the reference's, and sums to k", "", float, double) {
+TEMPLATE_TEST_CASE("soft top-k of hard rows is the reference's, and sums to k", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (const row& exact : heed_test::hard_rows(random)) {
@@ -81,7 +82,7 @@ TEST_CASE("soft top-k finds its threshold in few steps") {
     CHECK(most >= 3);
 }
 
-TEMPLATE_TEST_CASE("soft top-k of random rows: sums to k, in few steps", "", float, double) {
+TEMPLATE_TEST_CASE("soft top-k of random rows: sums to k, in few steps", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (int f = 0; f < 3; ++f) {
@@ -102,7 +103,8 @@ TEMPLATE_TEST_CASE("soft top-k of random rows: sums to k, in few steps", "", flo
     }
 }
 
-TEMPLATE_TEST_CASE("soft top-k of scores as far apart as there are numbers", "", float, double) {
+TEMPLATE_TEST_CASE("soft top-k of scores as far apart as there are numbers", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     const double large = static_cast<double>(std::numeric_limits<T>::max());
     for (int f = 0; f < 3; ++f) {

@@ -42,7 +42,7 @@ bool all_close(const P& p, const X& x, double tau, double sink = reference::minu
     return true;
 }
 
-TEMPLATE_TEST_CASE("softmax of the rows of anything is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("softmax of the rows of anything is the reference's", "", HEED_TEST_SCALARS) {
     heed_test::generator random;
     for (int round = 0; round < 4; ++round) {
         const double tau = random.one_of({1.0, 0.25, 3.0});
@@ -53,7 +53,7 @@ TEMPLATE_TEST_CASE("softmax of the rows of anything is the reference's", "", flo
     }
 }
 
-TEMPLATE_TEST_CASE("dx of softmax is p (dp - p.dp) / tau", "", float, double) {
+TEMPLATE_TEST_CASE("dx of softmax is p (dp - p.dp) / tau", "", HEED_TEST_SCALARS) {
     heed_test::generator random;
     const double tau = 0.7;
     const auto f = heed::softmax.temperature(tau);
@@ -147,8 +147,8 @@ TEST_CASE("results have the kind of the argument, and outputs may be of another"
     CHECK(all_close<float>(tensor, array, 1));
 }
 
-TEMPLATE_TEST_CASE("probabilities sum to one and follow shifts and permutations", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("probabilities sum to one and follow shifts and permutations", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (const Eigen::Index n : {1, 2, 5, 16, 100, 1009}) {
@@ -170,7 +170,7 @@ TEMPLATE_TEST_CASE("probabilities sum to one and follow shifts and permutations"
     }
 }
 
-TEMPLATE_TEST_CASE("softmax of a million columns", "", float, double) {
+TEMPLATE_TEST_CASE("softmax of a million columns", "", HEED_TEST_SCALARS) {
     using T = TestType;
     constexpr Eigen::Index n = 1'000'000;
     Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> x(3, n);

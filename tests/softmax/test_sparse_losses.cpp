@@ -48,11 +48,11 @@ void check_extremes(const Loss& mean) {
     CHECK(mean(Eigen::MatrixXf(0, 3), std::vector<int>{}) == 0);
 }
 
-TEMPLATE_TEST_CASE("sparsemax_loss is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("sparsemax_loss is the reference's", "", HEED_TEST_SCALARS) {
     check_loss<TestType>(heed::sparsemax_loss, reference::sparsemax_loss);
 }
 
-TEMPLATE_TEST_CASE("entmax_loss is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("entmax_loss is the reference's", "", HEED_TEST_SCALARS) {
     for (const double alpha : {1.5, 2.0, 4.0})
         check_loss<TestType>(heed::entmax_loss(alpha), [&](const row& x, std::size_t t) {
             return reference::entmax_loss(x, t, alpha);
@@ -62,7 +62,7 @@ TEMPLATE_TEST_CASE("entmax_loss is the reference's", "", float, double) {
     });
 }
 
-TEMPLATE_TEST_CASE("sparse_softmax_cross_entropy is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("sparse_softmax_cross_entropy is the reference's", "", HEED_TEST_SCALARS) {
     check_loss<TestType>(heed::sparse_softmax_cross_entropy(1), [](const row& x, std::size_t t) {
         return reference::sparse_softmax_cross_entropy(x, t, reference::sparse_softmax(x, 1));
     });
@@ -148,8 +148,8 @@ TEST_CASE("sparsemax_loss vanishes beyond a margin of one") {
     CHECK(heed::sparsemax_loss(x, 2) == Approx(reference::sparsemax_loss({2, 1.5, 0.5}, 2).value));
 }
 
-TEMPLATE_TEST_CASE("sparse losses keep their digits where the label is all but certain", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("sparse losses keep their digits where the label is all but certain", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     const auto is_relative = [](double found, double right, double units) {
         return std::abs(found - right) <= units * heed_test::unit<T> * std::abs(right);
@@ -182,7 +182,7 @@ TEMPLATE_TEST_CASE("sparse losses keep their digits where the label is all but c
     }
 }
 
-TEMPLATE_TEST_CASE("sparse losses of logits of every size", "", float, double) {
+TEMPLATE_TEST_CASE("sparse losses of logits of every size", "", HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     const double top = std::log10(static_cast<double>(std::numeric_limits<T>::max()) / 2);

@@ -37,7 +37,8 @@ bool is_moderate(const row& x) {
     return least < 40;
 }
 
-TEMPLATE_TEST_CASE("sparse softmax of the rows of anything is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("sparse softmax of the rows of anything is the reference's", "",
+                   HEED_TEST_SCALARS) {
     heed_test::generator random, numbers(1);
     heed_test::for_each_object<TestType>(random, [&](const auto& x) {
         heed_test::check_object(heed::sparse_softmax(1), of_largest(1), x, numbers);
@@ -46,7 +47,8 @@ TEMPLATE_TEST_CASE("sparse softmax of the rows of anything is the reference's", 
     });
 }
 
-TEMPLATE_TEST_CASE("sparse softmax of hard rows: ties, masks, any k and mass", "", float, double) {
+TEMPLATE_TEST_CASE("sparse softmax of hard rows: ties, masks, any k and mass", "",
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     for (const row& x : heed_test::hard_rows(random)) {
         if (!is_moderate(x)) continue;

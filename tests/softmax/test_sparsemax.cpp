@@ -19,7 +19,7 @@ const heed_test::expectation expected = {
     [](const row& x) { return reference::sparsemax(x); },
     [](const row& p, const row& dp) { return reference::sparsemax_backward(p, dp); }};
 
-TEMPLATE_TEST_CASE("sparsemax of the rows of anything is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("sparsemax of the rows of anything is the reference's", "", HEED_TEST_SCALARS) {
     heed_test::generator random, numbers(1);
     heed_test::for_each_object<TestType>(random, [&](const auto& x) {
         heed_test::check_object(heed::sparsemax, expected, x, numbers);
@@ -27,7 +27,7 @@ TEMPLATE_TEST_CASE("sparsemax of the rows of anything is the reference's", "", f
 }
 
 TEMPLATE_TEST_CASE("sparsemax of hard and of long rows: the exact support, and a sum of one", "",
-                   float, double) {
+                   HEED_TEST_SCALARS) {
     heed_test::generator random;
     for (const row& x : heed_test::hard_rows(random))
         heed_test::check_row<TestType>(heed::sparsemax, expected, x, random);
@@ -36,14 +36,15 @@ TEMPLATE_TEST_CASE("sparsemax of hard and of long rows: the exact support, and a
                                        random.numbers<double>(131072, deviation), random);
 }
 
-TEMPLATE_TEST_CASE("sparsemax finds its threshold in few steps", "", float, double) {
+TEMPLATE_TEST_CASE("sparsemax finds its threshold in few steps", "", HEED_TEST_SCALARS) {
     heed_test::generator random;
     const int steps = heed_test::most_steps<TestType>(heed::sparsemax, random);
     CHECK(steps <= 14);
     CHECK(steps >= 3);
 }
 
-TEMPLATE_TEST_CASE("sparsemax of random rows: exact supports, in few steps", "", float, double) {
+TEMPLATE_TEST_CASE("sparsemax of random rows: exact supports, in few steps", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     const auto object = heed::sparsemax.whole_row<T>(0);
@@ -59,8 +60,8 @@ TEMPLATE_TEST_CASE("sparsemax of random rows: exact supports, in few steps", "",
     CHECK(100 < heed::detail::sparsemax_solver<T>::most_steps);  // which no row can need
 }
 
-TEMPLATE_TEST_CASE("sparsemax of many scores around the threshold: the exact support", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("sparsemax of many scores around the threshold: the exact support", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (const double width : {2e-7, 1e-6, 1e-4, 1e-2}) {
@@ -79,8 +80,8 @@ TEMPLATE_TEST_CASE("sparsemax of many scores around the threshold: the exact sup
     }
 }
 
-TEMPLATE_TEST_CASE("sparsemax: scores exactly at the threshold are not in the support", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("sparsemax: scores exactly at the threshold are not in the support", "",
+                   HEED_TEST_SCALARS) {
     using T = TestType;
     heed_test::generator random;
     for (int r = 0; r < 500; ++r) {

@@ -9,7 +9,7 @@
 
 using namespace heed_test;
 
-TEMPLATE_TEST_CASE("Taylor softmax of any layout is the reference's", "", float, double) {
+TEMPLATE_TEST_CASE("Taylor softmax of any layout is the reference's", "", HEED_TEST_SCALARS) {
     for (const int order : {2, 4, 8, 14})
         check_dense_layouts<TestType>(heed::taylor_softmax(order),
                                       reference::taylor_softmax(order));

@@ -3,6 +3,13 @@
 /// \file
 /// Catch2, version 2 or 3: tests include this file and use what both have.
 
+/// What templated tests are instantiated for: all scalars, or what the build option
+/// HEED_TEST_SCALARS says. tests/core is not asked: vectors of every scalar are tested in every
+/// build.
+#if !defined(HEED_TEST_SCALARS)
+#define HEED_TEST_SCALARS float, double
+#endif
+
 #if __has_include(<catch2/catch_all.hpp>)
 
 #include <string>

@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/attention.hpp>

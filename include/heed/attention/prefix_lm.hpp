@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <concepts>
 #include <initializer_list>
+#include <type_traits>
 #include <utility>
 #include <vector>
 

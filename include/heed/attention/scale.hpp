@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <concepts>
+#include <type_traits>
 #include <utility>
 
 #include <heed/attention/parameter_gradient.hpp>

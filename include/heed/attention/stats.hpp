@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/kernel/whole_row/support.hpp>

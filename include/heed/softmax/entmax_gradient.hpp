@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <type_traits>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/math.hpp>

@@ -4,7 +4,10 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 #include <utility>
+
+#include <Eigen/Core>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>

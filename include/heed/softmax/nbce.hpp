@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include <Eigen/Core>
+
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>

@@ -4,6 +4,7 @@
 #include <bit>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include <heed/attention/kernel/block_view.hpp>
 #include <heed/attention/kernel/bound_parts.hpp>

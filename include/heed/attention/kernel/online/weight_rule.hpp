@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <new>
 #include <type_traits>
+#include <utility>
 
 #include <heed/attention/kernel/query_tile.hpp>
 #include <heed/attention/observer.hpp>
