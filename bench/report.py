@@ -29,9 +29,9 @@ INCLUDES = """#include <Eigen/Core>
 """
 HEED = "#include <heed/heed.hpp>\n"
 ATTENTION = """#include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/log_n_scale.hpp>
-#include <heed/attention/soft_cap.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
 #include <heed/softmax/l2_softmax.hpp>
 using tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
 """

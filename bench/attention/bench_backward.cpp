@@ -1,7 +1,7 @@
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
+#include <heed/attention/masks/causal.hpp>
 
 #include "support/backward_of.hpp"
 #include "support/by_turns.hpp"

@@ -1,17 +1,17 @@
 #include <benchmark/benchmark.h>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
-#include <heed/attention/bias.hpp>
 #include <heed/attention/input_bias.hpp>
-#include <heed/attention/kerple.hpp>
-#include <heed/attention/key_norm.hpp>
-#include <heed/attention/log_n_scale.hpp>
-#include <heed/attention/modifier.hpp>
-#include <heed/attention/noise.hpp>
-#include <heed/attention/sandwich.hpp>
-#include <heed/attention/soft_cap.hpp>
-#include <heed/attention/t5_bias.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/bias.hpp>
+#include <heed/attention/modifiers/kerple.hpp>
+#include <heed/attention/modifiers/modifier.hpp>
+#include <heed/attention/modifiers/noise.hpp>
+#include <heed/attention/modifiers/sandwich.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
+#include <heed/attention/modifiers/t5_bias.hpp>
+#include <heed/attention/scales/key_norm.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotary_bias.hpp>
 #include <heed/rope/xpos.hpp>

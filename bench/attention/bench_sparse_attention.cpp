@@ -3,7 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/row_measures.hpp>
+#include <heed/attention/observers/row_measures.hpp>
 #include <heed/softmax/entmax.hpp>
 #include <heed/softmax/entmax15.hpp>
 #include <heed/softmax/sparse_softmax.hpp>

@@ -3,8 +3,8 @@
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/scales/scale.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rectified_rotary.hpp>
 #include <heed/rope/rotary.hpp>

@@ -4,12 +4,12 @@
 #include <cmath>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/gradient_maximising_scale.hpp>
-#include <heed/attention/key_norm.hpp>
-#include <heed/attention/log_n_scale.hpp>
-#include <heed/attention/noise.hpp>
-#include <heed/attention/row_measures.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/modifiers/noise.hpp>
+#include <heed/attention/observers/row_measures.hpp>
+#include <heed/attention/scales/gradient_maximising_scale.hpp>
+#include <heed/attention/scales/key_norm.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
+#include <heed/attention/scales/scale.hpp>
 #include <heed/core/random.hpp>
 #include <heed/measure/cosine_entropy_floor.hpp>
 

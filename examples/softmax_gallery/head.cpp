@@ -6,7 +6,7 @@
 #include <utility>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
+#include <heed/attention/masks/causal.hpp>
 
 namespace gallery {
 

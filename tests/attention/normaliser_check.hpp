@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
+#include <heed/attention/masks/causal.hpp>
 
 #include "attention/reference_check.hpp"
 #include "reference/masks.hpp"

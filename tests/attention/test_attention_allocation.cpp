@@ -4,12 +4,12 @@
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
-#include <heed/attention/bias.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/log_n_scale.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/bias.hpp>
 #include <heed/attention/positions.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/softmax/entmax15.hpp>

@@ -2,15 +2,15 @@
 #include <variant>
 #include <vector>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
-#include <heed/attention/bias.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/key_lengths.hpp>
-#include <heed/attention/log_n_scale.hpp>
-#include <heed/attention/scale.hpp>
-#include <heed/attention/sliding_window.hpp>
-#include <heed/attention/soft_cap.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
+#include <heed/attention/masks/sliding_window.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/bias.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
+#include <heed/attention/scales/scale.hpp>
 #include <heed/softmax/softmax.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
 

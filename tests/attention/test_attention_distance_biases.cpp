@@ -4,10 +4,10 @@
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/kerple.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/modifiers/kerple.hpp>
+#include <heed/attention/modifiers/t5_bias.hpp>
 #include <heed/attention/positions.hpp>
-#include <heed/attention/t5_bias.hpp>
 #include <heed/rope/rotary_bias.hpp>
 
 #include "attention/reference_check.hpp"

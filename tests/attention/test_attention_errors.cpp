@@ -3,10 +3,10 @@
 #include <tuple>
 #include <vector>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
 #include <heed/attention/attention_weights.hpp>
-#include <heed/attention/bias.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/bias.hpp>
 
 #include "attention/refusals.hpp"
 #include "support/attention_kernels.hpp"

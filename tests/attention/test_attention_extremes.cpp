@@ -5,10 +5,10 @@
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/attention_weights.hpp>
-#include <heed/attention/bias.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/log_n_scale.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/modifiers/bias.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
+#include <heed/attention/scales/scale.hpp>
 
 #include "attention/reference_check.hpp"
 #include "support/attention_kernels.hpp"

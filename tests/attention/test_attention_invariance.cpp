@@ -3,13 +3,13 @@
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
-#include <heed/attention/bias.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/log_n_scale.hpp>
-#include <heed/attention/sliding_window.hpp>
-#include <heed/attention/soft_cap.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/sliding_window.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/bias.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/softmax/sink.hpp>
 

@@ -5,7 +5,7 @@
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/attention_weights.hpp>
-#include <heed/attention/causal.hpp>
+#include <heed/attention/masks/causal.hpp>
 
 #include "attention/problem.hpp"
 #include "support/attention_kernels.hpp"

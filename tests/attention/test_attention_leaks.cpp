@@ -4,11 +4,11 @@
 #include <vector>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/bias.hpp>
-#include <heed/attention/boolean_mask.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/key_lengths.hpp>
-#include <heed/attention/soft_cap.hpp>
+#include <heed/attention/masks/boolean_mask.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
+#include <heed/attention/modifiers/bias.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
 
 #include "attention/problem.hpp"
 #include "support/attention_kernels.hpp"

@@ -3,10 +3,10 @@
 #include <Eigen/Core>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
 #include <heed/attention/input_bias.hpp>
-#include <heed/attention/key_norm.hpp>
-#include <heed/attention/log_n_scale.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/scales/key_norm.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/softmax/sparsemax.hpp>
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/scale.hpp>
-#include <heed/attention/sliding_window.hpp>
+#include <heed/attention/masks/sliding_window.hpp>
+#include <heed/attention/scales/scale.hpp>
 #include <heed/softmax/l2_softmax.hpp>
 #include <heed/softmax/relu_squared.hpp>
 #include <heed/softmax/sigmoid.hpp>

@@ -2,13 +2,13 @@
 #include <vector>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/boolean_mask.hpp>
 #include <heed/attention/cache_lengths.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/key_lengths.hpp>
-#include <heed/attention/mask.hpp>
-#include <heed/attention/segments.hpp>
-#include <heed/attention/sliding_window.hpp>
+#include <heed/attention/masks/boolean_mask.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
+#include <heed/attention/masks/mask.hpp>
+#include <heed/attention/masks/segments.hpp>
+#include <heed/attention/masks/sliding_window.hpp>
 
 #include "attention/reference_check.hpp"
 #include "support/attention_kernels.hpp"

@@ -2,12 +2,12 @@
 #include <limits>
 #include <vector>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
-#include <heed/attention/bias.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/modifier.hpp>
-#include <heed/attention/soft_cap.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/bias.hpp>
+#include <heed/attention/modifiers/modifier.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
 
 #include "attention/reference_check.hpp"
 #include "support/attention_kernels.hpp"

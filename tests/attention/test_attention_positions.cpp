@@ -1,12 +1,12 @@
 #include <cmath>
 #include <vector>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/key_norm.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/sliding_window.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
 #include <heed/attention/positions.hpp>
-#include <heed/attention/sliding_window.hpp>
+#include <heed/attention/scales/key_norm.hpp>
 #include <heed/rope/rotary.hpp>
 
 #include "attention/reference_check.hpp"

@@ -5,13 +5,13 @@
 #include <vector>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/boolean_mask.hpp>
 #include <heed/attention/cache_lengths.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/gradient_maximising_scale.hpp>
-#include <heed/attention/key_norm.hpp>
-#include <heed/attention/log_n_scale.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/masks/boolean_mask.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/scales/gradient_maximising_scale.hpp>
+#include <heed/attention/scales/key_norm.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
+#include <heed/attention/scales/scale.hpp>
 
 #include "attention/reference_check.hpp"
 #include "support/attention_kernels.hpp"

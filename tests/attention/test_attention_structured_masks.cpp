@@ -4,16 +4,16 @@
 #include <numeric>
 #include <vector>
 
-#include <heed/attention/anti_causal.hpp>
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/cumulative_lengths.hpp>
-#include <heed/attention/dilated_window.hpp>
-#include <heed/attention/global_window.hpp>
-#include <heed/attention/parallel_contexts.hpp>
-#include <heed/attention/per_head_mask.hpp>
+#include <heed/attention/masks/anti_causal.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/cumulative_lengths.hpp>
+#include <heed/attention/masks/dilated_window.hpp>
+#include <heed/attention/masks/global_window.hpp>
+#include <heed/attention/masks/parallel_contexts.hpp>
+#include <heed/attention/masks/per_head_mask.hpp>
+#include <heed/attention/masks/prefix_lm.hpp>
 #include <heed/attention/positions.hpp>
-#include <heed/attention/prefix_lm.hpp>
 
 #include "attention/reference_check.hpp"
 #include "support/attention_kernels.hpp"

@@ -8,9 +8,9 @@
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/mask.hpp>
-#include <heed/attention/modifier.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/mask.hpp>
+#include <heed/attention/modifiers/modifier.hpp>
 #include <heed/core/workspace.hpp>
 
 #include "attention/problem.hpp"

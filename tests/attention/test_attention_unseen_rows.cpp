@@ -5,17 +5,17 @@
 #include <type_traits>
 #include <vector>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
-#include <heed/attention/bias.hpp>
-#include <heed/attention/boolean_mask.hpp>
 #include <heed/attention/input_bias.hpp>
-#include <heed/attention/key_lengths.hpp>
-#include <heed/attention/key_norm.hpp>
-#include <heed/attention/log_n_scale.hpp>
-#include <heed/attention/observer.hpp>
+#include <heed/attention/masks/boolean_mask.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/bias.hpp>
+#include <heed/attention/observers/observer.hpp>
+#include <heed/attention/observers/row_measures.hpp>
 #include <heed/attention/positions.hpp>
-#include <heed/attention/row_measures.hpp>
+#include <heed/attention/scales/key_norm.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
 #include <heed/rope/rectified_rotary.hpp>
 #include <heed/rope/xpos.hpp>
 #include <heed/softmax/entmax.hpp>

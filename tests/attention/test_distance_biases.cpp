@@ -4,9 +4,9 @@
 #include <limits>
 #include <vector>
 
-#include <heed/attention/kerple.hpp>
-#include <heed/attention/sandwich.hpp>
-#include <heed/attention/t5_bias.hpp>
+#include <heed/attention/modifiers/kerple.hpp>
+#include <heed/attention/modifiers/sandwich.hpp>
+#include <heed/attention/modifiers/t5_bias.hpp>
 
 #include "attention/modifier_checks.hpp"
 

@@ -2,7 +2,7 @@
 #include <limits>
 
 #include <heed/attention/attention_weights.hpp>
-#include <heed/attention/key_lengths.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
 #include <heed/softmax/entropy_normalised.hpp>
 
 #include "attention/normaliser_check.hpp"

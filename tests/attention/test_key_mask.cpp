@@ -1,10 +1,10 @@
 #include <vector>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/boolean_mask.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/key_lengths.hpp>
-#include <heed/attention/key_mask.hpp>
+#include <heed/attention/masks/boolean_mask.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
+#include <heed/attention/masks/key_mask.hpp>
 
 #include "attention/mask_checks.hpp"
 #include "attention/problem.hpp"

@@ -5,12 +5,12 @@
 #include <utility>
 #include <vector>
 
-#include <heed/attention/boolean_mask.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/key_lengths.hpp>
-#include <heed/attention/mask.hpp>
-#include <heed/attention/segments.hpp>
-#include <heed/attention/sliding_window.hpp>
+#include <heed/attention/masks/boolean_mask.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
+#include <heed/attention/masks/mask.hpp>
+#include <heed/attention/masks/segments.hpp>
+#include <heed/attention/masks/sliding_window.hpp>
 
 #include "attention/mask_checks.hpp"
 #include "reference/masks.hpp"

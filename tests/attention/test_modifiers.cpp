@@ -4,10 +4,10 @@
 #include <type_traits>
 #include <vector>
 
-#include <heed/attention/alibi.hpp>
-#include <heed/attention/bias.hpp>
-#include <heed/attention/modifier.hpp>
-#include <heed/attention/soft_cap.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/bias.hpp>
+#include <heed/attention/modifiers/modifier.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
 
 #include "attention/modifier_checks.hpp"
 #include "reference/modifiers.hpp"

@@ -4,10 +4,10 @@
 #include <vector>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/modifier.hpp>
-#include <heed/attention/noise.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/modifiers/modifier.hpp>
+#include <heed/attention/modifiers/noise.hpp>
+#include <heed/attention/scales/scale.hpp>
 
 #include "attention/modifier_checks.hpp"
 #include "attention/problem.hpp"

@@ -3,10 +3,10 @@
 #include <tuple>
 #include <vector>
 
-#include <heed/attention/gradient_maximising_scale.hpp>
-#include <heed/attention/key_norm.hpp>
-#include <heed/attention/log_n_scale.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/scales/gradient_maximising_scale.hpp>
+#include <heed/attention/scales/key_norm.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
+#include <heed/attention/scales/scale.hpp>
 
 #include "reference/scales.hpp"
 #include "support/catch.hpp"

@@ -3,10 +3,10 @@
 #include <limits>
 #include <vector>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention_weights.hpp>
-#include <heed/attention/key_lengths.hpp>
-#include <heed/attention/soft_cap.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
 #include <heed/softmax/entmax.hpp>
 #include <heed/softmax/entmax15.hpp>
 #include <heed/softmax/sparse_softmax.hpp>

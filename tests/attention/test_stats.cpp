@@ -10,7 +10,7 @@
 #include <vector>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/modifier.hpp>
+#include <heed/attention/modifiers/modifier.hpp>
 #include <heed/softmax/entmax15.hpp>
 #include <heed/softmax/entropy_normalised.hpp>
 #include <heed/softmax/softmax.hpp>

@@ -1,10 +1,10 @@
 #include <cmath>
 #include <limits>
 
-#include <heed/attention/causal.hpp>
-#include <heed/attention/key_lengths.hpp>
-#include <heed/attention/mask.hpp>
-#include <heed/attention/soft_cap.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
+#include <heed/attention/masks/mask.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
 #include <heed/softmax/l2_softmax.hpp>
 #include <heed/softmax/positive.hpp>
 #include <heed/softmax/relu_squared.hpp>

@@ -4,19 +4,19 @@
 #include <numeric>
 #include <vector>
 
-#include <heed/attention/anti_causal.hpp>
-#include <heed/attention/boolean_mask.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/cumulative_lengths.hpp>
-#include <heed/attention/dilated_window.hpp>
-#include <heed/attention/global_window.hpp>
-#include <heed/attention/hwfa.hpp>
-#include <heed/attention/key_lengths.hpp>
-#include <heed/attention/mask.hpp>
-#include <heed/attention/parallel_contexts.hpp>
-#include <heed/attention/per_head_mask.hpp>
-#include <heed/attention/prefix_lm.hpp>
-#include <heed/attention/sliding_window.hpp>
+#include <heed/attention/masks/anti_causal.hpp>
+#include <heed/attention/masks/boolean_mask.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/cumulative_lengths.hpp>
+#include <heed/attention/masks/dilated_window.hpp>
+#include <heed/attention/masks/global_window.hpp>
+#include <heed/attention/masks/hwfa.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
+#include <heed/attention/masks/mask.hpp>
+#include <heed/attention/masks/parallel_contexts.hpp>
+#include <heed/attention/masks/per_head_mask.hpp>
+#include <heed/attention/masks/prefix_lm.hpp>
+#include <heed/attention/masks/sliding_window.hpp>
 
 #include "attention/mask_checks.hpp"
 

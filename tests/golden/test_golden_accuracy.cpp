@@ -3,7 +3,7 @@
 #include <string>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/scales/scale.hpp>
 
 #include "golden.hpp"
 #include "reference/accuracy.hpp"

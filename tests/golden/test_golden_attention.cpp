@@ -1,6 +1,6 @@
 // Attention without parts and under masks gives what PyTorch gives, forward and backward.
 
-#include <heed/attention/segments.hpp>
+#include <heed/attention/masks/segments.hpp>
 
 #include "golden_attention.hpp"
 

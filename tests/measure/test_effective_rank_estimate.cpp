@@ -9,8 +9,8 @@
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/attention/attention_weights.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/segments.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/segments.hpp>
 #include <heed/measure/effective_rank_estimate.hpp>
 #include <heed/measure/rank.hpp>
 #include <heed/softmax/sink.hpp>

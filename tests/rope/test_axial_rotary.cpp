@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
+#include <heed/attention/masks/causal.hpp>
 #include <heed/rope/axes.hpp>
 #include <heed/rope/axial_rotary.hpp>
 #include <heed/rope/positions.hpp>

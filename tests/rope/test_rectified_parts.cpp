@@ -2,12 +2,12 @@
 #include <cstdint>
 #include <limits>
 
-#include <heed/attention/alibi.hpp>
-#include <heed/attention/anti_causal.hpp>
 #include <heed/attention/attention.hpp>
 #include <heed/attention/cache_lengths.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/per_head_mask.hpp>
+#include <heed/attention/masks/anti_causal.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/per_head_mask.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/rope/rectified_rotary.hpp>

@@ -5,13 +5,13 @@
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
-#include <heed/attention/alibi.hpp>
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
-#include <heed/attention/key_norm.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/modifiers/alibi.hpp>
+#include <heed/attention/modifiers/soft_cap.hpp>
 #include <heed/attention/positions.hpp>
-#include <heed/attention/scale.hpp>
-#include <heed/attention/soft_cap.hpp>
+#include <heed/attention/scales/key_norm.hpp>
+#include <heed/attention/scales/scale.hpp>
 #include <heed/rope/rectified_rotary.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/softmax/entmax15.hpp>

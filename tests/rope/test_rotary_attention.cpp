@@ -4,7 +4,7 @@
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
+#include <heed/attention/masks/causal.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotary.hpp>

@@ -2,7 +2,7 @@
 #include <cstddef>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
+#include <heed/attention/masks/causal.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotate.hpp>
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/causal.hpp>
+#include <heed/attention/masks/causal.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/xpos.hpp>

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include <heed/attention/key_lengths.hpp>
+#include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>

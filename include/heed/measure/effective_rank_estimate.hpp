@@ -12,7 +12,7 @@
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/observer.hpp>
+#include <heed/attention/observers/observer.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/random.hpp>

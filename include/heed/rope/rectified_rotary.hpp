@@ -6,9 +6,9 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/masks/sliding_window.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
-#include <heed/attention/sliding_window.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>

@@ -12,7 +12,7 @@
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
 
-#include <heed/attention/distance_bias.hpp>
+#include <heed/attention/detail/distance_bias.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

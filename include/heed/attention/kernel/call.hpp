@@ -9,7 +9,7 @@
 
 #include <heed/attention/kernel/padding.hpp>
 #include <heed/attention/kernel/plan.hpp>
-#include <heed/attention/observer.hpp>
+#include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/attention/positions.hpp>

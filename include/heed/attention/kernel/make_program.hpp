@@ -13,7 +13,7 @@
 #include <heed/attention/kernel/row_sight.hpp>
 #include <heed/attention/kernel/row_source.hpp>
 #include <heed/attention/kernel/score_rule.hpp>
-#include <heed/attention/observer.hpp>
+#include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>

@@ -9,7 +9,7 @@
 #include <variant>
 
 #include <heed/attention/part.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/scales/scale.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/softmax/softmax.hpp>
 

@@ -5,7 +5,7 @@
 
 #include <heed/attention/kernel/block_view.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/observer.hpp>
+#include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/core/architecture.hpp>

@@ -10,7 +10,7 @@
 #include <heed/attention/kernel/program.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
 #include <heed/attention/kernel/scores.hpp>
-#include <heed/attention/observer.hpp>
+#include <heed/attention/observers/observer.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>

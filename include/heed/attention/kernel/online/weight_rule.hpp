@@ -6,7 +6,7 @@
 #include <utility>
 
 #include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/observer.hpp>
+#include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>

@@ -15,7 +15,7 @@
 #include <heed/attention/kernel/whole_row/row_rule.hpp>
 #include <heed/attention/kernel/whole_row/scores.hpp>
 #include <heed/attention/kernel/whole_row/support.hpp>
-#include <heed/attention/observer.hpp>
+#include <heed/attention/observers/observer.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include <heed/attention/observer.hpp>
+#include <heed/attention/observers/observer.hpp>
 #include <heed/core/architecture.hpp>
 
 /// \file

@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/detail/score_tensor.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/score_tensor.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/view.hpp>

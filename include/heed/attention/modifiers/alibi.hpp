@@ -6,7 +6,7 @@
 
 #include <Eigen/Core>
 
-#include <heed/attention/parameter_gradient.hpp>
+#include <heed/attention/detail/parameter_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

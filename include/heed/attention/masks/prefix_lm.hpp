@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <heed/attention/masks/sliding_window.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/sliding_window.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/vector_input.hpp>

@@ -11,8 +11,8 @@
 
 #include <Eigen/Core>
 
+#include <heed/attention/masks/sliding_window.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/sliding_window.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/lanes.hpp>

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include <heed/attention/masks/sliding_window.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/sliding_window.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/simd.hpp>

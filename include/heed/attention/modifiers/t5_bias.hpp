@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <heed/attention/distance_bias.hpp>
+#include <heed/attention/detail/distance_bias.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

@@ -7,9 +7,9 @@
 #include <cstddef>
 #include <utility>
 
-#include <heed/attention/key_norm.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/scales/key_norm.hpp>
+#include <heed/attention/scales/scale.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/simd.hpp>

@@ -4,8 +4,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/detail/user_function.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/user_function.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/lane_functions.hpp>
 #include <heed/core/lane_numbers.hpp>

@@ -10,7 +10,7 @@
 
 #include <Eigen/Core>
 
-#include <heed/attention/distance_bias.hpp>
+#include <heed/attention/detail/distance_bias.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include <heed/attention/parameter_gradient.hpp>
+#include <heed/attention/detail/parameter_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include <heed/attention/parameter_gradient.hpp>
+#include <heed/attention/detail/parameter_gradient.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/scales/scale.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/vector_input.hpp>

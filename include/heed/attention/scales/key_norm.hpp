@@ -4,9 +4,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/log_n_scale.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/scale.hpp>
+#include <heed/attention/scales/log_n_scale.hpp>
+#include <heed/attention/scales/scale.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/vector_input.hpp>
 

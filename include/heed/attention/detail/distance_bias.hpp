@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include <heed/attention/parameter_gradient.hpp>
+#include <heed/attention/detail/parameter_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/parameter_gradient.hpp>
+#include <heed/attention/detail/parameter_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include <heed/attention/cumulative_lengths.hpp>
+#include <heed/attention/masks/cumulative_lengths.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/vector_input.hpp>
