@@ -32,7 +32,7 @@ ATTENTION = """#include <heed/attention/attention.hpp>
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/scales/log_n_scale.hpp>
 #include <heed/attention/modifiers/soft_cap.hpp>
-#include <heed/softmax/l2_softmax.hpp>
+#include <heed/softmax/dense/l2_softmax.hpp>
 using tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
 """
 FORWARD = """tensor call_{number}(const tensor& q, const tensor& k, const tensor& v) {{

@@ -1,13 +1,13 @@
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
-#include <heed/softmax/entropy_normalised.hpp>
-#include <heed/softmax/l2_softmax.hpp>
-#include <heed/softmax/positive.hpp>
-#include <heed/softmax/relu_squared.hpp>
-#include <heed/softmax/sigmoid.hpp>
-#include <heed/softmax/soft_top_k.hpp>
-#include <heed/softmax/taylor_softmax.hpp>
+#include <heed/softmax/dense/entropy_normalised.hpp>
+#include <heed/softmax/dense/l2_softmax.hpp>
+#include <heed/softmax/dense/positive.hpp>
+#include <heed/softmax/dense/relu_squared.hpp>
+#include <heed/softmax/dense/sigmoid.hpp>
+#include <heed/softmax/dense/taylor_softmax.hpp>
+#include <heed/softmax/sparse/soft_top_k.hpp>
 
 #include "support/backward_of.hpp"
 #include "support/by_turns.hpp"

@@ -4,10 +4,10 @@
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/observers/row_measures.hpp>
-#include <heed/softmax/entmax.hpp>
-#include <heed/softmax/entmax15.hpp>
-#include <heed/softmax/sparse_softmax.hpp>
-#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/sparse/entmax.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
+#include <heed/softmax/sparse/sparse_softmax.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "support/backward_of.hpp"
 #include "support/by_turns.hpp"

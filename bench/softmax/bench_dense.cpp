@@ -3,14 +3,14 @@
 #include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
-#include <heed/softmax/entropy_normalised.hpp>
-#include <heed/softmax/l2_softmax.hpp>
-#include <heed/softmax/perturb_max.hpp>
-#include <heed/softmax/positive.hpp>
-#include <heed/softmax/relu_squared.hpp>
-#include <heed/softmax/sigmoid.hpp>
+#include <heed/softmax/dense/entropy_normalised.hpp>
+#include <heed/softmax/dense/l2_softmax.hpp>
+#include <heed/softmax/dense/positive.hpp>
+#include <heed/softmax/dense/relu_squared.hpp>
+#include <heed/softmax/dense/sigmoid.hpp>
+#include <heed/softmax/dense/taylor_softmax.hpp>
+#include <heed/softmax/noise/perturb_max.hpp>
 #include <heed/softmax/softmax.hpp>
-#include <heed/softmax/taylor_softmax.hpp>
 
 #include "support/by_turns.hpp"
 

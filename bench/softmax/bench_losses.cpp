@@ -5,10 +5,10 @@
 #include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
-#include <heed/softmax/cross_entropy.hpp>
-#include <heed/softmax/entmax_loss.hpp>
-#include <heed/softmax/sparse_softmax_cross_entropy.hpp>
-#include <heed/softmax/sparsemax_loss.hpp>
+#include <heed/softmax/losses/cross_entropy.hpp>
+#include <heed/softmax/losses/entmax_loss.hpp>
+#include <heed/softmax/losses/sparse_softmax_cross_entropy.hpp>
+#include <heed/softmax/losses/sparsemax_loss.hpp>
 
 #include "../support/by_turns.hpp"
 

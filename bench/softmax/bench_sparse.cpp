@@ -3,12 +3,12 @@
 #include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
-#include <heed/softmax/entmax.hpp>
-#include <heed/softmax/entmax15.hpp>
-#include <heed/softmax/soft_top_k.hpp>
 #include <heed/softmax/softmax.hpp>
-#include <heed/softmax/sparse_softmax.hpp>
-#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/sparse/entmax.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
+#include <heed/softmax/sparse/soft_top_k.hpp>
+#include <heed/softmax/sparse/sparse_softmax.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "support/by_turns.hpp"
 

@@ -3,19 +3,19 @@
 #include <algorithm>
 #include <cmath>
 
-#include <heed/softmax/entmax.hpp>
-#include <heed/softmax/entmax15.hpp>
-#include <heed/softmax/entropy_normalised.hpp>
-#include <heed/softmax/l2_softmax.hpp>
-#include <heed/softmax/perturb_max.hpp>
-#include <heed/softmax/relu_squared.hpp>
-#include <heed/softmax/sigmoid.hpp>
-#include <heed/softmax/soft_top_k.hpp>
+#include <heed/softmax/dense/entropy_normalised.hpp>
+#include <heed/softmax/dense/l2_softmax.hpp>
+#include <heed/softmax/dense/relu_squared.hpp>
+#include <heed/softmax/dense/sigmoid.hpp>
+#include <heed/softmax/dense/taylor_softmax.hpp>
+#include <heed/softmax/noise/perturb_max.hpp>
 #include <heed/softmax/softmax.hpp>
 #include <heed/softmax/softmax_plus_one.hpp>
-#include <heed/softmax/sparse_softmax.hpp>
-#include <heed/softmax/sparsemax.hpp>
-#include <heed/softmax/taylor_softmax.hpp>
+#include <heed/softmax/sparse/entmax.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
+#include <heed/softmax/sparse/soft_top_k.hpp>
+#include <heed/softmax/sparse/sparse_softmax.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 namespace gallery {
 

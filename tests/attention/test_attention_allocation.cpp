@@ -12,7 +12,7 @@
 #include <heed/attention/scales/log_n_scale.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/rope/rotary.hpp>
-#include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
 
 #include "attention/problem.hpp"
 #include "support/allocations.hpp"

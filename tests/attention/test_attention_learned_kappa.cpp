@@ -8,7 +8,7 @@
 #include <heed/attention/scales/key_norm.hpp>
 #include <heed/attention/scales/log_n_scale.hpp>
 #include <heed/rope/rotary.hpp>
-#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "attention/reference_check.hpp"
 #include "support/attention_kernels.hpp"

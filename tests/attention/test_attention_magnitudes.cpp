@@ -6,12 +6,12 @@
 #include <heed/attention/attention.hpp>
 #include <heed/attention/masks/sliding_window.hpp>
 #include <heed/attention/scales/scale.hpp>
-#include <heed/softmax/l2_softmax.hpp>
-#include <heed/softmax/relu_squared.hpp>
-#include <heed/softmax/sigmoid.hpp>
+#include <heed/softmax/dense/l2_softmax.hpp>
+#include <heed/softmax/dense/relu_squared.hpp>
+#include <heed/softmax/dense/sigmoid.hpp>
+#include <heed/softmax/dense/taylor_softmax.hpp>
 #include <heed/softmax/sink.hpp>
 #include <heed/softmax/softmax.hpp>
-#include <heed/softmax/taylor_softmax.hpp>
 
 #include "attention/problem.hpp"
 #include "support/attention_kernels.hpp"

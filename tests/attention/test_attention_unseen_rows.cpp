@@ -18,11 +18,11 @@
 #include <heed/attention/scales/log_n_scale.hpp>
 #include <heed/rope/rectified_rotary.hpp>
 #include <heed/rope/xpos.hpp>
-#include <heed/softmax/entmax.hpp>
-#include <heed/softmax/entmax15.hpp>
-#include <heed/softmax/entropy_normalised.hpp>
-#include <heed/softmax/l2_softmax.hpp>
+#include <heed/softmax/dense/entropy_normalised.hpp>
+#include <heed/softmax/dense/l2_softmax.hpp>
 #include <heed/softmax/sink.hpp>
+#include <heed/softmax/sparse/entmax.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
 
 #include "attention/problem.hpp"
 #include "support/attention_kernels.hpp"

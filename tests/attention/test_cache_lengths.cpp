@@ -24,7 +24,7 @@
 #include <heed/rope/axial_rotary.hpp>
 #include <heed/rope/rectified_rotary.hpp>
 #include <heed/rope/rotary.hpp>
-#include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
 
 #include "attention/problem.hpp"
 #include "attention/refusals.hpp"

@@ -3,7 +3,7 @@
 
 #include <heed/attention/attention_weights.hpp>
 #include <heed/attention/masks/key_lengths.hpp>
-#include <heed/softmax/entropy_normalised.hpp>
+#include <heed/softmax/dense/entropy_normalised.hpp>
 
 #include "attention/normaliser_check.hpp"
 #include "reference/dense.hpp"

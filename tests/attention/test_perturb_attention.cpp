@@ -1,4 +1,4 @@
-#include <heed/softmax/perturb_max.hpp>
+#include <heed/softmax/noise/perturb_max.hpp>
 
 #include "attention/normaliser_check.hpp"
 #include "reference/perturb.hpp"

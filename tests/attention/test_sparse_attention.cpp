@@ -7,10 +7,10 @@
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/modifiers/alibi.hpp>
 #include <heed/attention/modifiers/soft_cap.hpp>
-#include <heed/softmax/entmax.hpp>
-#include <heed/softmax/entmax15.hpp>
-#include <heed/softmax/sparse_softmax.hpp>
-#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/sparse/entmax.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
+#include <heed/softmax/sparse/sparse_softmax.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "attention/normaliser_check.hpp"
 #include "reference/sparse.hpp"

@@ -11,9 +11,9 @@
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/modifiers/modifier.hpp>
-#include <heed/softmax/entmax15.hpp>
-#include <heed/softmax/entropy_normalised.hpp>
+#include <heed/softmax/dense/entropy_normalised.hpp>
 #include <heed/softmax/softmax.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
 
 #include "attention/refusals.hpp"
 #include "support/attention_kernels.hpp"

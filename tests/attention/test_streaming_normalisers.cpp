@@ -5,11 +5,11 @@
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/masks/mask.hpp>
 #include <heed/attention/modifiers/soft_cap.hpp>
-#include <heed/softmax/l2_softmax.hpp>
-#include <heed/softmax/positive.hpp>
-#include <heed/softmax/relu_squared.hpp>
-#include <heed/softmax/sigmoid.hpp>
-#include <heed/softmax/taylor_softmax.hpp>
+#include <heed/softmax/dense/l2_softmax.hpp>
+#include <heed/softmax/dense/positive.hpp>
+#include <heed/softmax/dense/relu_squared.hpp>
+#include <heed/softmax/dense/sigmoid.hpp>
+#include <heed/softmax/dense/taylor_softmax.hpp>
 
 #include "attention/normaliser_check.hpp"
 #include "reference/dense.hpp"

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <string>
 
-#include <heed/softmax/entmax.hpp>
-#include <heed/softmax/entmax15.hpp>
-#include <heed/softmax/sparse_softmax.hpp>
-#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/sparse/entmax.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
+#include <heed/softmax/sparse/sparse_softmax.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "golden.hpp"
 #include "support/catch.hpp"

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include <heed/softmax/cross_entropy.hpp>
-#include <heed/softmax/entmax_loss.hpp>
-#include <heed/softmax/sparsemax_loss.hpp>
+#include <heed/softmax/losses/cross_entropy.hpp>
+#include <heed/softmax/losses/entmax_loss.hpp>
+#include <heed/softmax/losses/sparsemax_loss.hpp>
 
 #include "golden.hpp"
 #include "support/catch.hpp"

@@ -14,7 +14,7 @@
 #include <heed/measure/effective_rank_estimate.hpp>
 #include <heed/measure/rank.hpp>
 #include <heed/softmax/sink.hpp>
-#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "support/attention_kernels.hpp"
 #include "support/catch.hpp"

@@ -12,8 +12,8 @@
 #include <heed/core/arena.hpp>
 #include <heed/rope/rectified_rotary.hpp>
 #include <heed/rope/yarn.hpp>
-#include <heed/softmax/sigmoid.hpp>
-#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/dense/sigmoid.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "attention/normaliser_check.hpp"
 #include "attention/problem.hpp"

@@ -14,7 +14,7 @@
 #include <heed/attention/scales/scale.hpp>
 #include <heed/rope/rectified_rotary.hpp>
 #include <heed/rope/rotary.hpp>
-#include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
 
 #include "attention/problem.hpp"
 #include "attention/reference_check.hpp"

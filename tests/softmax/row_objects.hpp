@@ -7,7 +7,7 @@
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
 
-#include <heed/softmax/rows.hpp>
+#include <heed/rows/rows.hpp>
 
 #include "reference/softmax.hpp"
 #include "support/random.hpp"

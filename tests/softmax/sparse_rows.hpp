@@ -13,8 +13,8 @@
 #include <Eigen/Core>
 
 #include <heed/core/arena.hpp>
-#include <heed/softmax/candidates.hpp>
-#include <heed/softmax/whole_rows.hpp>
+#include <heed/softmax/kernel/candidates.hpp>
+#include <heed/softmax/kernel/whole_rows.hpp>
 
 #include "reference/softmax.hpp"
 #include "softmax/row_objects.hpp"

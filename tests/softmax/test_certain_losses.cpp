@@ -5,10 +5,10 @@
 #include <vector>
 
 #include <heed/core/view.hpp>
-#include <heed/softmax/am_softmax.hpp>
-#include <heed/softmax/cross_entropy.hpp>
-#include <heed/softmax/gamma_cross_entropy.hpp>
-#include <heed/softmax/stop_gradient_loss.hpp>
+#include <heed/softmax/losses/am_softmax.hpp>
+#include <heed/softmax/losses/cross_entropy.hpp>
+#include <heed/softmax/losses/gamma_cross_entropy.hpp>
+#include <heed/softmax/losses/stop_gradient_loss.hpp>
 
 #include "reference/certain_losses.hpp"
 #include "softmax/row_objects.hpp"

@@ -12,7 +12,7 @@
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
-#include <heed/softmax/cross_entropy.hpp>
+#include <heed/softmax/losses/cross_entropy.hpp>
 
 #include "softmax/loss_check.hpp"
 #include "softmax/row_objects.hpp"

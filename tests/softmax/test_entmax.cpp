@@ -3,10 +3,10 @@
 #include <cstddef>
 #include <limits>
 
-#include <heed/softmax/entmax.hpp>
-#include <heed/softmax/entmax15.hpp>
 #include <heed/softmax/softmax.hpp>
-#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/sparse/entmax.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "reference/sparse.hpp"
 #include "softmax/random_rows.hpp"

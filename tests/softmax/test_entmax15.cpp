@@ -1,7 +1,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include <heed/softmax/entmax15.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
 
 #include "reference/sparse.hpp"
 #include "softmax/random_rows.hpp"

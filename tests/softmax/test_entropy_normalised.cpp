@@ -6,7 +6,7 @@
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
-#include <heed/softmax/entropy_normalised.hpp>
+#include <heed/softmax/dense/entropy_normalised.hpp>
 #include <heed/softmax/softmax.hpp>
 
 #include "softmax/dense_check.hpp"

@@ -4,9 +4,9 @@
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
-#include <heed/softmax/gumbel_softmax.hpp>
-#include <heed/softmax/perturb_max.hpp>
-#include <heed/softmax/perturb_samples.hpp>
+#include <heed/softmax/noise/gumbel_softmax.hpp>
+#include <heed/softmax/noise/perturb_max.hpp>
+#include <heed/softmax/noise/perturb_samples.hpp>
 #include <heed/softmax/softmax.hpp>
 
 #include "softmax/row_objects.hpp"

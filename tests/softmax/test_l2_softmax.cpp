@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include <heed/softmax/l2_softmax.hpp>
+#include <heed/softmax/dense/l2_softmax.hpp>
 #include <heed/softmax/softmax.hpp>
 
 #include "softmax/dense_check.hpp"

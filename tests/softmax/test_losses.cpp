@@ -3,10 +3,10 @@
 #include <limits>
 #include <vector>
 
-#include <heed/softmax/am_softmax.hpp>
-#include <heed/softmax/cross_entropy.hpp>
-#include <heed/softmax/gamma_cross_entropy.hpp>
-#include <heed/softmax/stop_gradient_loss.hpp>
+#include <heed/softmax/losses/am_softmax.hpp>
+#include <heed/softmax/losses/cross_entropy.hpp>
+#include <heed/softmax/losses/gamma_cross_entropy.hpp>
+#include <heed/softmax/losses/stop_gradient_loss.hpp>
 
 #include "softmax/loss_check.hpp"
 #include "support/catch.hpp"

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include <heed/attention/attention.hpp>
+#include <heed/softmax/contexts/nbce.hpp>
 #include <heed/softmax/log_softmax.hpp>
 #include <heed/softmax/log_sum_exp.hpp>
-#include <heed/softmax/nbce.hpp>
 
 #include "reference/nbce.hpp"
 #include "softmax/row_objects.hpp"

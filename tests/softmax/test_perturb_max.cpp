@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include <heed/softmax/perturb_max.hpp>
+#include <heed/softmax/noise/perturb_max.hpp>
 #include <heed/softmax/softmax.hpp>
 
 #include "reference/perturb.hpp"

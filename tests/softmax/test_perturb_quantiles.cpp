@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include <heed/softmax/perturb_max.hpp>
+#include <heed/softmax/noise/perturb_max.hpp>
 #include <heed/softmax/softmax.hpp>
 
 #include "reference/perturb.hpp"

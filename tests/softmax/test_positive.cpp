@@ -1,8 +1,8 @@
 #include <cmath>
 
-#include <heed/softmax/positive.hpp>
+#include <heed/softmax/dense/positive.hpp>
+#include <heed/softmax/dense/taylor_softmax.hpp>
 #include <heed/softmax/softmax.hpp>
-#include <heed/softmax/taylor_softmax.hpp>
 
 #include "softmax/dense_check.hpp"
 

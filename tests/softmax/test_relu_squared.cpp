@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include <heed/softmax/relu_squared.hpp>
+#include <heed/softmax/dense/relu_squared.hpp>
 
 #include "softmax/dense_check.hpp"
 

@@ -6,16 +6,16 @@
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/measure/sparsity.hpp>
-#include <heed/softmax/cross_entropy.hpp>
-#include <heed/softmax/entropy_normalised.hpp>
-#include <heed/softmax/gumbel_softmax.hpp>
+#include <heed/softmax/contexts/nbce.hpp>
+#include <heed/softmax/dense/entropy_normalised.hpp>
 #include <heed/softmax/log_sum_exp.hpp>
-#include <heed/softmax/nbce.hpp>
-#include <heed/softmax/perturb_samples.hpp>
+#include <heed/softmax/losses/cross_entropy.hpp>
+#include <heed/softmax/losses/sparsemax_loss.hpp>
+#include <heed/softmax/noise/gumbel_softmax.hpp>
+#include <heed/softmax/noise/perturb_samples.hpp>
 #include <heed/softmax/sink.hpp>
 #include <heed/softmax/softmax.hpp>
-#include <heed/softmax/sparsemax.hpp>
-#include <heed/softmax/sparsemax_loss.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "support/catch.hpp"
 #include "support/random.hpp"

@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include <heed/softmax/sigmoid.hpp>
+#include <heed/softmax/dense/sigmoid.hpp>
 
 #include "softmax/dense_check.hpp"
 

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <vector>
 
-#include <heed/softmax/soft_top_k.hpp>
+#include <heed/softmax/sparse/soft_top_k.hpp>
 
 #include "reference/sparse.hpp"
 #include "softmax/random_rows.hpp"

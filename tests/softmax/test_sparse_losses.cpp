@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include <heed/softmax/cross_entropy.hpp>
-#include <heed/softmax/entmax_loss.hpp>
-#include <heed/softmax/sparse_softmax_cross_entropy.hpp>
-#include <heed/softmax/sparsemax_loss.hpp>
+#include <heed/softmax/losses/cross_entropy.hpp>
+#include <heed/softmax/losses/entmax_loss.hpp>
+#include <heed/softmax/losses/sparse_softmax_cross_entropy.hpp>
+#include <heed/softmax/losses/sparsemax_loss.hpp>
 
 #include "reference/sparse_losses.hpp"
 #include "softmax/loss_check.hpp"

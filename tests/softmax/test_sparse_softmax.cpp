@@ -5,7 +5,7 @@
 #include <limits>
 
 #include <heed/softmax/softmax.hpp>
-#include <heed/softmax/sparse_softmax.hpp>
+#include <heed/softmax/sparse/sparse_softmax.hpp>
 
 #include "reference/sparse.hpp"
 #include "softmax/row_objects.hpp"

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include <heed/softmax/sparsemax.hpp>
+#include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "reference/sparse.hpp"
 #include "softmax/random_rows.hpp"

@@ -2,8 +2,8 @@
 #include <limits>
 #include <string>
 
+#include <heed/softmax/dense/taylor_softmax.hpp>
 #include <heed/softmax/softmax.hpp>
-#include <heed/softmax/taylor_softmax.hpp>
 
 #include "softmax/dense_check.hpp"
 

@@ -188,7 +188,8 @@ concept scale_part = part_of<P, role::scale>;
 /// What it keeps of a head, and the statistics of a row in it, lie in scratch memory: the object is
 /// trivially destructible, its statistics are trivially copyable.
 ///
-/// One that can take a row block by block, as softmax does, is streaming (softmax/streaming.hpp):
+/// One that can take a row block by block, as softmax does, is streaming
+/// (softmax/kernel/streaming.hpp):
 ///
 ///     template <class T> auto streaming(index head) const;
 ///

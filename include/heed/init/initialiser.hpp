@@ -13,7 +13,7 @@
 #include <heed/core/overlap.hpp>
 #include <heed/core/random.hpp>
 #include <heed/core/view.hpp>
-#include <heed/softmax/row_arguments.hpp>
+#include <heed/rows/row_arguments.hpp>
 
 /// \file
 /// Initial weights of a layer y = xW with m inputs and n outputs.

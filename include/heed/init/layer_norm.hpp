@@ -6,7 +6,7 @@
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/init/row_norm.hpp>
-#include <heed/softmax/row_arguments.hpp>
+#include <heed/rows/row_arguments.hpp>
 
 /// \file
 /// LayerNorm.

@@ -11,10 +11,10 @@
 #include <heed/core/simd.hpp>
 #include <heed/core/view.hpp>
 #include <heed/init/row_moments.hpp>
-#include <heed/softmax/layouts.hpp>
-#include <heed/softmax/line_parts.hpp>
-#include <heed/softmax/lines.hpp>
-#include <heed/softmax/rows.hpp>
+#include <heed/rows/layouts.hpp>
+#include <heed/rows/line_parts.hpp>
+#include <heed/rows/lines.hpp>
+#include <heed/rows/rows.hpp>
 
 /// \file
 /// Rows normalised by their second moment, with the mean taken off first or not: the kernels of

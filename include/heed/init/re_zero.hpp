@@ -9,9 +9,9 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/view.hpp>
-#include <heed/softmax/lines.hpp>
-#include <heed/softmax/row_arguments.hpp>
-#include <heed/softmax/rows.hpp>
+#include <heed/rows/lines.hpp>
+#include <heed/rows/row_arguments.hpp>
+#include <heed/rows/rows.hpp>
 
 /// \file
 /// ReZero: a residual branch that begins shut.

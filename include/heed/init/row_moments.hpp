@@ -8,7 +8,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/length.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/softmax/lines.hpp>
+#include <heed/rows/lines.hpp>
 
 /// \file
 /// The moments of rows of any size and any mean, for layer_norm and rms_norm.

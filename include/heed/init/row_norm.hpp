@@ -16,8 +16,8 @@
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/init/norm_rows.hpp>
-#include <heed/softmax/row_arguments.hpp>
-#include <heed/softmax/rows.hpp>
+#include <heed/rows/row_arguments.hpp>
+#include <heed/rows/rows.hpp>
 
 /// \file
 /// What layer_norm and rms_norm have in common.

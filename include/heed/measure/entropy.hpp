@@ -11,7 +11,7 @@
 #include <heed/core/math.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/measure/row_measure.hpp>
-#include <heed/softmax/lines.hpp>
+#include <heed/rows/lines.hpp>
 
 /// \file
 /// Entropies of distributions.

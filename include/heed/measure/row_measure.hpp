@@ -6,9 +6,9 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/view.hpp>
-#include <heed/softmax/layouts.hpp>
-#include <heed/softmax/row_arguments.hpp>
-#include <heed/softmax/rows.hpp>
+#include <heed/rows/layouts.hpp>
+#include <heed/rows/row_arguments.hpp>
+#include <heed/rows/rows.hpp>
 
 /// \file
 /// The face of a measure of rows: f(x), f.into.

@@ -8,7 +8,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/measure/row_measure.hpp>
-#include <heed/softmax/lines.hpp>
+#include <heed/rows/lines.hpp>
 
 /// \file
 /// How much of a gradient a row of softmax lets through.

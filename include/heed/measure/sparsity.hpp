@@ -13,8 +13,8 @@
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/measure/row_measure.hpp>
-#include <heed/softmax/line_parts.hpp>
-#include <heed/softmax/lines.hpp>
+#include <heed/rows/line_parts.hpp>
+#include <heed/rows/lines.hpp>
 
 /// \file
 /// How few elements of a row matter.

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <heed/core/architecture.hpp>
-#include <heed/softmax/row_arguments.hpp>
-#include <heed/softmax/row_function.hpp>
-#include <heed/softmax/row_gradients.hpp>
-#include <heed/softmax/row_kernels.hpp>
+#include <heed/rows/row_arguments.hpp>
+#include <heed/rows/row_function.hpp>
+#include <heed/softmax/kernel/row_gradients.hpp>
+#include <heed/softmax/kernel/row_kernels.hpp>
 
 /// \file
 /// The logarithm of softmax, on rows.

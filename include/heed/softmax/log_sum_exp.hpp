@@ -6,10 +6,10 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/view.hpp>
-#include <heed/softmax/row_arguments.hpp>
-#include <heed/softmax/row_gradients.hpp>
-#include <heed/softmax/row_kernels.hpp>
-#include <heed/softmax/rows.hpp>
+#include <heed/rows/row_arguments.hpp>
+#include <heed/rows/rows.hpp>
+#include <heed/softmax/kernel/row_gradients.hpp>
+#include <heed/softmax/kernel/row_kernels.hpp>
 
 /// \file
 /// The smooth maximum of a row.

@@ -15,11 +15,11 @@
 #include <heed/core/error.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
-#include <heed/softmax/row_arguments.hpp>
-#include <heed/softmax/row_gradients.hpp>
-#include <heed/softmax/row_kernels.hpp>
-#include <heed/softmax/rows.hpp>
-#include <heed/softmax/streaming.hpp>
+#include <heed/rows/row_arguments.hpp>
+#include <heed/rows/rows.hpp>
+#include <heed/softmax/kernel/row_gradients.hpp>
+#include <heed/softmax/kernel/row_kernels.hpp>
+#include <heed/softmax/kernel/streaming.hpp>
 
 /// \file
 /// Softmax with an attention sink: one more logit a head, that takes its share and gives nothing.

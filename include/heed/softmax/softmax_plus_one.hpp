@@ -1,11 +1,11 @@
 #pragma once
 
 #include <heed/core/architecture.hpp>
-#include <heed/softmax/row_arguments.hpp>
-#include <heed/softmax/row_function.hpp>
-#include <heed/softmax/row_gradients.hpp>
-#include <heed/softmax/row_kernels.hpp>
-#include <heed/softmax/streaming.hpp>
+#include <heed/rows/row_arguments.hpp>
+#include <heed/rows/row_function.hpp>
+#include <heed/softmax/kernel/row_gradients.hpp>
+#include <heed/softmax/kernel/row_kernels.hpp>
+#include <heed/softmax/kernel/streaming.hpp>
 
 /// \file
 /// Softmax with one more logit, 0, that nobody attends to.

@@ -16,7 +16,7 @@
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/vector_input.hpp>
-#include <heed/softmax/perturb_noises.hpp>
+#include <heed/softmax/noise/perturb_noises.hpp>
 
 /// \file
 /// Noise on the scores: independent random numbers that a seed repeats.

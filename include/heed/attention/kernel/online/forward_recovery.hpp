@@ -11,7 +11,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
-#include <heed/softmax/lines.hpp>
+#include <heed/rows/lines.hpp>
 
 /// \file
 /// Forward of rows whose weights, or sums of weight·v, are beyond T though o is not.

@@ -16,7 +16,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
-#include <heed/softmax/streaming.hpp>
+#include <heed/softmax/kernel/streaming.hpp>
 
 /// \file
 /// Forward of one tile for streaming normalisers: a block of queries against all keys.

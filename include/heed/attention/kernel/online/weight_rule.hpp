@@ -11,7 +11,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
-#include <heed/softmax/streaming.hpp>
+#include <heed/softmax/kernel/streaming.hpp>
 
 /// \file
 /// A streaming normaliser as the forward kernel knows it.
