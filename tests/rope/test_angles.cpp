@@ -7,9 +7,9 @@
 #include <vector>
 
 #include <heed/core/arena.hpp>
-#include <heed/rope/angles.hpp>
+#include <heed/rope/detail/angles.hpp>
+#include <heed/rope/detail/turn_table.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/turn_table.hpp>
 
 #include "support/catch.hpp"
 #include "support/random.hpp"

@@ -5,7 +5,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
-#include <heed/init/row_norm.hpp>
+#include <heed/init/kernel/row_norm.hpp>
 #include <heed/rows/row_arguments.hpp>
 
 /// \file

@@ -4,7 +4,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/vector_input.hpp>
-#include <heed/init/row_norm.hpp>
+#include <heed/init/kernel/row_norm.hpp>
 
 /// \file
 /// RMSNorm.

@@ -17,8 +17,8 @@
 #include <heed/core/error.hpp>
 #include <heed/core/random.hpp>
 #include <heed/core/view.hpp>
-#include <heed/measure/trace_quadrature.hpp>
-#include <heed/measure/tridiagonal.hpp>
+#include <heed/measure/detail/trace_quadrature.hpp>
+#include <heed/measure/detail/tridiagonal.hpp>
 
 /// \file
 /// The effective rank of an attention matrix that is never formed.

@@ -11,7 +11,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/core/view.hpp>
-#include <heed/measure/singular_values.hpp>
+#include <heed/measure/detail/singular_values.hpp>
 
 /// \file
 /// The rank of a matrix, an attention matrix for instance, by its singular values.

@@ -7,7 +7,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/measure/row_measure.hpp>
+#include <heed/measure/detail/row_measure.hpp>
 #include <heed/rows/lines.hpp>
 
 /// \file

@@ -12,7 +12,7 @@
 #include <heed/core/math.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/measure/row_measure.hpp>
+#include <heed/measure/detail/row_measure.hpp>
 #include <heed/rows/line_parts.hpp>
 #include <heed/rows/lines.hpp>
 

@@ -10,9 +10,9 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
 #include <heed/rope/axes.hpp>
+#include <heed/rope/detail/turn_table.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotate_axes.hpp>
-#include <heed/rope/turn_table.hpp>
 
 /// \file
 /// Rotary positions of several numbers inside attention.

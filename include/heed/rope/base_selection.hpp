@@ -13,8 +13,8 @@
 #include <heed/core/parallel.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/core/workspace.hpp>
-#include <heed/rope/cosine_integral.hpp>
-#include <heed/rope/cosine_sums.hpp>
+#include <heed/rope/detail/cosine_integral.hpp>
+#include <heed/rope/detail/cosine_sums.hpp>
 #include <heed/rope/frequencies.hpp>
 
 /// \file

@@ -8,8 +8,8 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/rope/detail/stretch.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/stretch.hpp>
 
 /// \file
 /// Frequencies that are plain where a pair turns often within the trained length, interpolated

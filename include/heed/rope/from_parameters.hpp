@@ -11,7 +11,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/rope/axes.hpp>
-#include <heed/rope/checkpoint_fields.hpp>
+#include <heed/rope/detail/checkpoint_fields.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/interpolation.hpp>
 #include <heed/rope/llama3.hpp>

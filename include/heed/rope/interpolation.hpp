@@ -6,8 +6,8 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/rope/detail/stretch.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/stretch.hpp>
 
 /// \file
 /// Position interpolation: every pair turns k times slower.

@@ -8,8 +8,8 @@
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/rope/by_parts.hpp>
+#include <heed/rope/detail/stretch.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/stretch.hpp>
 
 /// \file
 /// The frequencies of Llama 3.1 and its successors.

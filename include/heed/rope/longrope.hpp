@@ -10,8 +10,8 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/rope/detail/stretch.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/stretch.hpp>
 
 /// \file
 /// LongRoPE: factors that were searched for, one a pair, for short and for long sequences.

@@ -9,8 +9,8 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/rope/detail/stretch.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/stretch.hpp>
 
 /// \file
 /// The NTK family: fast pairs keep their speed, slow ones are interpolated, by another base.

@@ -13,8 +13,8 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/scalar.hpp>
+#include <heed/rope/detail/turn_table.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/turn_table.hpp>
 
 /// \file
 /// Rotary positions that count on more slowly, or not at all, beyond a window: ReRoPE and its

@@ -10,8 +10,8 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/rope/detail/turn_table.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/turn_table.hpp>
 
 /// \file
 /// Rotary positions inside attention.

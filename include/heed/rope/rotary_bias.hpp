@@ -17,7 +17,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/view.hpp>
-#include <heed/rope/angles.hpp>
+#include <heed/rope/detail/angles.hpp>
 #include <heed/rope/frequencies.hpp>
 
 /// \file

@@ -15,9 +15,9 @@
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
+#include <heed/rope/detail/rotate_kernel.hpp>
+#include <heed/rope/detail/turn_table.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/rotate_kernel.hpp>
-#include <heed/rope/turn_table.hpp>
 
 /// \file
 /// Rotary positions alone: heed::rotate, and heed::rotate_back, which is its backward.

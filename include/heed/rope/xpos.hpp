@@ -17,9 +17,9 @@
 #include <heed/core/math.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/vector_input.hpp>
+#include <heed/rope/detail/turn_table.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotary.hpp>
-#include <heed/rope/turn_table.hpp>
 
 /// \file
 /// XPOS: rotary positions whose scores decay with the distance.

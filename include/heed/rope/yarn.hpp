@@ -11,8 +11,8 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/rope/detail/stretch.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/stretch.hpp>
 
 /// \file
 /// YaRN as checkpoints have it: a ramp over the pairs, and an attention factor.

@@ -15,7 +15,7 @@
 #include <heed/core/parallel.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
-#include <heed/init/norm_rows.hpp>
+#include <heed/init/kernel/norm_rows.hpp>
 #include <heed/rows/row_arguments.hpp>
 #include <heed/rows/rows.hpp>
 

@@ -11,7 +11,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/view.hpp>
-#include <heed/measure/tridiagonal.hpp>
+#include <heed/measure/detail/tridiagonal.hpp>
 
 /// \file
 /// The singular values of a matrix, in double.

@@ -11,7 +11,7 @@
 #include <heed/core/microkernel.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
-#include <heed/rope/angles.hpp>
+#include <heed/rope/detail/angles.hpp>
 #include <heed/rope/frequencies.hpp>
 
 /// \file

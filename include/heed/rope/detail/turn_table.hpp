@@ -7,7 +7,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/rope/angles.hpp>
+#include <heed/rope/detail/angles.hpp>
 #include <heed/rope/frequencies.hpp>
 
 /// \file

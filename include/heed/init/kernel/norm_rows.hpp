@@ -10,7 +10,7 @@
 #include <heed/core/parallel.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/view.hpp>
-#include <heed/init/row_moments.hpp>
+#include <heed/init/kernel/row_moments.hpp>
 #include <heed/rows/layouts.hpp>
 #include <heed/rows/line_parts.hpp>
 #include <heed/rows/lines.hpp>

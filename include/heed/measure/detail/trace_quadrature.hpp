@@ -6,7 +6,7 @@
 #include <Eigen/Core>
 
 #include <heed/core/architecture.hpp>
-#include <heed/measure/tridiagonal.hpp>
+#include <heed/measure/detail/tridiagonal.hpp>
 
 /// \file
 /// Sums over the singular values σ of a matrix A from what random probes have seen of it:

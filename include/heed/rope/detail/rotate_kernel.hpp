@@ -13,8 +13,8 @@
 #include <heed/core/shape.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/workspace.hpp>
+#include <heed/rope/detail/turn_table.hpp>
 #include <heed/rope/frequencies.hpp>
-#include <heed/rope/turn_table.hpp>
 
 /// \file
 /// The rotation of a whole tensor: memory bound, so that all there is to do is to compute the
