@@ -12,7 +12,7 @@
 #include <heed/init/rms_norm.hpp>
 
 #include "reference/norms.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"

@@ -6,7 +6,7 @@
 
 #include <heed/init/re_zero.hpp>
 
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

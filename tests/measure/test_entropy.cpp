@@ -12,7 +12,7 @@
 #include <heed/softmax/softmax.hpp>
 
 #include "reference/measures.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -4,7 +4,7 @@
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotary_bias.hpp>
 
-#include "attention/modifier_checks.hpp"
+#include "attention/modifiers/modifier_checks.hpp"
 #include "reference/rope.hpp"
 
 namespace test_rotary_bias {

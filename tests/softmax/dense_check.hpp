@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "reference/dense.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -7,7 +7,7 @@
 #include <heed/softmax/log_softmax.hpp>
 
 #include "reference/softmax.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

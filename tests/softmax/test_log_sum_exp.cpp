@@ -5,7 +5,7 @@
 #include <heed/softmax/log_sum_exp.hpp>
 
 #include "reference/softmax.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -8,7 +8,7 @@
 #include <heed/softmax/softmax_plus_one.hpp>
 
 #include "reference/softmax.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -8,9 +8,9 @@
 #include <heed/softmax/sparse/soft_top_k.hpp>
 
 #include "reference/sparse.hpp"
-#include "softmax/random_rows.hpp"
-#include "softmax/row_objects.hpp"
-#include "softmax/sparse_rows.hpp"
+#include "rows/random_rows.hpp"
+#include "rows/row_objects.hpp"
+#include "softmax/sparse/sparse_rows.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -12,7 +12,7 @@
 #include <heed/attention/masks/segments.hpp>
 #include <heed/attention/masks/sliding_window.hpp>
 
-#include "attention/mask_checks.hpp"
+#include "attention/masks/mask_checks.hpp"
 #include "reference/masks.hpp"
 #include "support/catch.hpp"
 

@@ -8,7 +8,7 @@
 #include <heed/attention/modifiers/sandwich.hpp>
 #include <heed/attention/modifiers/t5_bias.hpp>
 
-#include "attention/modifier_checks.hpp"
+#include "attention/modifiers/modifier_checks.hpp"
 
 namespace test_distance_biases {
 

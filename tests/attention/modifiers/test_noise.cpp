@@ -9,7 +9,7 @@
 #include <heed/attention/modifiers/noise.hpp>
 #include <heed/attention/scales/scale.hpp>
 
-#include "attention/modifier_checks.hpp"
+#include "attention/modifiers/modifier_checks.hpp"
 #include "attention/problem.hpp"
 #include "support/attention_kernels.hpp"
 

@@ -6,7 +6,7 @@
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/masks/key_mask.hpp>
 
-#include "attention/mask_checks.hpp"
+#include "attention/masks/mask_checks.hpp"
 #include "attention/problem.hpp"
 #include "attention/refusals.hpp"
 #include "support/attention_kernels.hpp"

@@ -9,8 +9,8 @@
 #include <heed/softmax/dense/entropy_normalised.hpp>
 #include <heed/softmax/softmax.hpp>
 
+#include "rows/random_rows.hpp"
 #include "softmax/dense_check.hpp"
-#include "softmax/random_rows.hpp"
 
 namespace test_entropy_normalised {
 

@@ -14,8 +14,8 @@
 
 #include <heed/softmax/losses/cross_entropy.hpp>
 
-#include "softmax/loss_check.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
+#include "softmax/losses/loss_check.hpp"
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"

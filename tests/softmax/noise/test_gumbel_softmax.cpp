@@ -9,7 +9,7 @@
 #include <heed/softmax/noise/perturb_samples.hpp>
 #include <heed/softmax/softmax.hpp>
 
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

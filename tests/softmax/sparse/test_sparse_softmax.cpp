@@ -8,8 +8,8 @@
 #include <heed/softmax/sparse/sparse_softmax.hpp>
 
 #include "reference/sparse.hpp"
-#include "softmax/row_objects.hpp"
-#include "softmax/sparse_rows.hpp"
+#include "rows/row_objects.hpp"
+#include "softmax/sparse/sparse_rows.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -18,7 +18,7 @@
 #include <heed/attention/masks/prefix_lm.hpp>
 #include <heed/attention/masks/sliding_window.hpp>
 
-#include "attention/mask_checks.hpp"
+#include "attention/masks/mask_checks.hpp"
 
 namespace test_structured_masks {
 

@@ -10,7 +10,7 @@
 #include <heed/softmax/losses/sparsemax_loss.hpp>
 
 #include "reference/sparse_losses.hpp"
-#include "softmax/loss_check.hpp"
+#include "softmax/losses/loss_check.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -10,7 +10,7 @@
 #include <heed/softmax/log_sum_exp.hpp>
 
 #include "reference/nbce.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"

@@ -17,7 +17,7 @@
 #include <heed/softmax/kernel/whole_rows.hpp>
 
 #include "reference/softmax.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"

@@ -8,7 +8,7 @@
 #include <Eigen/Core>
 
 #include "reference/losses.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -7,7 +7,7 @@
 
 #include "attention/normaliser_check.hpp"
 #include "reference/dense.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/attention_kernels.hpp"
 
 namespace test_entropy_attention {

@@ -9,7 +9,7 @@
 #include <heed/attention/modifiers/modifier.hpp>
 #include <heed/attention/modifiers/soft_cap.hpp>
 
-#include "attention/modifier_checks.hpp"
+#include "attention/modifiers/modifier_checks.hpp"
 #include "reference/modifiers.hpp"
 #include "support/catch.hpp"
 

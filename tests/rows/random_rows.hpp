@@ -6,7 +6,7 @@
 #include <limits>
 #include <numeric>
 
-#include "softmax/sparse_rows.hpp"
+#include "softmax/sparse/sparse_rows.hpp"
 
 /// \file
 /// Rows of every scale and offset, with ties and with scores that crowd around a threshold, and

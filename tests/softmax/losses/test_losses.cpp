@@ -8,7 +8,7 @@
 #include <heed/softmax/losses/gamma_cross_entropy.hpp>
 #include <heed/softmax/losses/stop_gradient_loss.hpp>
 
-#include "softmax/loss_check.hpp"
+#include "softmax/losses/loss_check.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -11,7 +11,7 @@
 #include <heed/softmax/losses/stop_gradient_loss.hpp>
 
 #include "reference/certain_losses.hpp"
-#include "softmax/row_objects.hpp"
+#include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
