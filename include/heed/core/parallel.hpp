@@ -10,16 +10,13 @@
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/workspace.hpp>
 
 /// \file
 /// Parallel loops on the caller's thread pool.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct threads;
-}
 
 /// A part: run on this pool's threads and on the caller's own.
 struct on_pool {

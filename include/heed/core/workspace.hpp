@@ -5,16 +5,13 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/task_loop.hpp>
 
 /// \file
 /// The scratch memory of a call: an arena for each thread that takes part.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct memory;
-}
 
 /// The scratch memory of one call at a time, kept from call to call: `slot(0)` is the caller's
 /// arena, the others are those of its helpers in a parallel loop.

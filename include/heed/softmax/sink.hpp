@@ -13,6 +13,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -25,10 +26,6 @@
 /// Softmax with an attention sink: one more logit a head, that takes its share and gives nothing.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 /// What backward of heed::sink gives: dx, and the gradient of the logit, or of one a head.
 template <class X, class Logit>

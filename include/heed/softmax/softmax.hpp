@@ -3,6 +3,7 @@
 #include <limits>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/role.hpp>
 #include <heed/rows/row_arguments.hpp>
 #include <heed/rows/row_function.hpp>
 #include <heed/softmax/kernel/row_gradients.hpp>
@@ -13,10 +14,6 @@
 /// Softmax, alone on rows and as the normaliser of attention.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 /// Softmax with temperature τ: p = e^{x/τ}/Σe^{x/τ} (kexue 10145); dx = p ⊙ (dp − p·dp)/τ.
 ///

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/role.hpp>
 #include <heed/rows/row_arguments.hpp>
 #include <heed/rows/row_function.hpp>
 #include <heed/softmax/kernel/row_gradients.hpp>
@@ -11,10 +12,6 @@
 /// Softmax with one more logit, 0, that nobody attends to.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 /// p = e^{x/τ}/(1 + Σe^{x/τ}) ("off by one"): a row may give little to anyone;
 /// dx = p ⊙ (dp − p·dp)/τ.

@@ -12,6 +12,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -23,10 +24,6 @@
 /// Softmax of whatever temperature gives the rows a certain entropy.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 /// What backward of heed::entropy_normalised gives: dx, and the gradient of the entropy H*.
 template <class X>

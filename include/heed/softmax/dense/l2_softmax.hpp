@@ -6,6 +6,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/math.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/rows/layouts.hpp>
 #include <heed/rows/lines.hpp>
@@ -17,10 +18,6 @@
 /// Exponentials divided by their length instead of their sum.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 namespace detail {
 

@@ -6,6 +6,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/lane_numbers.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/rows/row_function.hpp>
@@ -15,10 +16,6 @@
 /// Probabilities by any positive function of the user's.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 namespace detail {
 

@@ -7,6 +7,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/rows/row_function.hpp>
 #include <heed/softmax/dense/kernel/elementwise.hpp>
@@ -16,10 +17,6 @@
 /// Squares of what is positive: relu(x)²/n, and relu(x)²/Σrelu(x)².
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 namespace detail {
 

@@ -9,6 +9,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/math.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/rows/row_function.hpp>
 #include <heed/softmax/dense/kernel/elementwise.hpp>
@@ -17,10 +18,6 @@
 /// Sigmoid attention: each key by itself.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 namespace detail {
 

@@ -7,6 +7,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/rows/row_function.hpp>
 #include <heed/softmax/dense/kernel/weights.hpp>
@@ -15,10 +16,6 @@
 /// Softmax with the Taylor polynomial of the exponential in its place.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 namespace detail {
 

@@ -6,6 +6,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/role.hpp>
 #include <heed/rows/row_function.hpp>
 #include <heed/softmax/kernel/whole_rows.hpp>
 #include <heed/softmax/noise/kernel/perturb_row.hpp>
@@ -16,10 +17,6 @@
 /// The probabilities that a score plus noise is the largest of its row.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 namespace detail {
 

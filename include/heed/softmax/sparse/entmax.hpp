@@ -9,6 +9,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -22,10 +23,6 @@
 /// Entmax with any α ≥ 1, alone on rows and as the normaliser of attention.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 /// Entmax: p = relu((α−1)x − λ)^{1/(α−1)} with λ such that Σp = 1 (arXiv 1905.05702, kexue 10145).
 /// α = 1 is softmax, 2 is sparsemax; the larger α, the sparser p. dx = g ⊙ (dp − g·dp/Σg),

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/role.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/rows/row_function.hpp>
 #include <heed/softmax/kernel/candidates.hpp>
@@ -19,10 +20,6 @@
 /// Entmax with α = 1.5, alone on rows and as the normaliser of attention.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 namespace detail {
 

@@ -5,6 +5,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/role.hpp>
 #include <heed/rows/row_function.hpp>
 #include <heed/softmax/kernel/whole_rows.hpp>
 #include <heed/softmax/sparse/kernel/soft_top_k_row.hpp>
@@ -13,10 +14,6 @@
 /// The soft form of "the k largest", alone on rows and as the normaliser of attention.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 /// Soft top-k (kexue 10373): p = f(x − λ) with λ such that Σp = k: none above 1, near 1 for the k
 /// largest scores and near 0 for the others. dx = g ⊙ (dp − g·dp/Σg), g = f′(x − λ).

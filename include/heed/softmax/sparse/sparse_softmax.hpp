@@ -5,6 +5,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/role.hpp>
 #include <heed/rows/row_arguments.hpp>
 #include <heed/rows/row_function.hpp>
 #include <heed/softmax/kernel/whole_rows.hpp>
@@ -14,10 +15,6 @@
 /// Softmax over the largest scores of a row, alone on rows and as the normaliser of attention.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-namespace role {
-struct normaliser;
-}
 
 /// Sparse softmax (arXiv 2112.12433, kexue 10145): p = e^{x/τ}/Σ_Ω e^{x/τ} on Ω and 0 elsewhere,
 /// where Ω are the k largest scores of the row, or the fewest that together have a given mass of

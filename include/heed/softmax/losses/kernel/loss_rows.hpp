@@ -145,7 +145,7 @@ struct loss_rows {
             const auto lane = static_cast<std::size_t>(r);
             if (found.target[lane] == ignored_row) continue;
             const double with_margin = static_cast<double>(logit[lane]) - loss.margin();
-            row_sums sums;
+            sums_beside_label sums;
             sums.gap = (with_margin - static_cast<double>(found.shift[lane])) / tau;
             sums.sum = static_cast<double>(sum[lane]);
             if constexpr (Loss::wants_expected_gap)

@@ -30,7 +30,7 @@ struct row_loss {
 
 /// What is known of a row whose label has logit x_t; m is near the maximum of the others, not
 /// above.
-struct row_sums {
+struct sums_beside_label {
     double gap = 0;  ///< (x_t − m)/τ
     double sum = 0;  ///< Σ e^{(x_j − m)/τ} over all but the label's: 0 if they are −∞, or ≥ 1
     double weighted = 0;  ///< Σ e^{(x_j − m)/τ}·(x_j − m)/τ over all but the label's
@@ -44,7 +44,7 @@ struct row_facts {
 };
 
 /// Of a label that is the greatest, log p_t = −log1p(Σ e^{(x_j − x_t)/τ}): nothing is taken from 1.
-inline row_facts facts_of(double logit, const row_sums& row) {
+inline row_facts facts_of(double logit, const sums_beside_label& row) {
     constexpr double infinity = std::numeric_limits<double>::infinity();
     if (std::isnan(row.sum) || !(logit < infinity)) {
         constexpr double none = std::numeric_limits<double>::quiet_NaN();

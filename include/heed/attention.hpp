@@ -1,0 +1,12 @@
+#pragma once
+
+/// \file
+/// The calls of attention, and what they take beside parts of a room of their own: positions, cache
+/// lengths, biases of q and k; heads side by side; the matrix itself.
+
+#include <heed/attention/attention.hpp>
+#include <heed/attention/attention_weights.hpp>
+#include <heed/attention/cache_lengths.hpp>
+#include <heed/attention/input_bias.hpp>
+#include <heed/attention/positions.hpp>
+#include <heed/attention/split_heads.hpp>
