@@ -11,7 +11,7 @@
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/kernel/call.hpp>
 #include <heed/attention/kernel/learning.hpp>
-#include <heed/attention/kernel/plan.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/kernel/run.hpp>
 #include <heed/attention/stats.hpp>
 #include <heed/core/architecture.hpp>

@@ -9,7 +9,7 @@
 #include <variant>
 
 #include <heed/attention/kernel/learning.hpp>
-#include <heed/attention/kernel/plan.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

@@ -13,7 +13,8 @@
 /// What a part of attention is: the roles, and what the kernels ask of a part in each role.
 ///
 /// A part is a small immutable value with a member type `role`. To write a new one, copy the
-/// shortest neighbour of its role: masks/causal.hpp for a mask, modifiers/soft_cap.hpp for a score modifier.
+/// shortest neighbour of its role: masks/causal.hpp for a mask, modifiers/soft_cap.hpp for a score
+/// modifier.
 ///
 /// A part of any role that reads the caller's memory says where, and no output may lie there:
 ///

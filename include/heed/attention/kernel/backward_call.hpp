@@ -5,7 +5,7 @@
 #include <heed/attention/kernel/packed_backward.hpp>
 #include <heed/attention/kernel/program.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/rows.hpp>
+#include <heed/attention/kernel/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>

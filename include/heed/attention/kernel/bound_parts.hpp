@@ -4,7 +4,7 @@
 #include <tuple>
 #include <type_traits>
 
-#include <heed/attention/kernel/plan.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>

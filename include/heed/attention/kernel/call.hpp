@@ -8,7 +8,7 @@
 #include <utility>
 
 #include <heed/attention/kernel/padding.hpp>
-#include <heed/attention/kernel/plan.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/plan.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>

@@ -7,9 +7,9 @@
 
 #include <heed/attention/kernel/bound_parts.hpp>
 #include <heed/attention/kernel/call.hpp>
-#include <heed/attention/kernel/plan.hpp>
 #include <heed/attention/kernel/program.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/kernel/row_sight.hpp>
 #include <heed/attention/kernel/row_source.hpp>
 #include <heed/attention/kernel/score_rule.hpp>

@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/rows.hpp>
+#include <heed/attention/kernel/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>

@@ -8,9 +8,9 @@
 
 #include <heed/attention/kernel/block_view.hpp>
 #include <heed/attention/kernel/bound_parts.hpp>
-#include <heed/attention/kernel/plan.hpp>
 #include <heed/attention/kernel/program.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>

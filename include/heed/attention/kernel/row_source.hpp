@@ -5,10 +5,10 @@
 #include <tuple>
 #include <type_traits>
 
-#include <heed/attention/kernel/plan.hpp>
 #include <heed/attention/kernel/program.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/rows.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/tensor_rows.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/pack.hpp>

@@ -13,8 +13,8 @@
 #include <heed/attention/kernel/online/gradient_rule.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
 #include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/plan.hpp>
 #include <heed/attention/kernel/program.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/kernel/row_source.hpp>
 #include <heed/attention/kernel/whole_row/backward.hpp>
 #include <heed/attention/kernel/whole_row/forward.hpp>

@@ -9,7 +9,7 @@
 #include <heed/attention/kernel/packed_head.hpp>
 #include <heed/attention/kernel/program.hpp>
 #include <heed/attention/kernel/query_blocks.hpp>
-#include <heed/attention/kernel/rows.hpp>
+#include <heed/attention/kernel/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>

@@ -11,8 +11,8 @@
 #include <heed/attention/kernel/packed_head.hpp>
 #include <heed/attention/kernel/program.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/rows.hpp>
 #include <heed/attention/kernel/scores.hpp>
+#include <heed/attention/kernel/tensor_rows.hpp>
 #include <heed/attention/kernel/whole_row/row_gradient_rule.hpp>
 #include <heed/attention/kernel/whole_row/scores.hpp>
 #include <heed/core/architecture.hpp>

@@ -10,8 +10,8 @@
 #include <heed/attention/kernel/program.hpp>
 #include <heed/attention/kernel/query_blocks.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/rows.hpp>
 #include <heed/attention/kernel/scores.hpp>
+#include <heed/attention/kernel/tensor_rows.hpp>
 #include <heed/attention/kernel/whole_row/row_rule.hpp>
 #include <heed/attention/kernel/whole_row/scores.hpp>
 #include <heed/attention/kernel/whole_row/support.hpp>
