@@ -8,7 +8,7 @@
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
-namespace test_attention_rows {
+namespace test_tensor_rows {
 
 using heed::index;
 
@@ -72,4 +72,4 @@ TEMPLATE_TEST_CASE("a row of zeros stays, and gives its gradient nothing", "", H
     for (std::size_t c = 0; c < 7; ++c) CHECK((x[c] == 0 && dy[c] == 0));
 }
 
-}  // namespace test_attention_rows
+}  // namespace test_tensor_rows
