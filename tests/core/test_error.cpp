@@ -7,12 +7,12 @@
 
 TEST_CASE("a message is made of its parts, with numbers and shapes written out") {
     const std::array<heed::index, 3> shape{2, 0, -7};
-    CHECK(heed::detail::message("k has shape ", shape, ", d = ", 64, ", window = ",
-                                std::size_t{3}) == "k has shape [2, 0, -7], d = 64, window = 3");
-    CHECK(heed::detail::message(std::string("tau = "), 0.5f, " or ", 1e30, " or ",
-                                -std::numeric_limits<double>::infinity()) ==
+    CHECK(heed::detail::message({"k has shape ", shape, ", d = ", 64, ", window = ",
+                                 std::size_t{3}}) == "k has shape [2, 0, -7], d = 64, window = 3");
+    CHECK(heed::detail::message({std::string("tau = "), 0.5f, " or ", 1e30, " or ",
+                                 -std::numeric_limits<double>::infinity()}) ==
           "tau = 0.5 or 1e+30 or -inf");
-    CHECK(heed::detail::message(true, ' ' == ' ' ? "literal" : "") == "trueliteral");
+    CHECK(heed::detail::message({true, ' ' == ' ' ? "literal" : ""}) == "trueliteral");
 }
 
 TEST_CASE("both errors are std::invalid_argument and carry their message") {

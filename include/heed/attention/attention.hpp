@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <initializer_list>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -15,6 +16,7 @@
 #include <heed/attention/kernel/run.hpp>
 #include <heed/attention/stats.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/memory_span.hpp>
 #include <heed/core/view.hpp>
 
 /// \file
@@ -115,22 +117,20 @@ auto make_output(const Q& q, const K& k, const V& v) {
 }
 
 /// Refuses an output in which elements share memory, or that shares it with an input of the call.
-template <class T, int Rank, class Call>
-void check_output_memory(std::string_view name, const tensor_view<T, Rank>& output,
-                         const Call& call) {
+template <class Call>
+void check_output_memory(std::string_view name, const memory_span& output, const Call& call) {
     check_writable(name, output);
-    call.see_inputs([&](std::string_view input_name, const auto& input) {
+    call.see_inputs([&](std::string_view input_name, const memory_span& input) {
         check_apart(name, output, input_name, input);
     });
 }
 
 /// Refuses outputs of one kind that share memory with one another.
-inline void check_all_apart(std::string_view, std::string_view) {}
-template <class First, class... Rest>
-void check_all_apart(std::string_view name, std::string_view other, const First& first,
-                     const Rest&... rest) {
-    (check_outputs_apart(name, first, other, rest), ...);
-    check_all_apart(name, other, rest...);
+inline void check_all_apart(std::string_view name, std::string_view other,
+                            std::initializer_list<memory_span> outputs) {
+    for (const auto* later = outputs.begin(); later != outputs.end(); ++later)
+        for (const auto* earlier = outputs.begin(); earlier != later; ++earlier)
+            check_outputs_apart(name, *earlier, other, *later);
 }
 
 /// The view of an output as rank 4, its shape and memory checked, and the memory of observers.
@@ -145,7 +145,7 @@ tensor_view<T, 4> checked_output(O& o, const Call& call) {
     const auto check_observers = [&](const auto&... numbers) {
         (check_output_memory(name, numbers, call), ...);
         (check_outputs_apart(name, numbers, "o", view), ...);
-        check_all_apart(name, "that of another", numbers...);
+        check_all_apart(name, "that of another", {numbers...});
     };
     std::apply(
         [&](const auto&... part) {
@@ -194,7 +194,7 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
     const auto learned = learned_views<T>(gradients.learned);
     check_learned(call.parts(), learned, shape);
     const auto d_lse = lse_gradient_of<T>(call.parts());
-    const auto check_memory = [&](std::string_view name, const auto& x) {
+    const auto check_memory = [&](std::string_view name, const memory_span& x) {
         check_output_memory(name, x, call);
         check_apart(name, x, "o", o);
         check_apart(name, x, "d_o", d_o);
@@ -206,7 +206,7 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
     check_outputs_apart("dq", dq, "dv", dv);
     check_outputs_apart("dk", dk, "dv", dv);
     constexpr std::string_view of_learned = "the gradient of a learned part";
-    const auto check_learned_memory = [&](const auto& x) {
+    const auto check_learned_memory = [&](const memory_span& x) {
         check_memory(of_learned, x);
         check_outputs_apart(of_learned, x, "dq", dq);
         check_outputs_apart(of_learned, x, "dk", dk);
@@ -215,7 +215,7 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
     std::apply(
         [&](const auto&... view) {
             (check_learned_memory(view), ...);
-            check_all_apart(of_learned, "that of another", view...);
+            check_all_apart(of_learned, "that of another", {view...});
         },
         learned);
 

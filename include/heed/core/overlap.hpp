@@ -11,7 +11,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
-#include <heed/core/shape.hpp>
+#include <heed/core/memory_span.hpp>
 
 /// \file
 /// Do two strided views share a byte? Answered exactly, not by bounding boxes, so that the three
@@ -33,13 +33,12 @@ namespace detail {
 __extension__ typedef __int128 wide_integer;
 
 /// Sums Σ step·index with 0 ≤ index ≤ last, every step > 0: the addresses that axes can reach.
-template <int Capacity>
 struct progression_sum {
     struct axis {
         index step;
         index last;
     };
-    std::array<axis, static_cast<std::size_t>(Capacity)> axes{};
+    std::array<axis, 2 * most_axes + 1> axes;  // the first `count` of them
     std::size_t count = 0;
     /// The address at which every index is 0.
     index origin = 0;
@@ -106,8 +105,7 @@ inline bool solves_pair(index a, index last_x, index b, index last_y, index targ
 }
 
 /// Whether some sum of the first `count` axes (sorted by step) lies in [low, high].
-template <class Axis>
-bool reaches(const Axis* axes, std::size_t count, index low, index high) {
+inline bool reaches(const progression_sum::axis* axes, std::size_t count, index low, index high) {
     index greatest = 0;
     index divisor = 0;
     for (std::size_t i = 0; i < count; ++i) {
@@ -122,8 +120,8 @@ bool reaches(const Axis* axes, std::size_t count, index low, index high) {
     low = ceil_divide(low, divisor) * divisor;
     if (low > high) return false;
     if (count == 1) return true;
-    const Axis& fine = axes[0];
-    const Axis& coarse = axes[count - 1];
+    const progression_sum::axis& fine = axes[0];
+    const progression_sum::axis& coarse = axes[count - 1];
     if (count == 2) {
         for (index target = low; target <= high; target += divisor)
             if (solves_pair(coarse.step / divisor, coarse.last, fine.step / divisor, fine.last,
@@ -140,69 +138,61 @@ bool reaches(const Axis* axes, std::size_t count, index low, index high) {
 }
 
 /// Whether any element of `a` shares a byte with any element of `b`. Exact.
-template <class A, int RankA, class B, int RankB>
-bool overlap(const tensor_view<A, RankA>& a, const tensor_view<B, RankB>& b) {
+[[gnu::noinline]] inline bool overlap(const memory_span& a, const memory_span& b) {
     if (a.empty() || b.empty()) return false;
-    constexpr auto bytes_a = static_cast<index>(sizeof(A));
-    constexpr auto bytes_b = static_cast<index>(sizeof(B));
-    progression_sum<RankA + RankB + 1> difference;
-    for (std::size_t axis = 0; axis < RankA; ++axis)
-        difference.add(a.strides[axis] * bytes_a, a.extents[axis] - 1);
-    for (std::size_t axis = 0; axis < RankB; ++axis)
-        difference.add(-b.strides[axis] * bytes_b, b.extents[axis] - 1);
+    progression_sum difference;
+    for (std::size_t axis = 0; axis < a.rank(); ++axis)
+        difference.add(a.strides[axis] * a.element, a.extents[axis] - 1);
+    for (std::size_t axis = 0; axis < b.rank(); ++axis)
+        difference.add(-b.strides[axis] * b.element, b.extents[axis] - 1);
     difference.origin +=
         reinterpret_cast<std::intptr_t>(a.data) - reinterpret_cast<std::intptr_t>(b.data);
     difference.merge();
-    // Bytes are shared when −bytes_a < address(a) − address(b) < bytes_b.
-    return reaches(difference.axes.data(), difference.count, 1 - bytes_a - difference.origin,
-                   bytes_b - 1 - difference.origin);
+    // Bytes are shared when −(bytes of a's element) < address(a) − address(b) < (of b's).
+    return reaches(difference.axes.data(), difference.count, 1 - a.element - difference.origin,
+                   b.element - 1 - difference.origin);
 }
 
 /// Whether two different elements of `x` share a byte: such a view cannot be written to.
-template <class T, int Rank>
-bool overlaps_itself(const tensor_view<T, Rank>& x) {
+[[gnu::noinline]] inline bool overlaps_itself(const memory_span& x) {
     if (x.empty()) return false;
-    constexpr auto bytes = static_cast<index>(sizeof(T));
     // Two elements that first differ along `axis`, by 1 … extent − 1, and further on by anything.
-    for (std::size_t axis = 0; axis < Rank; ++axis) {
+    for (std::size_t axis = 0; axis < x.rank(); ++axis) {
         if (x.extents[axis] < 2) continue;
         if (x.strides[axis] == 0) return true;
-        progression_sum<2 * Rank + 1> difference;
-        difference.origin = x.strides[axis] * bytes;
-        difference.add(x.strides[axis] * bytes, x.extents[axis] - 2);
-        for (std::size_t later = axis + 1; later < Rank; ++later) {
-            difference.add(x.strides[later] * bytes, x.extents[later] - 1);
-            difference.add(-x.strides[later] * bytes, x.extents[later] - 1);
+        progression_sum difference;
+        difference.origin = x.strides[axis] * x.element;
+        difference.add(x.strides[axis] * x.element, x.extents[axis] - 2);
+        for (std::size_t later = axis + 1; later < x.rank(); ++later) {
+            difference.add(x.strides[later] * x.element, x.extents[later] - 1);
+            difference.add(-x.strides[later] * x.element, x.extents[later] - 1);
         }
         difference.merge();
-        if (reaches(difference.axes.data(), difference.count, 1 - bytes - difference.origin,
-                    bytes - 1 - difference.origin))
+        if (reaches(difference.axes.data(), difference.count, 1 - x.element - difference.origin,
+                    x.element - 1 - difference.origin))
             return true;
     }
     return false;
 }
 
 /// Refuses, by argument_error, an output that shares memory with an input.
-template <class A, int RankA, class B, int RankB>
-void check_apart(std::string_view output_name, const tensor_view<A, RankA>& output,
-                 std::string_view input_name, const tensor_view<B, RankB>& input) {
+inline void check_apart(std::string_view output_name, const memory_span& output,
+                        std::string_view input_name, const memory_span& input) {
     require_argument(!overlap(output, input), output_name, " (shape ", output.extents,
                      ") overlaps ", input_name, " (shape ", input.extents,
                      ") in memory, but outputs must lie apart from inputs");
 }
 
 /// Refuses, by argument_error, two outputs that share memory.
-template <class A, int RankA, class B, int RankB>
-void check_outputs_apart(std::string_view name_a, const tensor_view<A, RankA>& a,
-                         std::string_view name_b, const tensor_view<B, RankB>& b) {
+inline void check_outputs_apart(std::string_view name_a, const memory_span& a,
+                                std::string_view name_b, const memory_span& b) {
     require_argument(!overlap(a, b), name_a, " (shape ", a.extents, ") overlaps ", name_b,
                      " (shape ", b.extents,
                      ") in memory, but outputs must lie apart from one another");
 }
 
 /// Refuses, by argument_error, an output in which two elements are the same memory.
-template <class T, int Rank>
-void check_writable(std::string_view name, const tensor_view<T, Rank>& output) {
+inline void check_writable(std::string_view name, const memory_span& output) {
     require_argument(!overlaps_itself(output), name, " has shape ", output.extents,
                      " with strides ", output.strides,
                      ", but the elements of an output must not share memory");

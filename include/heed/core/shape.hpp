@@ -207,35 +207,6 @@ tensor_view<T, 4> rank4(const tensor_view<T, Rank>& x) {
     return result;
 }
 
-/// Refuses, by shape_error, a view that no memory can have: a negative extent, sizes whose product
-/// (or the bytes they span) overflow 64 bits, a null pointer with a non-zero shape.
-template <class T, int Rank>
-void check_view(std::string_view name, const tensor_view<T, Rank>& x) {
-    constexpr index limit = std::numeric_limits<index>::max() / static_cast<index>(sizeof(T));
-    bool empty = false;
-    for (index extent : x.extents) {
-        require_shape(extent >= 0, name, " has shape ", x.extents,
-                      ", but extents must not be negative");
-        empty = empty || extent == 0;
-    }
-    // Even around an extent of zero: a shape is judged by its numbers, not by their luck.
-    index product = 1;
-    index span = 0;
-    for (std::size_t axis = 0; axis < Rank; ++axis) {
-        const index extent = x.extents[axis] > 0 ? x.extents[axis] : 1;
-        const index stride = x.strides[axis];
-        const bool fits = product <= limit / extent && stride > -limit && stride < limit;
-        const index reach = fits ? (stride < 0 ? -stride : stride) : 0;
-        require_shape(fits && (extent == 1 || reach <= (limit - span) / (extent - 1)), name,
-                      " has shape ", x.extents, " with strides ", x.strides,
-                      ", but its size in bytes must fit in 64 bits");
-        product *= extent;
-        span += reach * (extent - 1);
-    }
-    require_shape(empty || x.data != nullptr, name, " is a null pointer with shape ", x.extents,
-                  ", but only an empty view may be null");
-}
-
 /// Refuses, by shape_error, extents of a result in T whose size in bytes would not fit in 64 bits.
 template <class T, std::size_t Rank>
 void check_result(std::string_view name, const std::array<index, Rank>& extents) {
@@ -243,14 +214,6 @@ void check_result(std::string_view name, const std::array<index, Rank>& extents)
     for (index extent : extents) left /= extent > 0 ? extent : 1;
     require_shape(left > 0, name, " would have shape ", extents,
                   ", but its size in bytes must fit in 64 bits");
-}
-
-/// Refuses, by shape_error, two views of different shapes.
-template <class A, class B, int Rank>
-void check_same_shape(std::string_view name_a, const tensor_view<A, Rank>& a,
-                      std::string_view name_b, const tensor_view<B, Rank>& b) {
-    require_shape(a.extents == b.extents, name_a, " has shape ", a.extents, " and ", name_b,
-                  " has shape ", b.extents, ", but the two must be the same");
 }
 
 }  // namespace detail

@@ -11,6 +11,8 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/memory_span.hpp>
+#include <heed/core/overlap.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
@@ -127,23 +129,15 @@ constexpr void check_scalars() {
                   "heed: all arguments of a call have the same scalar");
 }
 
-template <class A, class B, int Rank>
-bool same_memory(const tensor_view<A, Rank>& a, const tensor_view<B, Rank>& b) {
-    return static_cast<const void*>(a.data) == static_cast<const void*>(b.data) &&
-           a.extents == b.extents && a.strides == b.strides;
-}
-
 /// An output may be an input itself, but must not overlap it in any other way.
-template <class A, class B, int Rank>
-void check_in_place(std::string_view output_name, const tensor_view<A, Rank>& output,
-                    std::string_view input_name, const tensor_view<B, Rank>& input) {
+inline void check_in_place(std::string_view output_name, const memory_span& output,
+                           std::string_view input_name, const memory_span& input) {
     if (!same_memory(output, input)) check_apart(output_name, output, input_name, input);
 }
 
 /// Checks an input against the output of the same shape.
-template <class A, class B, int Rank>
-void check_row_input(std::string_view output_name, const tensor_view<A, Rank>& output,
-                     std::string_view input_name, const tensor_view<B, Rank>& input) {
+inline void check_row_input(std::string_view output_name, const memory_span& output,
+                            std::string_view input_name, const memory_span& input) {
     check_view(input_name, input);
     check_same_shape(output_name, output, input_name, input);
     check_in_place(output_name, output, input_name, input);
