@@ -35,17 +35,13 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///         //     void rotate_key_back(T* row, index batch, index key) const;
 ///         // on rows of dim contiguous numbers, in place. The latter two are the transposed maps:
 ///         // from the gradient of what the first two return to the gradient of what they take.
-///         //
-///         // And the same of rows first … first + count − 1, `stride` numbers apart:
-///         //     void rotate_queries(T* rows, index stride, index batch, index first,
-///         //                         index count) const;       … rotate_keys, …_back
 ///
 /// A rectified encoding (ReRoPE), whose maps depend on how far apart the two stand, says
 /// is_rectified = true, and
 ///
 ///     index window() const;   // a query at i and a key at j are near where |i − j| < window
 ///
-/// What it prepares takes one more argument, of type encoding_map, in the first four functions
+/// What it prepares takes one more argument, of type encoding_map, in the four functions
 /// above, needs none of the others, and offers
 ///
 ///     bool takes(encoding_map map, index first, index count) const;

@@ -33,43 +33,26 @@ class rotary_rows {
         : queries_(queries), keys_(keys), pairs_(pairs), padded_(padded), layout_(layout) {}
 
     void rotate_query(T* row, index batch, index query) const {
-        turn<turn::forth>(queries_, row, 0, batch, query, 1);
+        turn_one<turn::forth>(queries_, row, batch, query);
     }
     void rotate_key(T* row, index batch, index key) const {
-        turn<turn::forth>(keys_, row, 0, batch, key, 1);
+        turn_one<turn::forth>(keys_, row, batch, key);
     }
     void rotate_query_back(T* row, index batch, index query) const {
-        turn<turn::back>(queries_, row, 0, batch, query, 1);
+        turn_one<turn::back>(queries_, row, batch, query);
     }
     void rotate_key_back(T* row, index batch, index key) const {
-        turn<turn::back>(keys_, row, 0, batch, key, 1);
-    }
-
-    void rotate_queries(T* rows, index stride, index batch, index first, index count) const {
-        turn<turn::forth>(queries_, rows, stride, batch, first, count);
-    }
-    void rotate_keys(T* rows, index stride, index batch, index first, index count) const {
-        turn<turn::forth>(keys_, rows, stride, batch, first, count);
-    }
-    void rotate_queries_back(T* rows, index stride, index batch, index first, index count) const {
-        turn<turn::back>(queries_, rows, stride, batch, first, count);
-    }
-    void rotate_keys_back(T* rows, index stride, index batch, index first, index count) const {
-        turn<turn::back>(keys_, rows, stride, batch, first, count);
+        turn_one<turn::back>(keys_, row, batch, key);
     }
 
   private:
     template <detail::turn Way>
-    void turn(side of, T* rows, index stride, index batch, index first, index count) const {
-        const index row_size = 2 * padded_;
-        const T* table = of.first + batch * of.batch_stride + first * row_size;
-        if (layout_ == rope::halves) {
-            for (index i = 0; i < count; ++i, rows += stride, table += row_size)
-                turn_row<Way, rope::halves>(rows, rows, table, pairs_, padded_);
-        } else {
-            for (index i = 0; i < count; ++i, rows += stride, table += row_size)
-                turn_row<Way, rope::interleaved>(rows, rows, table, pairs_, padded_);
-        }
+    void turn_one(side of, T* row, index batch, index at) const {
+        const T* table = of.first + batch * of.batch_stride + at * 2 * padded_;
+        if (layout_ == rope::halves)
+            turn_row<Way, rope::halves>(row, row, table, pairs_, padded_);
+        else
+            turn_row<Way, rope::interleaved>(row, row, table, pairs_, padded_);
     }
 
     side queries_, keys_;

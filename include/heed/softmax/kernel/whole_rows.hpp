@@ -123,36 +123,6 @@ struct whole_rows {
     Row row;
 };
 
-/// dx of each row, from x: probabilities and statistics are found again. Operands: dx, y, dy, x.
-template <class Row>
-struct whole_rows_backward {
-    static constexpr bool needs_input = true;
-
-    explicit whole_rows_backward(Row object) : row(object) {}
-
-    template <class Layout, class T>
-    void operator()(const Layout& layout, T* to, const T*, const T* gradient, const T* from) const {
-        for (index l = 0; l < layout.lines; ++l) {
-            const auto x = layout.template line<3>(from, l);
-            if (x.length == 0) continue;
-            arena& memory = *layout.memory;
-            const arena::scope mark(memory);
-            const auto scores = take_rows<T>(x, memory), p = take_rows<T>(x, memory),
-                       d = take_rows<T>(x, memory);
-            scores.load(x, -std::numeric_limits<T>::infinity());
-            p.load(x, -std::numeric_limits<T>::infinity());
-            d.load(layout.template line<2>(gradient, l), T(0));
-            for (index r = 0; r < p.rows; ++r) {
-                const auto solved = row.normalise(p.row(r), p.length, memory);
-                row.gradient(solved, scores.row(r), p.row(r), d.row(r), p.length, memory);
-            }
-            d.store(layout.template line<0>(to, l));
-        }
-    }
-
-    Row row;
-};
-
 /// dx of each row, where y alone says all. Operands: dx, y, dy.
 template <class Row>
 struct output_rows_backward {
