@@ -41,8 +41,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///
 ///     index window() const;   // a query at i and a key at j are near where |i − j| < window
 ///
-/// What it prepares takes one more argument, of type encoding_map, in the four functions
-/// above, needs none of the others, and offers
+/// What it prepares takes one more argument, of type encoding_map, in the four functions above, and
+/// offers
 ///
 ///     bool takes(encoding_map map, index first, index count) const;
 ///         // whether any query may be where keys first … first + count − 1 take this map; if not,
