@@ -8,11 +8,9 @@
 #include <utility>
 
 #include <heed/core/architecture.hpp>
-#include <heed/core/role.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/rows/row_function.hpp>
 #include <heed/softmax/kernel/candidates.hpp>
-#include <heed/softmax/kernel/whole_rows.hpp>
+#include <heed/softmax/sparse/kernel/sparse_normaliser.hpp>
 #include <heed/softmax/sparse/kernel/sparse_row.hpp>
 #include <heed/softmax/sparse/kernel/support_search.hpp>
 
@@ -161,26 +159,14 @@ class entmax15_solver {
 ///
 /// λ and the support are exact. A row of −∞ gives zeros; a NaN, or +∞, makes its own row NaN. See
 /// row_function for shapes, errors and cost; heed::entmax(α) is for any other α.
-class entmax15_normaliser : public row_function<entmax15_normaliser> {
+class entmax15_normaliser : public detail::sparse_normaliser<entmax15_normaliser> {
   public:
-    using role = heed::role::normaliser;
-
     constexpr entmax15_normaliser() = default;
 
     /// For attention: a row as a whole.
     template <class T>
     constexpr auto whole_row(index) const {
         return detail::sparse_row<T, detail::entmax15_solver<T>>({});
-    }
-
-    /// For row_function.
-    template <class T>
-    auto forward() const {
-        return detail::whole_rows(whole_row<T>(0));
-    }
-    template <class T>
-    auto gradient() const {
-        return detail::weighted_backward_rows(whole_row<T>(0));
     }
 };
 

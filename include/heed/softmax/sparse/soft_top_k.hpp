@@ -5,10 +5,8 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
-#include <heed/core/role.hpp>
-#include <heed/rows/row_function.hpp>
-#include <heed/softmax/kernel/whole_rows.hpp>
 #include <heed/softmax/sparse/kernel/soft_top_k_row.hpp>
+#include <heed/softmax/sparse/kernel/sparse_normaliser.hpp>
 
 /// \file
 /// The soft form of "the k largest", alone on rows and as the normaliser of attention.
@@ -26,9 +24,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// −∞ gives zeros. A NaN, or +∞, makes its own row NaN. See row_function for shapes and cost.
 /// Throws argument_error unless 1 ≤ k ≤ n, n the length of the rows (alone; in attention any k ≥ 1
 /// will do).
-class soft_top_k_normaliser : public row_function<soft_top_k_normaliser> {
+class soft_top_k_normaliser : public detail::sparse_normaliser<soft_top_k_normaliser> {
   public:
-    using role = heed::role::normaliser;
     using shape = soft_top_k_shape;
 
     soft_top_k_normaliser(double k, shape f) : k_(k), shape_(f) {
@@ -41,16 +38,6 @@ class soft_top_k_normaliser : public row_function<soft_top_k_normaliser> {
     template <class T>
     auto whole_row(index) const {
         return detail::soft_top_k_row<T>(k_, shape_);
-    }
-
-    /// For row_function.
-    template <class T>
-    auto forward() const {
-        return detail::whole_rows(whole_row<T>(0));
-    }
-    template <class T>
-    auto gradient() const {
-        return detail::weighted_backward_rows(whole_row<T>(0));
     }
     void check_length(index length) const {
         detail::require_argument(k_ <= static_cast<double>(length), "heed::soft_top_k: k is ", k_,

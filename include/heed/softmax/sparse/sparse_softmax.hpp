@@ -5,11 +5,9 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
-#include <heed/core/role.hpp>
 #include <heed/rows/row_arguments.hpp>
-#include <heed/rows/row_function.hpp>
-#include <heed/softmax/kernel/whole_rows.hpp>
 #include <heed/softmax/sparse/kernel/largest_rows.hpp>
+#include <heed/softmax/sparse/kernel/sparse_normaliser.hpp>
 
 /// \file
 /// Softmax over the largest scores of a row, alone on rows and as the normaliser of attention.
@@ -29,10 +27,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// Ω is all of them, and a row of −∞ gives zeros. A NaN, or +∞, makes its own row NaN. See
 /// row_function for shapes and cost. Throws argument_error unless 1 ≤ k ≤ n, n the length of the
 /// rows (alone; in attention any k ≥ 1 will do), or 0 < mass ≤ 1.
-class sparse_softmax_normaliser : public row_function<sparse_softmax_normaliser> {
+class sparse_softmax_normaliser : public detail::sparse_normaliser<sparse_softmax_normaliser> {
   public:
-    using role = heed::role::normaliser;
-
     /// One of the two is 0; heed::sparse_softmax and heed::sparse_softmax_by_mass check the other.
     constexpr sparse_softmax_normaliser(index k, double mass) : k_(k), mass_(mass) {}
 
@@ -50,16 +46,6 @@ class sparse_softmax_normaliser : public row_function<sparse_softmax_normaliser>
     template <class T>
     auto whole_row(index) const {
         return detail::largest_row<T>(k_, mass_, tau_);
-    }
-
-    /// For row_function.
-    template <class T>
-    auto forward() const {
-        return detail::whole_rows(whole_row<T>(0));
-    }
-    template <class T>
-    auto gradient() const {
-        return detail::weighted_backward_rows(whole_row<T>(0));
     }
     void check_length(index length) const {
         detail::require_argument(k_ <= length, "heed::sparse_softmax: k is ", k_,
