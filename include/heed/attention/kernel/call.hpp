@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/kernel/contracts.hpp>
 #include <heed/attention/kernel/padding.hpp>
 #include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/observers/observer.hpp>
@@ -87,6 +88,7 @@ class attention_call {
           parts_(parts...),
           masks_(select_role<role::mask>(parts...)),
           modifiers_(select_role<role::modifier>(parts...)) {
+        (check_contract<T, unwrapped<Parts>>(), ...);
         (check_part(unwrap(parts), shape), ...);
         if constexpr (count_of<role::positions, Parts...> == 0)
             check_padding<T>(shape, unwrap(parts)...);

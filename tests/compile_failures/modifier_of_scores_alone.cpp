@@ -1,0 +1,17 @@
+// The compiler says: heed: a part of role modifier needs on_row<T>(query_row), a function of vec<T> and key_lanes<T>
+
+#include <heed/heed.hpp>
+
+struct takes_no_keys {
+    using role = heed::role::modifier;
+
+    template <class T>
+    auto on_row(const heed::query_row&) const {
+        return [](heed::vec<T> s) { return s; };
+    }
+};
+
+int main() {
+    const Eigen::MatrixXf q(4, 8), k(4, 8), v(4, 8);
+    heed::attention(q, k, v, takes_no_keys{});
+}
