@@ -55,11 +55,11 @@ TEST_CASE("an exception of a user's function in a pool arrives in the caller") {
         Eigen::ThreadPool pool(3);
         failing_modifier modifier;
         const auto part = modifier.part();
-        const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, part, heed::on(pool));
+        const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, part, always_on(pool));
         CHECK(same_bits(o, plain));
         const auto backward = [&, &kept_o = o, &kept_stats = stats] {
             return heed::attention_backward(in.d_o, kept_o, kept_stats, in.q, in.k, in.v, part,
-                                            heed::on(pool));
+                                            always_on(pool));
         };
         const auto expected = backward();
 
@@ -68,7 +68,7 @@ TEST_CASE("an exception of a user's function in a pool arrives in the caller") {
             modifier.query = shift + random.integer(0, e.queries - 1);
             modifier.key = random.integer(0, e.keys - 1);
             modifier.fails = true;
-            CHECK_THROWS_AS(heed::attention(in.q, in.k, in.v, part, heed::on(pool)), users_error);
+            CHECK_THROWS_AS(heed::attention(in.q, in.k, in.v, part, always_on(pool)), users_error);
             CHECK_THROWS_AS(backward(), users_error);
             modifier.fails = false;
             modifier.derivative_fails = true;
@@ -93,13 +93,13 @@ TEST_CASE("an exception of a user's mask, also while scores are counted") {
         if (i == 200 && j == 270) throw users_error("from the mask");
         return true;
     }));
-    CHECK_THROWS_AS(heed::attention(in.q, in.k, in.v, mask, heed::on(pool)), users_error);
+    CHECK_THROWS_AS(heed::attention(in.q, in.k, in.v, mask, always_on(pool)), users_error);
     CHECK_THROWS_AS(heed::attention(in.q, in.k, in.v, mask), users_error);
     const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v);
     CHECK_THROWS_AS(
-        heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, mask, heed::on(pool)),
+        heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, mask, always_on(pool)),
         users_error);
-    CHECK(same_bits(o, heed::attention(in.q, in.k, in.v, heed::on(pool))));
+    CHECK(same_bits(o, heed::attention(in.q, in.k, in.v, always_on(pool))));
 }
 
 TEST_CASE("a call from inside a pool's worker returns") {
@@ -115,9 +115,9 @@ TEST_CASE("a call from inside a pool's worker returns") {
         for (int n = 0; n <= threads; ++n) {
             auto task = std::make_shared<std::packaged_task<bool()>>([&, &o = o] {
                 const auto own =
-                    heed::attention_forward(in.q, in.k, in.v, heed::causal, heed::on(pool));
+                    heed::attention_forward(in.q, in.k, in.v, heed::causal, always_on(pool));
                 const auto own_gradient = heed::attention_backward(
-                    in.d_o, own.output, own.stats, in.q, in.k, in.v, heed::causal, heed::on(pool));
+                    in.d_o, own.output, own.stats, in.q, in.k, in.v, heed::causal, always_on(pool));
                 return same_bits(own.output, o) && same_bits(own_gradient.q, gradient.q) &&
                        same_bits(own_gradient.k, gradient.k) &&
                        same_bits(own_gradient.v, gradient.v);
@@ -140,10 +140,10 @@ TEST_CASE("calls from many threads at once share a pool") {
         callers.emplace_back([&] {
             for (int round = 0; round < 5; ++round) {
                 const auto own =
-                    heed::attention_forward(in.q, in.k, in.v, heed::causal, heed::on(pool));
+                    heed::attention_forward(in.q, in.k, in.v, heed::causal, always_on(pool));
                 if (!same_bits(own.output, o)) ++wrong;
                 heed::attention_backward(in.d_o, own.output, own.stats, in.q, in.k, in.v,
-                                         heed::causal, heed::on(pool));
+                                         heed::causal, always_on(pool));
             }
         });
     }
@@ -164,7 +164,7 @@ TEST_CASE("a user's function may call heed again, on the same pool and workspace
     const auto call_again = [&](index i, index j) {
         if ((i * 31 + j) % 97 != 0) return;
         ++calls;
-        if (!same_bits(heed::attention(inner.q, inner.k, inner.v, heed::causal, heed::on(pool)),
+        if (!same_bits(heed::attention(inner.q, inner.k, inner.v, heed::causal, always_on(pool)),
                        expected_inner))
             ++wrong;
     };
@@ -178,7 +178,7 @@ TEST_CASE("a user's function may call heed again, on the same pool and workspace
                                          }));
     heed::workspace memory;
     for (const bool with_pool : {false, true}) {
-        const heed::on_pool on{with_pool ? &pool : nullptr};
+        const heed::on_pool on{.pool = with_pool ? &pool : nullptr, .least_work = 0};
         for (int round = 0; round < 3; ++round) {
             const auto [o, stats] =
                 heed::attention_forward(in.q, in.k, in.v, modifier, on, heed::in(memory));

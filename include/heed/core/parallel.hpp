@@ -25,6 +25,9 @@ struct threads;
 struct on_pool {
     using role = heed::role::threads;
     Eigen::ThreadPoolInterface* pool;
+    /// Floating-point operations that attention must have for each thread: with less to do it wakes
+    /// fewer of them, or none. It never changes a result.
+    double least_work = 16e6;
 };
 
 namespace detail {
@@ -39,10 +42,10 @@ concept has_pool = requires(Device& device) {
 
 /// Threads for this call: an Eigen::ThreadPool, any Eigen::ThreadPoolInterface, or a device that
 /// has one. The pool must outlive the call, no more.
-inline on_pool on(Eigen::ThreadPoolInterface& pool) { return {&pool}; }
+inline on_pool on(Eigen::ThreadPoolInterface& pool) { return {.pool = &pool}; }
 template <detail::has_pool Device>
 on_pool on(Device& device) {
-    return {device.getPool()};
+    return {.pool = device.getPool()};
 }
 
 namespace detail {

@@ -13,9 +13,6 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// What a thread must have to do, in floating-point operations, that waking it pays.
-inline constexpr double least_work_a_thread = 16e6;
-
 /// Operations that take as long as packing a number of k or v from memory.
 inline constexpr double work_a_packed_number = 32;
 
@@ -23,7 +20,7 @@ inline constexpr double work_a_packed_number = 32;
 /// have enough to do. It depends on the shapes alone; masks may leave less.
 template <class T>
 index count_threads(const attention_program<T>& program, double operations) {
-    if (program.pool == nullptr || program.memory.loop().is_running()) return 1;
+    if (program.threads.pool == nullptr || program.memory.loop().is_running()) return 1;
     const attention_shape& shape = program.shape();
     const auto numbers = [&](index heads) {
         return static_cast<double>(shape.batch * heads) * static_cast<double>(shape.keys) *
@@ -31,8 +28,9 @@ index count_threads(const attention_program<T>& program, double operations) {
     };
     const double work = operations * numbers(shape.heads) * static_cast<double>(shape.queries) +
                         work_a_packed_number * numbers(shape.kv_heads);
-    const double threads = static_cast<double>(program.pool->NumThreads() + 1);
-    return static_cast<index>(std::clamp(work / least_work_a_thread, 1.0, threads));
+    const double all = static_cast<double>(program.threads.pool->NumThreads() + 1);
+    const double least = program.threads.least_work;
+    return static_cast<index>(work >= least * all ? all : std::max(1.0, work / least));
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

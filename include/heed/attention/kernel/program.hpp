@@ -130,7 +130,7 @@ template <class T>
 struct attention_program {
     const call_place& place;
     tensor_view<const T, 4> v;
-    Eigen::ThreadPoolInterface* pool;
+    on_pool threads;
     workspace& memory;
     const row_sight<T>& sight;
     const row_source<T>& source;

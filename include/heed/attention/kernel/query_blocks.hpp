@@ -78,7 +78,7 @@ void for_query_blocks(const attention_program<T>& program, index threads, index 
     head_deal deal =
         bytes <= cache ? deal_whole_heads(heads, threads) : deal_shared_heads(heads, threads);
     deal.pieces = kernel.pieces();
-    deal_heads(program.pool, program.memory, deal, threads, kernel);
+    deal_heads(program.threads.pool, program.memory, deal, threads, kernel);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -126,7 +126,7 @@ void backward(const backward_call<T>& call, const gradient_rule<T>& rule,
     const online_backward<T> kernel(call, rule, o);
     head_deal deal = deal_whole_heads(kernel.bundles(), threads);
     deal.pieces = kernel.pieces();
-    deal_heads(program.pool, program.memory, deal, threads, kernel);
+    deal_heads(program.threads.pool, program.memory, deal, threads, kernel);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

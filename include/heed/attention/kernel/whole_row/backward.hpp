@@ -188,7 +188,7 @@ void backward_whole_rows(const backward_call<T>& call, const row_gradient_rule<T
     const whole_row_backward<T> kernel(call, rule, supports, count_blocks(threads, heads));
     head_deal deal = deal_whole_heads(kernel.bundles(), threads);
     deal.pieces = kernel.pieces();
-    deal_heads(program.pool, program.memory, deal, threads, kernel);
+    deal_heads(program.threads.pool, program.memory, deal, threads, kernel);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail
