@@ -78,7 +78,7 @@ struct counting_kernel {
     };
     static constexpr int preparations = 2;
 
-    index pieces;
+    index piece_count;
     std::vector<std::atomic<int>>& worked;  // [bundle, piece]
     std::atomic<int>& wrong;
     index failing = -1;  // the piece of work that throws
@@ -97,15 +97,16 @@ struct counting_kernel {
         std::this_thread::yield();
         ++(step == 0 ? first : second);
     }
+    index pieces() const { return piece_count; }
     void work(const bundle& from, index number, index piece,
               const heed::detail::running_task&) const {
         std::atomic_ref<index> first(from.prepared[0]), second(from.prepared[1]);
         // Memory that is used again counts on; so nobody may have begun to prepare the next.
         if (first % 3 != 0 || second % 2 != 0 || first / 3 != second / 2 || first == 0) ++wrong;
         std::this_thread::yield();
-        if (number * pieces + piece == failing) throw std::runtime_error("from a piece");
+        if (number * piece_count + piece == failing) throw std::runtime_error("from a piece");
         if (first % 3 != 0 || second % 2 != 0) ++wrong;
-        ++worked[static_cast<std::size_t>(number * pieces + piece)];
+        ++worked[static_cast<std::size_t>(number * piece_count + piece)];
     }
 };
 

@@ -96,14 +96,16 @@ struct shared_work {
 ///     bundle take(number, arena)                  memory for one bundle
 ///     preparations, prepare_count(step)           steps, one after the other, and their pieces
 ///     prepare(bundle, number, step, piece, task)
+///     pieces()                                    of its work
 ///     work(bundle, number, piece, task)           once it is prepared, pieces in any order, but
 ///                                                 that one may wait for those before it
 ///
-/// with numbers from 0; deal.pieces is filled in here.
+/// with numbers of bundles from 0; `deal` comes without the pieces.
 template <class Kernel>
-void deal_heads(Eigen::ThreadPoolInterface* pool, workspace& memory, const head_deal& deal,
-                index threads, const Kernel& kernel) {
+void deal_heads(Eigen::ThreadPoolInterface* pool, workspace& memory, head_deal deal, index threads,
+                const Kernel& kernel) {
     using bundle = typename Kernel::bundle;
+    deal.pieces = kernel.pieces();
     struct shared_bundle {
         shared_work steps[Kernel::preparations];
         index done = 0;  ///< pieces of its work

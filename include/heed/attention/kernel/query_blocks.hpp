@@ -75,9 +75,8 @@ void for_query_blocks(const attention_program<T>& program, index threads, index 
     const query_blocks<T, Attend> kernel(program, rows, attend);
     const index bytes = shape.keys * (shape.dim + shape.value_dim) * static_cast<index>(sizeof(T));
     const index heads = shape.batch * shape.kv_heads;
-    head_deal deal =
+    const head_deal deal =
         bytes <= cache ? deal_whole_heads(heads, threads) : deal_shared_heads(heads, threads);
-    deal.pieces = kernel.pieces();
     deal_heads(program.threads.pool, program.memory, deal, threads, kernel);
 }
 

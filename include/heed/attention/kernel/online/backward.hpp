@@ -124,9 +124,8 @@ void backward(const backward_call<T>& call, const gradient_rule<T>& rule,
     if (program.shape().batch * program.shape().heads == 0) return;
     const index threads = count_threads(program, 5);
     const online_backward<T> kernel(call, rule, o);
-    head_deal deal = deal_whole_heads(kernel.bundles(), threads);
-    deal.pieces = kernel.pieces();
-    deal_heads(program.threads.pool, program.memory, deal, threads, kernel);
+    deal_heads(program.threads.pool, program.memory, deal_whole_heads(kernel.bundles(), threads),
+               threads, kernel);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

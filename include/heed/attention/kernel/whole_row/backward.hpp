@@ -48,34 +48,30 @@ index look_for_supports(const support_store<T>* supports, const query_place& at,
     return numbers;
 }
 
-/// dq, and the gradients of the scores, of the rows that go by their support.
+/// f(support_gradient) for the rows of a block that go by their support.
+template <class T, class F>
+void for_supports(const attention_program<T>& program, const support_store<T>& supports,
+                  const row_queries<T>& queries, F&& f) {
+    const query_tile<T>& tile = queries.tile;
+    for (index r = 0; r < tile.count; ++r)
+        if (!queries.dense[r])
+            f(support_gradient<T>{program, queries, r,
+                                  supports.row(tile.batch, tile.head, tile.first + r),
+                                  queries.ds + queries.first[r]});
+}
+
+/// dq, and the gradients of the scores, of those rows.
 template <class T>
 void differentiate_supports(const attention_program<T>& program, const row_gradient_rule<T>& rule,
                             const support_store<T>& supports, const row_head<T>& head,
                             const row_queries<T>& queries, arena& scratch) {
-    const query_tile<T>& tile = queries.tile;
     const arena::scope mark(scratch);
     void* kernel = scratch.take<std::byte>(rule.kernel_bytes);
-    rule.open(kernel, tile.head);
+    rule.open(kernel, queries.tile.head);
     const contiguous_rows<T> values{head.values, padded<T>(program.shape().value_dim)};
-    for (index r = 0; r < tile.count; ++r) {
-        if (queries.dense[r]) continue;
-        differentiate_support(program, rule, kernel, queries, r, head.packed.keys, values,
-                              supports.row(tile.batch, tile.head, tile.first + r),
-                              queries.ds + queries.first[r]);
-    }
-}
-
-/// What the rows with a support add to dk and dv of a stretch of keys.
-template <class T>
-void add_supports(const attention_program<T>& program, const support_store<T>& supports,
-                  const row_head<T>& head, const row_queries<T>& queries, key_interval range) {
-    const query_tile<T>& tile = queries.tile;
-    for (index r = 0; r < tile.count; ++r) {
-        if (queries.dense[r]) continue;
-        add_support(program, supports.row(tile.batch, tile.head, tile.first + r),
-                    queries.ds + queries.first[r], range, queries, r, head.dk, head.dv);
-    }
+    for_supports(program, supports, queries, [&](const support_gradient<T>& row) {
+        row.differentiate(rule, kernel, head.packed.keys, values);
+    });
 }
 
 /// Backward's way through a bundle of heads. `supports` are those that forward kept, null if every
@@ -162,8 +158,10 @@ class whole_row_backward : public backward_bundles<T> {
         at.count = std::min(end_block * key_block<T>, call.shape().keys) - at.first;
         if (supports_ != nullptr)
             for (index n = 0; n < query_blocks; ++n)
-                add_supports(call.program, *supports_, head, from.queries[i * query_blocks + n],
-                             {at.first, at.first + at.count});
+                for_supports(call.program, *supports_, from.queries[i * query_blocks + n],
+                             [&](const support_gradient<T>& row) {
+                                 row.add_to_keys({at.first, at.first + at.count}, head.dk, head.dv);
+                             });
         finish_keys(call, at, rows_at(head.dk, at.first * padded<T>(call.shape().dim)),
                     head.dv + at.first * padded<T>(call.shape().value_dim), task.scratch);
     }
@@ -186,9 +184,8 @@ void backward_whole_rows(const backward_call<T>& call, const row_gradient_rule<T
     const index threads = count_threads(program, supports == nullptr ? 5 : 0.5);
     const index heads = shape.batch * shape.kv_heads;
     const whole_row_backward<T> kernel(call, rule, supports, count_blocks(threads, heads));
-    head_deal deal = deal_whole_heads(kernel.bundles(), threads);
-    deal.pieces = kernel.pieces();
-    deal_heads(program.threads.pool, program.memory, deal, threads, kernel);
+    deal_heads(program.threads.pool, program.memory, deal_whole_heads(kernel.bundles(), threads),
+               threads, kernel);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail
