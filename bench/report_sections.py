@@ -51,6 +51,9 @@ COUNTERS = {
     "of_softmax": Counter("over softmax", times),
     "support": Counter("support", share),
     "left": Counter("scores left", percent),
+    "busy": Counter("busy", percent),
+    "busy_in_waves": Counter("busy in waves", percent),
+    "of_alone": Counter("over alone", times),
     "speedup": Counter("speedup", times),
     "exps": Counter("over exp", times),
     "copies": Counter("over a copy", times),
@@ -116,6 +119,11 @@ SECTIONS = [
     Section("Exact attention, backward", "bench_backward",
             "`heed::attention_backward_into`, 10·n²·d operations a head, the same limit; causal over "
             "full."),
+    Section("Threads", "bench_threads",
+            "The pieces of a call, timed on one thread and dealt out on paper to so many: *busy* is "
+            "the share of their time in which they work, *in waves* what it would be with a barrier "
+            "after each step of a few heads. *Over alone*: 64 heads of n = 32 with a pool of so many "
+            "threads over the same without one.", timed=False),
     Section("Masks", "bench_masks",
             "One head, n = 4096, d = 64, float, one thread. *Over plain* is the time over that of "
             "attention without a mask; *scores left* is what it would be if nothing but the visible "

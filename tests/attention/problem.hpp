@@ -9,6 +9,7 @@
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
+#include <heed/core/parallel.hpp>
 #include <heed/core/shape.hpp>
 
 #include "reference/attention.hpp"
@@ -23,6 +24,11 @@ using heed::index;
 
 template <class T>
 using tensor4 = Eigen::Tensor<T, 4, Eigen::RowMajor>;
+
+/// heed::on(pool), for a call that is too small to be shared by itself.
+inline heed::on_pool always_on(Eigen::ThreadPoolInterface& pool) {
+    return {.pool = &pool, .least_work = 0};
+}
 
 /// The extents of a call.
 struct extents {

@@ -107,8 +107,8 @@ TEST_CASE("nor do calls on a pool, whichever of its threads come") {
             INFO(threads << " threads, " << to_string(e));
             const inputs<float> in(random, e);
             heed::workspace memory;
-            check_nothing_allocated(1, in, heed::causal, heed::on(pool), heed::in(memory));
-            check_nothing_allocated(1, in, heed::causal, heed::on(pool));
+            check_nothing_allocated(1, in, heed::causal, always_on(pool), heed::in(memory));
+            check_nothing_allocated(1, in, heed::causal, always_on(pool));
         }
     }
 }

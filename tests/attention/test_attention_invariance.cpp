@@ -51,7 +51,7 @@ std::unique_ptr<Eigen::ThreadPool> pool_of(int threads) {
 template <class T, class... Parts>
 auto run_on(int threads, const inputs<T>& in, const Parts&... parts) {
     const auto pool = pool_of(threads);
-    const heed::on_pool on{pool.get()};
+    const heed::on_pool on{.pool = pool.get(), .least_work = 0};
     const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, parts..., on);
     auto gradient =
         heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v,
@@ -113,9 +113,9 @@ TEST_CASE("without a pool the bits are those of a pool") {
         heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal);
     Eigen::ThreadPool pool(3);
     const auto [same_o, same_stats] =
-        heed::attention_forward(in.q, in.k, in.v, heed::causal, heed::on(pool));
+        heed::attention_forward(in.q, in.k, in.v, heed::causal, always_on(pool));
     const auto same =
-        heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal, heed::on(pool));
+        heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal, always_on(pool));
     CHECK(same_bits(o, same_o));
     CHECK(same_bits(gradient.q, same.q));
     CHECK(same_bits(gradient.k, same.k));

@@ -219,8 +219,8 @@ TEST_CASE("whole rows: the same bits for any number of threads, and in any chunk
     const auto expected = results(sparse, alone), expected_dense = results(whole_softmax{}, alone);
     for (const int threads : {1, 2, 7}) {
         Eigen::ThreadPool pool(threads);
-        const auto found = results(sparse, heed::on(pool)),
-                   dense = results(whole_softmax{}, heed::on(pool));
+        const auto found = results(sparse, always_on(pool)),
+                   dense = results(whole_softmax{}, always_on(pool));
         for (std::size_t of = 0; of < 4; ++of) {
             INFO(threads << " threads, result " << of << " of o, dq, dk and dv");
             CHECK(same_bits(found[of], expected[of]));

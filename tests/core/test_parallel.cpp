@@ -122,6 +122,26 @@ TEST_CASE("helpers really help") {
     REQUIRE(inside == 4);
 }
 
+TEST_CASE("no more threads take part than are asked for") {
+    Eigen::ThreadPool pool(3);
+    heed::workspace scratch;
+    for (const heed::index most : {0, 1, 2}) {
+        std::atomic<heed::index> largest_slot{0}, runs{0};
+        heed::for_each_task(
+            &pool, scratch, 200,
+            [&](heed::index slot, heed::index) {
+                ++runs;
+                heed::index before = largest_slot;
+                while (before < slot && !largest_slot.compare_exchange_weak(before, slot)) {
+                }
+                std::this_thread::yield();
+            },
+            most);
+        REQUIRE(runs == 200);
+        REQUIRE(largest_slot <= most);
+    }
+}
+
 TEST_CASE("a call from inside a worker returns, and so do loops inside tasks") {
     for (const int threads : {1, 2, 3}) {
         Eigen::ThreadPool pool(threads);

@@ -220,7 +220,7 @@ TEST_CASE("rectified rows have the same bits in chunks, with threads, and one at
         heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, part, heed::causal);
     for (const int threads : {1, 2, 7}) {
         Eigen::ThreadPool pool(threads);
-        const auto on = heed::on(pool);
+        const auto on = always_on(pool);
         const auto [p, its] = heed::attention_forward(in.q, in.k, in.v, part, heed::causal, on);
         CHECK(equal(o, p));
         const auto other =

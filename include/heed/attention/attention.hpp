@@ -219,7 +219,9 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
         },
         learned);
 
-    std::apply([](const auto&... view) { (fill(view, T(0)), ...); }, learned);
+    std::apply(
+        [&](const auto&... view) { (fill(call.pool().pool, call.memory(), view, T(0)), ...); },
+        learned);
     run_backward(call, backward_inputs<T>{d_o, o, d_lse, dq, dk, dv}, kept, learned);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <optional>
@@ -13,7 +14,9 @@
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
+#include <heed/core/workspace.hpp>
 
 /// \file
 /// What attention_backward returns.
@@ -142,15 +145,26 @@ auto learned_views(Tuple& learned) {
     return std::apply([&](auto&... object) { return std::make_tuple(view(object)...); }, learned);
 }
 
-/// Every element of a view.
+/// Every element of a view, a task a stretch of rows: large ones are touched first by those who
+/// will add to them.
 template <class T, int Rank>
-void fill(const tensor_view<T, Rank>& x, T value, std::size_t axis = 0, index offset = 0) {
-    if (axis == static_cast<std::size_t>(Rank)) {
-        x.data[offset] = value;
-        return;
-    }
-    for (index i = 0; i < x.extents[axis]; ++i)
-        fill(x, value, axis + 1, offset + i * x.strides[axis]);
+void fill(Eigen::ThreadPoolInterface* pool, workspace& memory, const tensor_view<T, Rank>& x,
+          T value) {
+    constexpr index numbers_a_task = 1 << 16;
+    const index width = x.extents.back();
+    index rows = 1;
+    for (std::size_t axis = 0; axis + 1 < Rank; ++axis) rows *= x.extents[axis];
+    const index rows_a_task = std::max<index>(1, numbers_a_task / std::max<index>(1, width));
+    for_each_task(pool, memory, (rows + rows_a_task - 1) / rows_a_task, [&](index, index task) {
+        const index end = std::min(rows, (task + 1) * rows_a_task);
+        for (index row = task * rows_a_task; row < end; ++row) {
+            T* to = x.data;
+            index rest = row;
+            for (std::size_t axis = Rank - 1; axis-- > 0; rest /= x.extents[axis])
+                to += rest % x.extents[axis] * x.strides[axis];
+            for (index i = 0; i < width; ++i) to[i * x.strides.back()] = value;
+        }
+    });
 }
 
 }  // namespace detail

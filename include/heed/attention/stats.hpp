@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
+#include <new>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -32,6 +34,24 @@ auto make_kernel(const Normaliser& normaliser, index head) {
 }
 template <class T, class Normaliser>
 using kernel_of = decltype(make_kernel<T>(std::declval<const Normaliser&>(), index(0)));
+
+/// Leaves numbers as they are where std::vector would set them to zero: the kernels write all of
+/// them, each thread those of its rows.
+template <class T>
+struct uninitialised_allocator : std::allocator<T> {
+    template <class U>
+    struct rebind {
+        using other = uninitialised_allocator<U>;
+    };
+    template <class U>
+    void construct(U* at) noexcept {
+        ::new (static_cast<void*>(at)) U;
+    }
+    template <class U, class... Arguments>
+    void construct(U* at, Arguments&&... arguments) {
+        ::new (static_cast<void*>(at)) U(std::forward<Arguments>(arguments)...);
+    }
+};
 
 template <class Kernel>
 constexpr bool is_sparse = [] {
@@ -175,7 +195,7 @@ class stats {
     }
 
     std::optional<Normaliser> normaliser_;  // an optional, since a part may refuse assignment
-    std::vector<row_statistics> rows_;
+    std::vector<row_statistics, detail::uninitialised_allocator<row_statistics>> rows_;
     detail::support_store<Scalar> supports_;  // empty unless the normaliser is sparse
     std::optional<attention_shape> shape_;    // of the call; none before it has ended
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <type_traits>
 
@@ -22,6 +23,9 @@ namespace heed::inline HEED_ARCHITECTURE {
 struct on_pool {
     using role = heed::role::threads;
     Eigen::ThreadPoolInterface* pool;
+    /// Floating-point operations that attention must have for each thread: with less to do it wakes
+    /// fewer of them, or none. It never changes a result.
+    double least_work = 32e6;
 };
 
 namespace detail {
@@ -36,10 +40,10 @@ concept has_pool = requires(Device& device) {
 
 /// Threads for this call: an Eigen::ThreadPool, any Eigen::ThreadPoolInterface, or a device that
 /// has one. The pool must outlive the call, no more.
-inline on_pool on(Eigen::ThreadPoolInterface& pool) { return {&pool}; }
+inline on_pool on(Eigen::ThreadPoolInterface& pool) { return {.pool = &pool}; }
 template <detail::has_pool Device>
 on_pool on(Device& device) {
-    return {device.getPool()};
+    return {.pool = device.getPool()};
 }
 
 namespace detail {
@@ -57,9 +61,9 @@ inline void level_slots(workspace& scratch, index participants, std::size_t call
 
 /// for_each_task of a function that is no longer a type: run(f, slot, task).
 inline void run_tasks(Eigen::ThreadPoolInterface* pool, workspace& scratch, index count,
-                      task_loop::body run, void* f) {
+                      task_loop::body run, void* f, index most_helpers) {
     const index threads = pool != nullptr ? pool->NumThreads() : 0;
-    const index helpers = std::min(threads, count - 1);
+    const index helpers = std::min({threads, most_helpers, count - 1});
     if (pool == nullptr || helpers <= 0 || scratch.loop().is_running()) {
         for (index task = 0; task < count; ++task) run(f, 0, task);
         return;
@@ -82,9 +86,9 @@ inline void run_tasks(Eigen::ThreadPoolInterface* pool, workspace& scratch, inde
 }  // namespace detail
 
 /// Calls f(slot, task) once for each task 0 … count − 1, on the calling thread, as slot 0, and on
-/// up to min(threads of the pool, count − 1) of the pool's, as slots 1, 2, …; without a pool on the
-/// calling thread alone. `scratch` has an arena for each slot, and no two calls of f that run at
-/// the same time share a slot.
+/// up to min(threads of the pool, count − 1, most_helpers) of the pool's, as slots 1, 2, …; without
+/// a pool on the calling thread alone. `scratch` has an arena for each slot, and no two calls of f
+/// that run at the same time share a slot.
 ///
 /// Tasks are started in increasing order. The caller waits for tasks that have been started, never
 /// for a thread to become free: a call from inside a worker of the same pool returns. A loop inside
@@ -93,12 +97,13 @@ inline void run_tasks(Eigen::ThreadPoolInterface* pool, workspace& scratch, inde
 /// floating-point mode. From the second loop of a kind on, nothing is allocated.
 template <class F>
 requires std::invocable<F&, index, index>
-void for_each_task(Eigen::ThreadPoolInterface* pool, workspace& scratch, index count, F&& f) {
+void for_each_task(Eigen::ThreadPoolInterface* pool, workspace& scratch, index count, F&& f,
+                   index most_helpers = std::numeric_limits<index>::max()) {
     using function = std::remove_reference_t<F>;
     detail::run_tasks(
         pool, scratch, count,
         [](void* any, index slot, index task) { (*static_cast<function*>(any))(slot, task); },
-        const_cast<void*>(static_cast<const void*>(std::addressof(f))));
+        const_cast<void*>(static_cast<const void*>(std::addressof(f))), most_helpers);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

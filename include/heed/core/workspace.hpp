@@ -13,6 +13,28 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
+namespace detail {
+
+/// A piece of a call's work: the `index`-th of a step of a part of the call.
+struct work_piece {
+    heed::index part;
+    int step;
+    heed::index index;
+};
+
+/// Told, by the thread that does it, of every piece of the work of a workspace's calls: for
+/// measurements of how busy threads are.
+class work_watch {
+  public:
+    virtual void begin(const work_piece& piece) = 0;
+    virtual void end() = 0;
+
+  protected:
+    ~work_watch() = default;
+};
+
+}  // namespace detail
+
 /// The scratch memory of one call at a time, kept from call to call: `slot(0)` is the caller's
 /// arena, the others are those of its helpers in a parallel loop.
 ///
@@ -46,9 +68,14 @@ class workspace {
         return *loop_;
     }
 
+    /// Who is told of pieces of work; null if nobody is.
+    detail::work_watch* watch() const noexcept { return watch_; }
+    void watch(detail::work_watch* who) noexcept { watch_ = who; }
+
   private:
     std::deque<arena> slots_ = std::deque<arena>(1);
     detail::task_loop* loop_ = nullptr;
+    detail::work_watch* watch_ = nullptr;
 };
 
 /// The calling thread's own workspace.

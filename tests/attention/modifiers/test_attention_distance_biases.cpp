@@ -105,7 +105,7 @@ TEST_CASE("what biases of distance learn has the same bits for any number of thr
     for (const int workers : {1, 4}) {
         Eigen::ThreadPool pool(workers);
         const auto threaded =
-            heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, part, heed::on(pool));
+            heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, part, always_on(pool));
         CHECK(same_bits(gradient.q, threaded.q));
         CHECK(same_bits(gradient.of<0>(), threaded.of<0>()));
     }

@@ -32,6 +32,10 @@ struct backward_call {
     bool all_heads_at_once;
 
     const attention_shape& shape() const { return program.shape(); }
+    /// Heads of k that go together.
+    index heads_a_bundle() const {
+        return all_heads_at_once ? shape().batch * shape().kv_heads : 1;
+    }
     /// Where the rows of a tile begin among [batch, head, query].
     index row_of(const query_tile<T>& tile) const {
         return (tile.batch * shape().heads + tile.head) * shape().queries + tile.first;
@@ -68,18 +72,21 @@ void finish_queries(const backward_call<T>& call, const backward_queries<T>& que
                [](index) { return T(1); });
 }
 
-/// The sums of keys first … first + count − 1, rows of `dk` and `dv`, become rows of dk and dv.
+/// The sums of a block of keys, rows of `dk` and `dv`, become rows of dk and dv.
 template <class T>
-void finish_keys(const backward_call<T>& call, index batch, index kv_head, index first, index count,
-                 const key_maps<T*>& dk, const T* dv, arena& scratch) {
+void finish_keys(const backward_call<T>& call, const key_place& at, const key_maps<T*>& dk,
+                 const T* dv, arena& scratch) {
     const index stride = padded<T>(call.shape().dim);
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(call.shape().dim);
-    for (index j = 0; j < count; ++j)
-        call.back.key_back(batch, kv_head, first + j, rows_at(dk, j * stride), buffer);
-    const auto as_is = [](index) { return T(1); };
-    write_rows(call.dk, batch, kv_head, first, count, dk[0], stride, as_is);
-    write_rows(call.dv, batch, kv_head, first, count, dv, padded<T>(call.shape().value_dim), as_is);
+    for (index j = 0; j < at.count; ++j)
+        call.back.key_back(at.batch, at.kv_head, at.first + j, rows_at(dk, j * stride), buffer);
+    const auto write = [&](const tensor_view<T, 4>& to, const T* rows, index row_stride) {
+        write_rows(to, at.batch, at.kv_head, at.first, at.count, rows, row_stride,
+                   [](index) { return T(1); });
+    };
+    write(call.dk, dk[0], stride);
+    write(call.dv, dv, padded<T>(call.shape().value_dim));
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

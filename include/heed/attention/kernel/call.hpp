@@ -126,11 +126,11 @@ class attention_call {
             return nothing;
     }
 
-    Eigen::ThreadPoolInterface* pool() const {
+    on_pool pool() const {
         if constexpr (count_of<role::threads, Parts...> == 1)
-            return part_or<role::threads>(nothing).pool;
+            return part_or<role::threads>(nothing);
         else
-            return nullptr;
+            return {.pool = nullptr};
     }
     workspace& memory() const {
         if constexpr (count_of<role::memory, Parts...> == 1)

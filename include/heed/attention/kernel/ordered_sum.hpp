@@ -11,10 +11,11 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// Waits until it is this block's turn to add to a dq; false if another task failed meanwhile.
-inline bool await_turn(index* turn, index block, bool* failed) {
-    while (std::atomic_ref<index>(*turn).load(std::memory_order_acquire) != block) {
-        if (std::atomic_ref<bool>(*failed).load(std::memory_order_relaxed)) return false;
+/// Waits until it is the turn of this number; false if another task failed meanwhile.
+inline bool await_turn(index* turn, index number, const bool* failed) {
+    while (std::atomic_ref<index>(*turn).load(std::memory_order_acquire) != number) {
+        if (std::atomic_ref<bool>(const_cast<bool&>(*failed)).load(std::memory_order_relaxed))
+            return false;
         std::this_thread::yield();
     }
     return true;

@@ -39,6 +39,7 @@ struct backward_queries {
     T* statistic;            ///< D of each row
     query_maps<T*> dq;       ///< of each map, padded rows: the sum so far, of scaled queries
     index* turn;             ///< the block of keys whose turn it is to add to dq
+    key_interval seen;       ///< by any of its rows
     bool finite;             ///< whether prepared queries and d_o are
 };
 
@@ -70,25 +71,21 @@ backward_keys<T> make_backward_keys(const attention_shape& shape, std::size_t ma
 
 /// Packs one block of keys and values; without `panels`, keys as padded rows alone.
 template <class T>
-void pack_backward_keys(const attention_program<T>& program, index batch, index kv_head,
-                        index block, bool panels, const backward_keys<T>& to, arena& scratch) {
+void pack_backward_keys(const attention_program<T>& program, const key_place& at, bool panels,
+                        const backward_keys<T>& to, arena& scratch) {
     const attention_shape& shape = program.shape();
-    const index first = block * key_block<T>;
-    const index count = std::min(key_block<T>, shape.keys - first);
+    const index count = at.count, first = at.first;
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
-    for (std::size_t m = 0; m < program.source.key_map_count; ++m) {
-        const auto map = static_cast<encoding_map>(m);
-        if (m > 0 && !program.source.takes(map, first, count)) continue;
-        const auto keys = program.source.keys(batch, kv_head, first, count, map, buffer);
+    for_key_maps(program, at, true, buffer, [&](std::size_t m, const contiguous_rows<T>& keys) {
         pad_rows(keys, count, shape.dim, to.keys[m] + first * padded<T>(shape.dim));
-        if (!panels) continue;
+        if (!panels) return;
         pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
         const bool finite = all_finite(keys, count, shape.dim);
-        to.finite[block] = finite && (m == 0 || to.finite[block]);
-    }
+        to.finite[at.block] = finite && (m == 0 || to.finite[at.block]);
+    });
     if (!panels) return;
-    const auto values = rows_of(program.v, batch, kv_head, first, count, buffer);
+    const auto values = rows_of(program.v, at.batch, at.kv_head, first, count, buffer);
     pack_panels(values, count, shape.value_dim, to.value_panels + first * shape.value_dim);
 }
 
@@ -103,18 +100,20 @@ backward_queries<T> make_backward_queries(const attention_shape& shape, std::siz
             scratch.take<T>(count),
             take_rows<T, most_query_maps>(count + tiles.value_rows, shape.dim, maps, scratch),
             scratch.take<index>(1),
+            {},
             true};
 }
 
-/// Packs queries first … first + count − 1 and their d_o, as padded rows alone without `strips`; dq
-/// begins at zero.
+/// Packs a block of queries and their d_o, as padded rows alone without `strips`; dq begins at
+/// zero.
 template <class T>
 void pack_backward_queries(const attention_program<T>& program, const tensor_view<const T, 4>& d_o,
-                           index batch, index head, index first, index count, bool strips,
-                           backward_queries<T>& block, arena& scratch) {
+                           const query_place& at, bool strips, backward_queries<T>& block,
+                           arena& scratch) {
     const attention_shape& shape = program.shape();
-    const index dim = shape.dim, value_dim = shape.value_dim;
-    fill_tile(program, batch, head, first, count, block.tile);
+    const index dim = shape.dim, value_dim = shape.value_dim, count = at.count;
+    fill_tile(program, at, block.tile);
+    block.seen = block.tile.seen_by_all();
     const auto sums = static_cast<std::size_t>((count + tiles.value_rows) * padded<T>(dim));
     for (std::size_t m = 0; m < program.source.query_map_count; ++m) {
         pad_rows({block.tile.plain[m], dim}, count, dim, block.queries[m]);
@@ -123,7 +122,7 @@ void pack_backward_queries(const attention_program<T>& program, const tensor_vie
 
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * value_dim);
-    const auto gradients = rows_of(d_o, batch, head, first, count, buffer);
+    const auto gradients = rows_of(d_o, at.batch, at.head, at.first, count, buffer);
     pad_rows(gradients, count, value_dim, block.gradients);
     if (strips) {
         pack_strips(gradients, count, value_dim, block.gradient_strips);
@@ -131,7 +130,7 @@ void pack_backward_queries(const attention_program<T>& program, const tensor_vie
         for (std::size_t m = 0; m < program.source.query_map_count; ++m)
             block.finite = block.finite && all_finite<T>({block.tile.plain[m], dim}, count, dim);
     }
-    *block.turn = block.tile.seen_by_all().first / key_block<T>;
+    *block.turn = block.seen.first / key_block<T>;
 }
 
 /// to[row, …] += Σ_k a[row, k]·b[k, …], `to` and b being padded rows of `width` numbers.

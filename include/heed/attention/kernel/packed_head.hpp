@@ -56,28 +56,62 @@ void locate_values(const tensor_view<const T, 4>& v, index batch, index kv_head,
                       : contiguous_rows<T>{head.padded_values, padded<T>(v.extents[3])};
 }
 
+/// Keys first … first + count − 1 of a kv head, the `block`-th block.
+struct key_place {
+    index batch, kv_head;
+    index block;
+    index first, count;
+};
+
+/// A block of the `number`-th kv head of a call, [batch, kv_head].
+template <class T>
+key_place locate_keys(const attention_shape& shape, index number, index block) {
+    const index first = block * key_block<T>;
+    return {number / shape.kv_heads, number % shape.kv_heads, block, first,
+            std::min(key_block<T>, shape.keys - first)};
+}
+
+/// Queries of the heads that read the `number`-th kv head, cut into blocks of `height`: the
+/// `piece`-th of [head, block].
+inline query_place locate_queries(const attention_shape& shape, index number, index piece,
+                                  index height) {
+    const index blocks = count_blocks(shape.queries, height);
+    const index first = piece % blocks * height;
+    const index head = number % shape.kv_heads * (shape.heads / shape.kv_heads) + piece / blocks;
+    return {number / shape.kv_heads, head, first, std::min(height, shape.queries - first)};
+}
+
+/// f(map, keys prepared by it) for the maps that a block of keys takes, and for the first in any
+/// case if `always`. The keys may be in `buffer`.
+template <class T, class F>
+void for_key_maps(const attention_program<T>& program, const key_place& at, bool always, T* buffer,
+                  F&& f) {
+    const row_source<T>& source = program.source;
+    for (std::size_t m = 0; m < source.key_map_count; ++m) {
+        const auto map = static_cast<encoding_map>(m);
+        if (!(always && m == 0) && !source.takes(map, at.first, at.count)) continue;
+        f(m, source.keys(at.batch, at.kv_head, at.first, at.count, map, buffer));
+    }
+}
+
 /// Packs one block of keys and values.
 template <class T>
-void pack_block(const attention_program<T>& program, index batch, index kv_head, index block,
-                const packed_head<T>& to, arena& scratch) {
+void pack_block(const attention_program<T>& program, const key_place& at, const packed_head<T>& to,
+                arena& scratch) {
     const attention_shape& shape = program.shape();
-    const index first = block * key_block<T>;
-    const index count = std::min(key_block<T>, shape.keys - first);
+    const index count = at.count, first = at.first;
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
-    for (std::size_t m = 0; m < program.source.key_map_count; ++m) {
-        const auto map = static_cast<encoding_map>(m);
-        if (!program.source.takes(map, first, count)) continue;
-        const auto keys = program.source.keys(batch, kv_head, first, count, map, buffer);
+    for_key_maps(program, at, false, buffer, [&](std::size_t m, const contiguous_rows<T>& keys) {
         pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
-    }
-    const auto values = rows_of(program.v, batch, kv_head, first, count, buffer);
+    });
+    const auto values = rows_of(program.v, at.batch, at.kv_head, first, count, buffer);
     if (to.padded_values != nullptr)
         pad_rows(values, count, shape.value_dim,
                  to.padded_values + first * padded<T>(shape.value_dim));
-    to.moderate_values[block] = all_moderate(values, count, shape.value_dim);
-    to.finite_values[block] =
-        to.moderate_values[block] || all_finite(values, count, shape.value_dim);
+    to.moderate_values[at.block] = all_moderate(values, count, shape.value_dim);
+    to.finite_values[at.block] =
+        to.moderate_values[at.block] || all_finite(values, count, shape.value_dim);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -130,7 +130,7 @@ template <class T>
 struct attention_program {
     const call_place& place;
     tensor_view<const T, 4> v;
-    Eigen::ThreadPoolInterface* pool;
+    on_pool threads;
     workspace& memory;
     const row_sight<T>& sight;
     const row_source<T>& source;
@@ -140,19 +140,18 @@ struct attention_program {
     const attention_shape& shape() const { return place.shape; }
 };
 
-/// Queries first … first + count − 1: their intervals, scales and packed rows.
+/// The intervals, scales and packed rows of a block of queries.
 template <class T>
-void fill_tile(const attention_program<T>& program, index batch, index head, index first,
-               index count, query_tile<T>& tile) {
-    tile.batch = batch;
-    tile.head = head;
-    tile.first = first;
-    tile.count = count;
+void fill_tile(const attention_program<T>& program, const query_place& at, query_tile<T>& tile) {
+    tile.batch = at.batch;
+    tile.head = at.head;
+    tile.first = at.first;
+    tile.count = at.count;
     program.sight.look(tile);
     program.source.queries(tile);
     const index dim = program.shape().dim;
     for (std::size_t m = 0; m < program.source.query_map_count; ++m)
-        pack_strips<T>({tile.plain[m], dim}, count, dim, tile.strips[m]);
+        pack_strips<T>({tile.plain[m], dim}, at.count, dim, tile.strips[m]);
 }
 
 /// The map of one score.

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include <heed/attention/kernel/call_threads.hpp>
+#include <heed/attention/kernel/deal_heads.hpp>
 #include <heed/attention/kernel/packed_head.hpp>
 #include <heed/attention/kernel/program.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
-#include <heed/core/parallel.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
 
@@ -15,22 +17,6 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// The caller's thread and the pool's.
-inline index count_threads(Eigen::ThreadPoolInterface* pool) {
-    return pool == nullptr ? 1 : pool->NumThreads() + 1;
-}
-
-/// How many kv heads are packed at a time: as many as fit in a core's cache, at least one a thread.
-template <class T>
-index heads_at_a_time(const attention_shape& shape, Eigen::ThreadPoolInterface* pool) {
-    constexpr index cache = 256 * 1024;
-    const index bytes = std::max<index>(
-        1, shape.keys * (shape.dim + shape.value_dim) * static_cast<index>(sizeof(T)));
-    const index threads = count_threads(pool);
-    return std::clamp<index>(std::max<index>(1, cache / bytes) * threads, 1,
-                             std::max<index>(1, shape.batch * shape.kv_heads));
-}
-
 /// Queries that a task takes: half of the usual where tasks are so few that threads would wait for
 /// the last one.
 inline index queries_a_task(const attention_shape& shape, index threads) {
@@ -38,43 +24,60 @@ inline index queries_a_task(const attention_shape& shape, index threads) {
     return tasks < 16 * threads && threads > 1 ? tiles.query_block / 2 : tiles.query_block;
 }
 
-/// Packs the keys and values of a call, a few heads at a time, and cuts the queries into blocks of
-/// `rows`: attend(batch, head, first query, queries, packed head, scratch).
+/// Forward's way through a kv head: its keys and values packed, then its blocks of queries.
 template <class T, class Attend>
-void for_query_blocks(const attention_program<T>& program, index rows, Attend&& attend) {
-    const attention_shape& shape = program.shape();
-    workspace& memory = program.memory;
-    arena& own = memory.slot(0);
-    const arena::scope mark(own);
-    const index wave = heads_at_a_time<T>(shape, program.pool);
-    const index group = shape.kv_heads == 0 ? 0 : shape.heads / shape.kv_heads;
-    const index key_blocks = count_blocks(shape.keys, key_block<T>);
-    const index query_blocks = count_blocks(shape.queries, rows);
-    packed_head<T>* packed = own.take<packed_head<T>>(wave);
-    const bool pads_values = !are_padded(program.v);
-    for (index i = 0; i < wave; ++i)
-        packed[i] = make_packed_head<T>(shape, program.source.key_map_count, pads_values, own);
+class query_blocks {
+  public:
+    using bundle = packed_head<T>;
+    static constexpr int preparations = 1;
 
-    for (index first = 0; first < shape.batch * shape.kv_heads; first += wave) {
-        const index heads = std::min(wave, shape.batch * shape.kv_heads - first);
-        for (index i = 0; i < heads; ++i)
-            locate_values(program.v, (first + i) / shape.kv_heads, (first + i) % shape.kv_heads,
-                          packed[i]);
-        for_each_task(program.pool, memory, heads * key_blocks, [&](index slot, index task) {
-            const index head = first + task / key_blocks;
-            pack_block(program, head / shape.kv_heads, head % shape.kv_heads, task % key_blocks,
-                       packed[head - first], memory.slot(slot));
-        });
-        const index tasks = heads * group * query_blocks;
-        for_each_task(program.pool, memory, tasks, [&](index slot, index task) {
-            const index kv = first + task / (group * query_blocks);
-            const index head = kv % shape.kv_heads * group + task / query_blocks % group;
-            // The last queries first: under a causal mask they take the longest.
-            const index begin = (query_blocks - 1 - task % query_blocks) * rows;
-            attend(kv / shape.kv_heads, head, begin, std::min(rows, shape.queries - begin),
-                   packed[kv - first], memory.slot(slot));
-        });
+    query_blocks(const attention_program<T>& program, index rows, const Attend& attend)
+        : program_(program), rows_(rows), attend_(attend) {}
+
+    bundle take(index, arena& scratch) const {
+        return make_packed_head<T>(program_.shape(), program_.source.key_map_count,
+                                   !are_padded(program_.v), scratch);
     }
+    index prepare_count(int) const { return count_blocks(program_.shape().keys, key_block<T>); }
+    void prepare(const bundle& head, index number, int, index block,
+                 const running_task& task) const {
+        pack_block(program_, locate_keys<T>(program_.shape(), number, block), head, task.scratch);
+    }
+    /// [head of the group, blocks of queries]
+    index pieces() const {
+        const attention_shape& shape = program_.shape();
+        return shape.kv_heads == 0
+                   ? 0
+                   : shape.heads / shape.kv_heads * count_blocks(shape.queries, rows_);
+    }
+    void work(const bundle& packed, index number, index piece, const running_task& task) const {
+        const attention_shape& shape = program_.shape();
+        bundle head = packed;
+        locate_values(program_.v, number / shape.kv_heads, number % shape.kv_heads, head);
+        // The last queries first: under a causal mask they take the longest.
+        const index blocks = count_blocks(shape.queries, rows_);
+        const index last_first = piece / blocks * blocks + blocks - 1 - piece % blocks;
+        attend_(locate_queries(shape, number, last_first, rows_), head, task.scratch);
+    }
+
+  private:
+    const attention_program<T>& program_;
+    index rows_;
+    const Attend& attend_;
+};
+
+/// attend(query_place, packed_head, scratch) for all queries of a call, in blocks of `rows`.
+template <class T, class Attend>
+void for_query_blocks(const attention_program<T>& program, index threads, index rows,
+                      const Attend& attend) {
+    constexpr index cache = 256 * 1024;  // of a core, that a head may fill
+    const attention_shape& shape = program.shape();
+    const query_blocks<T, Attend> kernel(program, rows, attend);
+    const index bytes = shape.keys * (shape.dim + shape.value_dim) * static_cast<index>(sizeof(T));
+    const index heads = shape.batch * shape.kv_heads;
+    const head_deal deal =
+        bytes <= cache ? deal_whole_heads(heads, threads) : deal_shared_heads(heads, threads);
+    deal_heads(program.threads.pool, program.memory, deal, threads, kernel);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

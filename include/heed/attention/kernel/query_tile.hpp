@@ -19,6 +19,12 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
+/// Queries first … first + count − 1 of a head.
+struct query_place {
+    index batch, head;
+    index first, count;
+};
+
 /// A block of query rows of one head, ready for the microkernel, and what they see.
 template <class T>
 struct query_tile {

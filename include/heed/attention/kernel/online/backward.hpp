@@ -3,19 +3,20 @@
 #include <algorithm>
 #include <cstddef>
 
+#include <heed/attention/kernel/backward_bundles.hpp>
 #include <heed/attention/kernel/backward_call.hpp>
+#include <heed/attention/kernel/block_view.hpp>
+#include <heed/attention/kernel/call_threads.hpp>
+#include <heed/attention/kernel/deal_heads.hpp>
 #include <heed/attention/kernel/online/backward_tile.hpp>
 #include <heed/attention/kernel/online/gradient_rule.hpp>
-#include <heed/attention/kernel/ordered_sum.hpp>
 #include <heed/attention/kernel/packed_backward.hpp>
 #include <heed/attention/kernel/packed_head.hpp>
 #include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_blocks.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
 #include <heed/attention/kernel/scores.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
-#include <heed/core/parallel.hpp>
-#include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
 
 /// \file
@@ -27,123 +28,104 @@
 ///
 /// Built for the peak of the multiply-add units: five products a tile of queries × keys, two tiles
 /// of scores (p and ds) that stay in the L2 cache. A block of keys is one task's, which owns its dk
-/// and dv; into dq the blocks add in the order of the keys, so that neither depends on how many
-/// threads there are.
+/// and dv; into dq the blocks add in the order of the keys, and the last one writes it, so that
+/// neither depends on how many threads there are.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// One block of keys against all queries of its kv head: writes its dk and dv.
+/// Backward's way through a bundle of heads.
 template <class T>
-void differentiate_key_block(const backward_call<T>& call, const gradient_rule<T>& rule,
-                             const backward_keys<T>& keys, const backward_queries<T>* queries,
-                             index batch, index kv_head, index key_index, bool* failed,
-                             arena& scratch) {
-    const attention_shape& shape = call.shape();
-    const arena::scope mark(scratch);
-    const index first_key = key_index * key_block<T>;
-    const index key_count = std::min(key_block<T>, shape.keys - first_key);
-    const index rows = std::min(tiles.backward_block, shape.queries);
-    const auto state =
-        make_backward_state<T>(shape, call.program.source.key_map_count, rows, key_count, scratch);
-    auto block = make_block_view(call.program, count_blocks(rows, query_tile<T>::strip), scratch);
+class online_backward : public backward_bundles<T> {
+    using base = backward_bundles<T>;
+    using base::call, base::heads, base::key_blocks, base::query_blocks;
 
-    const index group = shape.heads / shape.kv_heads;
-    const index blocks = group * count_blocks(shape.queries, tiles.backward_block);
-    for (index i = 0; i < blocks; ++i) {
-        const key_interval seen = queries[i].tile.seen_by_all();
-        if (seen.first >= first_key + key_count || seen.last <= first_key) continue;
-        look_at_block(call.program, queries[i].tile, first_key, block);
-        if (!differentiate_tile(call.program, rule, keys, queries[i], block, state, failed,
-                                scratch))
-            return;
+  public:
+    struct bundle {
+        backward_keys<T>* keys;        ///< [heads]
+        backward_queries<T>* queries;  ///< [heads, query blocks]
+    };
+
+    online_backward(const backward_call<T>& of, const gradient_rule<T>& rule,
+                    const tensor_view<const T, 4>& o)
+        : base(of, tiles.backward_block), rule_(rule), o_(o) {}
+
+    bundle take(index number, arena& scratch) const {
+        const bundle to{scratch.take<backward_keys<T>>(heads),
+                        scratch.take<backward_queries<T>>(heads * query_blocks)};
+        for (index i = 0; i < heads; ++i)
+            to.keys[i] =
+                make_backward_keys<T>(call.shape(), call.program.source.key_map_count, scratch);
+        for (index i = 0; i < heads * query_blocks; ++i)
+            to.queries[i] = this->take_queries(number, i, scratch);
+        return to;
     }
-    finish_keys(call, batch, kv_head, first_key, key_count, state.dk, state.dv, scratch);
-}
 
-/// How the blocks of keys are dealt out as tasks: `heads` kv heads and `blocks` blocks each.
-struct backward_tasks {
-    index count;
-    index heads;
-    index blocks;
+    void prepare(const bundle& to, index number, int step, index piece,
+                 const running_task& task) const {
+        if (step == base::of_keys) {
+            pack_backward_keys(call.program, this->keys_of(number, piece), true,
+                               to.keys[piece / key_blocks], task.scratch);
+            return;
+        }
+        backward_queries<T>& queries = to.queries[piece];
+        pack_backward_queries(call.program, call.d_o, this->queries_of(number, piece), true,
+                              queries, task.scratch);
+        find_statistics(call.program, rule_, o_, queries, task.scratch);
+        const query_tile<T>& tile = queries.tile;
+        if (call.row_numbers != nullptr)
+            std::copy_n(queries.statistic, static_cast<std::size_t>(tile.count),
+                        call.row_numbers + call.row_of(tile));
+        if (queries.seen.first == queries.seen.last) finish_queries(call, queries, task.scratch);
+    }
+
+    index pieces() const { return key_blocks; }
+
+    /// A block of keys of each head.
+    void work(const bundle& from, index number, index block, const running_task& task) const {
+        for (index i = 0; i < heads; ++i)
+            if (!differentiate_keys(from.keys[i], from.queries + i * query_blocks,
+                                    this->keys_of(number, i * key_blocks + block), task))
+                return;
+    }
+
+  private:
+    /// One block of keys against all queries of its head: writes its dk and dv. False if another
+    /// task failed.
+    bool differentiate_keys(const backward_keys<T>& keys, const backward_queries<T>* queries,
+                            const key_place& at, const running_task& task) const {
+        const attention_program<T>& program = call.program;
+        const attention_shape& shape = call.shape();
+        const arena::scope mark(task.scratch);
+        const index rows = std::min(tiles.backward_block, shape.queries);
+        const auto state = make_backward_state<T>(shape, program.source.key_map_count, rows,
+                                                  at.count, task.scratch);
+        auto block =
+            make_block_view(program, count_blocks(rows, query_tile<T>::strip), task.scratch);
+        for (index i = 0; i < query_blocks; ++i) {
+            const key_interval seen = queries[i].seen;
+            if (seen.first >= at.first + at.count || seen.last <= at.first) continue;
+            look_at_block(program, queries[i].tile, at.first, block);
+            if (!differentiate_tile(call, rule_, keys, queries[i], block, state, task))
+                return false;
+        }
+        finish_keys(call, at, state.dk, state.dv, task.scratch);
+        return true;
+    }
+
+    const gradient_rule<T>& rule_;
+    const tensor_view<const T, 4>& o_;
 };
-
-/// Whole heads where there are enough for all threads; single blocks of keys where there are not;
-/// and a block of keys of all heads at once where a learned modifier wants it. The sums are the
-/// same: a task goes through its blocks in order, and dq knows whose turn it is.
-inline backward_tasks deal_out(index heads, index blocks, index threads, bool all_heads_at_once) {
-    if (all_heads_at_once) return {blocks, heads, 1};
-    if (heads >= 2 * threads) return {heads, 1, blocks};
-    return {heads * blocks, 1, 1};
-}
 
 /// dq, dk, dv, and what is learned, of a call; o is what forward returned.
 template <class T>
 void backward(const backward_call<T>& call, const gradient_rule<T>& rule,
               const tensor_view<const T, 4>& o) {
     const attention_program<T>& program = call.program;
-    const attention_shape& shape = call.shape();
-    if (shape.batch * shape.heads == 0) return;
-    workspace& memory = program.memory;
-    arena& own = memory.slot(0);
-    const arena::scope mark(own);
-    const index key_blocks = count_blocks(shape.keys, key_block<T>);
-    const index query_blocks = count_blocks(shape.queries, tiles.backward_block);
-    const index group = shape.heads / shape.kv_heads;
-    const index blocks_a_head = group * query_blocks;
-    const index all_heads = shape.batch * shape.kv_heads;
-    const index threads = count_threads(program.pool);
-    const index wave = call.all_heads_at_once ? all_heads : std::min(all_heads, 2 * threads);
-
-    auto* keys = own.take<backward_keys<T>>(wave);
-    auto* queries = own.take<backward_queries<T>>(wave * blocks_a_head);
-    for (index i = 0; i < wave; ++i)
-        keys[i] = make_backward_keys<T>(shape, program.source.key_map_count, own);
-    for (index i = 0; i < wave * blocks_a_head; ++i) {
-        const index begin = i % query_blocks * tiles.backward_block;
-        queries[i] =
-            make_backward_queries<T>(shape, program.source.query_map_count,
-                                     std::min(tiles.backward_block, shape.queries - begin), own);
-    }
-
-    for (index first = 0; first < all_heads; first += wave) {
-        const index heads = std::min(wave, all_heads - first);
-        const auto batch_of = [&](index i) { return (first + i) / shape.kv_heads; };
-        const auto kv_head_of = [&](index i) { return (first + i) % shape.kv_heads; };
-        bool failed = false;
-
-        for_each_task(program.pool, memory, heads * key_blocks, [&](index slot, index task) {
-            const index i = task / key_blocks;
-            pack_backward_keys(program, batch_of(i), kv_head_of(i), task % key_blocks, true,
-                               keys[i], memory.slot(slot));
-        });
-        for_each_task(program.pool, memory, heads * blocks_a_head, [&](index slot, index task) {
-            const index i = task / blocks_a_head;
-            const index head = kv_head_of(i) * group + task / query_blocks % group;
-            const index begin = task % query_blocks * tiles.backward_block;
-            pack_backward_queries(program, call.d_o, batch_of(i), head, begin,
-                                  std::min(tiles.backward_block, shape.queries - begin), true,
-                                  queries[task], memory.slot(slot));
-            find_statistics(program, rule, o, queries[task], memory.slot(slot));
-        });
-        const backward_tasks tasks = deal_out(heads, key_blocks, threads, call.all_heads_at_once);
-        for_each_task(program.pool, memory, tasks.count, [&](index slot, index task) {
-            const failure_guard guard(failed);
-            for (index n = 0; n < tasks.heads * tasks.blocks; ++n) {
-                const index i = tasks.heads > 1 ? n : task * tasks.blocks / key_blocks;
-                const index block = tasks.heads > 1 ? task : (task * tasks.blocks + n) % key_blocks;
-                differentiate_key_block(call, rule, keys[i], queries + i * blocks_a_head,
-                                        batch_of(i), kv_head_of(i), block, &failed,
-                                        memory.slot(slot));
-            }
-        });
-        for_each_task(program.pool, memory, heads * blocks_a_head, [&](index slot, index task) {
-            const query_tile<T>& tile = queries[task].tile;
-            if (call.row_numbers != nullptr)
-                std::copy_n(queries[task].statistic, static_cast<std::size_t>(tile.count),
-                            call.row_numbers + call.row_of(tile));
-            finish_queries(call, queries[task], memory.slot(slot));
-        });
-    }
+    if (program.shape().batch * program.shape().heads == 0) return;
+    const index threads = count_threads(program, 5);
+    const online_backward<T> kernel(call, rule, o);
+    deal_heads(program.threads.pool, program.memory, deal_whole_heads(kernel.bundles(), threads),
+               threads, kernel);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

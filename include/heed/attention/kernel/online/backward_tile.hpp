@@ -4,8 +4,10 @@
 #include <cmath>
 #include <cstddef>
 
+#include <heed/attention/kernel/backward_call.hpp>
 #include <heed/attention/kernel/backward_products.hpp>
 #include <heed/attention/kernel/block_view.hpp>
+#include <heed/attention/kernel/deal_heads.hpp>
 #include <heed/attention/kernel/online/gradient_rule.hpp>
 #include <heed/attention/kernel/ordered_sum.hpp>
 #include <heed/attention/kernel/packed_backward.hpp>
@@ -116,12 +118,14 @@ void clear_unseen(const query_tile<T>& tile, const block_view<T>& block, key_int
     }
 }
 
-/// One tile: queries of one head against one block of keys. False if another task failed.
+/// One tile: queries of one head against one block of keys; the last block to add to their dq
+/// writes it. False if another task failed.
 template <class T>
-bool differentiate_tile(const attention_program<T>& program, const gradient_rule<T>& rule,
+bool differentiate_tile(const backward_call<T>& call, const gradient_rule<T>& rule,
                         const backward_keys<T>& keys, const backward_queries<T>& queries,
-                        const block_view<T>& block, const backward_state<T>& state, bool* failed,
-                        arena& scratch) {
+                        const block_view<T>& block, const backward_state<T>& state,
+                        const running_task& task) {
+    const attention_program<T>& program = call.program;
     const query_tile<T>& tile = queries.tile;
     const index key_index = block.first / key_block<T>;
     multiply_tile_pair(program, keys, queries, block, state);
@@ -133,21 +137,23 @@ bool differentiate_tile(const attention_program<T>& program, const gradient_rule
         program,  queries, keys.keys,   block,    all,     state.p,
         state.ds, {},      state.mixed, state.dk, state.dv};
 
-    if (!await_turn(queries.turn, key_index, failed)) return false;
-    if (queries.finite && keys.finite[key_index]) {
+    if (!await_turn(queries.turn, key_index, task.failed)) return false;
+    const bool finite = queries.finite && keys.finite[key_index];
+    if (finite)
         products.add_to_queries();
+    else
+        products.add_seen(
+            [&](index r, bool* sees) {
+                const key_interval range = block.range[r / tile.strip];
+                program.sight.list_seen(tile, r, block, range, sees);
+                return key_interval{range.first, std::min(range.last, all.last)};
+            },
+            task.scratch);
+    if (block.first + key_block<T> >= queries.seen.last)
+        finish_queries(call, queries, task.scratch);
+    else
         pass_turn(queries.turn);
-        products.add_to_keys();
-        return true;
-    }
-    products.add_seen(
-        [&](index r, bool* sees) {
-            const key_interval range = block.range[r / tile.strip];
-            program.sight.list_seen(tile, r, block, range, sees);
-            return key_interval{range.first, std::min(range.last, all.last)};
-        },
-        scratch);
-    pass_turn(queries.turn);
+    if (finite) products.add_to_keys();
     return true;
 }
 

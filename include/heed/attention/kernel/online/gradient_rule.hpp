@@ -9,6 +9,7 @@
 #include <heed/attention/kernel/bound_parts.hpp>
 #include <heed/attention/kernel/learning.hpp>
 #include <heed/attention/kernel/modifier_gradient.hpp>
+#include <heed/attention/kernel/packed_head.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/stats.hpp>
@@ -84,7 +85,7 @@ class gradient_rule_of final : public gradient_rule<T> {
 
     void differentiate(const query_tile<T>& tile, const block_view<T>& block, const T* statistic,
                        T* products, T* dp) const override {
-        const index blocks = (place_.shape.keys + key_block<T> - 1) / key_block<T>;
+        const index blocks = count_blocks(place_.shape.keys, key_block<T>);
         const index head = tile.batch * place_.shape.heads + tile.head;
         const learning_at<T, Entries> learning{entries_,
                                                head * blocks + block.first / key_block<T>};

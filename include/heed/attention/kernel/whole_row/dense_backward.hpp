@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <limits>
 
+#include <heed/attention/kernel/backward_call.hpp>
 #include <heed/attention/kernel/backward_products.hpp>
 #include <heed/attention/kernel/block_view.hpp>
+#include <heed/attention/kernel/deal_heads.hpp>
 #include <heed/attention/kernel/ordered_sum.hpp>
 #include <heed/attention/kernel/packed_backward.hpp>
 #include <heed/attention/kernel/packed_head.hpp>
@@ -35,7 +37,6 @@ struct row_head {
     key_maps<T*> dk;  ///< of each map, padded rows
     T* dv;            ///< padded rows
     bool dense;       ///< whether any row that reads it is
-    index* turn;      ///< [key blocks]: the block of queries whose turn it is to add
 };
 
 /// A block of queries of one head.
@@ -53,28 +54,25 @@ row_head<T> make_row_head(const attention_shape& shape, std::size_t maps, arena&
     return {make_backward_keys<T>(shape, maps, scratch),
             scratch.take<T>(shape.keys * padded<T>(shape.value_dim)),
             take_rows<T, most_key_maps>(rows, shape.dim, maps, scratch),
-            scratch.take<T>(rows * padded<T>(shape.value_dim)),
-            true,
-            scratch.take<index>(count_blocks(shape.keys, key_block<T>))};
+            scratch.take<T>(rows * padded<T>(shape.value_dim)), false};
 }
 
 /// Packs one block of keys and values; their gradients begin at zero.
 template <class T>
-void pack_row_keys(const attention_program<T>& program, index batch, index kv_head, index block,
-                   const row_head<T>& to, arena& scratch) {
+void pack_row_keys(const attention_program<T>& program, const key_place& at, const row_head<T>& to,
+                   arena& scratch) {
     const attention_shape& shape = program.shape();
-    pack_backward_keys(program, batch, kv_head, block, to.dense, to.packed, scratch);
-    const index first = block * key_block<T>;
-    const index count = std::min(key_block<T>, shape.keys - first);
+    pack_backward_keys(program, at, to.dense, to.packed, scratch);
+    const index count = at.count;
     const index width = padded<T>(shape.dim), value_width = padded<T>(shape.value_dim);
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * shape.value_dim);
-    pad_rows(rows_of(program.v, batch, kv_head, first, count, buffer), count, shape.value_dim,
-             to.values + first * value_width);
+    pad_rows(rows_of(program.v, at.batch, at.kv_head, at.first, count, buffer), count,
+             shape.value_dim, to.values + at.first * value_width);
     for (std::size_t m = 0; m < program.source.key_map_count; ++m)
-        std::fill_n(to.dk[m] + first * width, static_cast<std::size_t>(count * width), T(0));
-    std::fill_n(to.dv + first * value_width, static_cast<std::size_t>(count * value_width), T(0));
-    to.turn[block] = 0;
+        std::fill_n(to.dk[m] + at.first * width, static_cast<std::size_t>(count * width), T(0));
+    std::fill_n(to.dv + at.first * value_width, static_cast<std::size_t>(count * value_width),
+                T(0));
 }
 
 /// Whole rows of a block of queries in the middle of backward.
@@ -215,30 +213,36 @@ void add_row_products(const attention_program<T>& program, const row_head<T>& he
         scratch);
 }
 
-/// The dense rows of a block of queries, when it is the `number`-th to add to its head's dk and dv.
+/// The dense rows of a block of queries, when it is the `number`-th to add to dk and dv: turn[b] is
+/// the number of the block of queries whose turn it is to add to those of the b-th block of keys.
+/// False if another task failed.
 template <class T>
-void add_query_block(const attention_program<T>& program, const row_gradient_rule<T>& rule,
+bool add_query_block(const backward_call<T>& call, const row_gradient_rule<T>& rule,
                      const row_head<T>& head, const row_queries<T>& queries, index* turn,
-                     index number, T* parameter, bool* failed, arena& scratch) {
+                     index number, const running_task& task) {
+    const attention_program<T>& program = call.program;
     const query_tile<T>& tile = queries.tile;
     const index key_blocks = count_blocks(program.shape().keys, key_block<T>);
-    const arena::scope mark(scratch);
-    auto block = make_block_view(program, tile.strip_count(), scratch);
+    const arena::scope mark(task.scratch);
+    auto block = make_block_view(program, tile.strip_count(), task.scratch);
     gradient_rows<T> rows{};
-    if (queries.any_dense)
-        rows = differentiate_rows(program, rule, head, queries, parameter, block, scratch);
+    if (queries.any_dense) {
+        T* parameter = call.row_numbers == nullptr ? nullptr : call.row_numbers + call.row_of(tile);
+        rows = differentiate_rows(program, rule, head, queries, parameter, block, task.scratch);
+    }
 
-    const key_interval seen = tile.seen_by_all();
+    const key_interval seen = queries.seen;
     for (index b = 0; b < key_blocks; ++b) {
-        if (!await_turn(turn + b, number, failed)) return;
+        if (!await_turn(turn + b, number, task.failed)) return false;
         const index first_key = b * key_block<T>;
         if (queries.any_dense && first_key < seen.last && first_key + key_block < T >> seen.first) {
             look_at_block(program, tile, first_key, block);
             if (!rule.only_adds) modify_rows_back(rule, queries, rows, block);
-            add_row_products(program, head, queries, rows, block, scratch);
+            add_row_products(program, head, queries, rows, block, task.scratch);
         }
         pass_turn(turn + b);
     }
+    return true;
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include <heed/attention/kernel/block_view.hpp>
+#include <heed/attention/kernel/call_threads.hpp>
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/packed_head.hpp>
 #include <heed/attention/kernel/program.hpp>
@@ -106,10 +107,11 @@ struct row_task {
 };
 
 template <class T>
-row_task<T> make_row_task(const attention_program<T>& program, index batch, index head, index first,
-                          index count, const packed_head<T>& packed, arena& scratch) {
+row_task<T> make_row_task(const attention_program<T>& program, const query_place& at,
+                          const packed_head<T>& packed, arena& scratch) {
+    const index count = at.count;
     auto tile = take_tile<T>(program.shape(), program.source.query_map_count, count, scratch);
-    fill_tile(program, batch, head, first, count, tile);
+    fill_tile(program, at, tile);
     const index stride = padded<T>(program.shape().value_dim);
     row_task<T> task{program,
                      packed,
@@ -233,19 +235,18 @@ void forward_whole_rows(const attention_program<T>& program, const row_rule<T>& 
                         const tensor_view<T, 4>& o, const kept_rows<T>& kept) {
     const index rows = row_block<T>(program.shape().keys);
     if (kept.supports != nullptr) kept.supports->reset(program.shape(), rows);
-    for_query_blocks(
-        program, rows,
-        [&](index batch, index head, index first, index count, const packed_head<T>& packed,
-            arena& scratch) {
-            const arena::scope mark(scratch);
-            auto task = make_row_task(program, batch, head, first, count, packed, scratch);
-            score_all_keys(program, task.tile, packed.key_panels, task.rows, task.block, scratch);
-            normalise_rows(task, rule, kept);
-            for_seen_blocks(program, task.tile, task.block,
-                            [&](const block_view<T>&) { add_dense_rows(task); });
-            write_rows(o, batch, head, first, count, task.output, task.output_stride,
-                       [](index) { return T(1); });
-        });
+    for_query_blocks(program, count_threads(program, 2), rows,
+                     [&](const query_place& at, const packed_head<T>& packed, arena& scratch) {
+                         const arena::scope mark(scratch);
+                         auto task = make_row_task(program, at, packed, scratch);
+                         score_all_keys(program, task.tile, packed.key_panels, task.rows,
+                                        task.block, scratch);
+                         normalise_rows(task, rule, kept);
+                         for_seen_blocks(program, task.tile, task.block,
+                                         [&](const block_view<T>&) { add_dense_rows(task); });
+                         write_rows(o, at.batch, at.head, at.first, at.count, task.output,
+                                    task.output_stride, [](index) { return T(1); });
+                     });
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

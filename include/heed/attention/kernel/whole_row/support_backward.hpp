@@ -37,48 +37,50 @@ T dot_padded(const T* a, const T* b, index width) {
     return reduce_add(even + odd);
 }
 
-/// One row: ds from its support, and dq.
+/// Row r of a block of queries, and the gradients of its support's scores.
 template <class T>
-void differentiate_support(const attention_program<T>& program, const row_gradient_rule<T>& rule,
-                           const void* kernel, const backward_queries<T>& queries, index r,
-                           const key_maps<T*>& keys, const contiguous_rows<T>& values,
-                           const row_support<T>& support, T* ds) {
-    const index width = padded<T>(program.shape().dim);
-    const index value_width = padded<T>(program.shape().value_dim);
-    const query_row& row = queries.tile.rows[r];
-    const T* d_o = queries.gradients + r * value_width;
-    for (index s = 0; s < support.count; ++s)
-        ds[s] = dot_padded(d_o, values[support.positions[s]], value_width);
-    rule.differentiate_support(kernel, support, ds);
-    for (index s = 0; s < support.count; ++s) {
-        const index at = support.positions[s];
-        const encoding_map map = map_of(program, row, at);
-        const T* query = queries.queries[query_map(map)] + r * width;
-        const T* key = keys[key_map(map)] + at * width;
-        if (!rule.only_adds)
-            ds[s] = rule.modify_back(row, at, dot_padded(query, key, width), ds[s]);
-        add_row(ds[s], key, width, queries.dq[query_map(map)] + r * width);
-    }
-}
+struct support_gradient {
+    const attention_program<T>& program;
+    const backward_queries<T>& queries;
+    index r;
+    row_support<T> support;
+    T* ds;  ///< [count]
 
-/// dk and dv of the keys first … last − 1 get what one row adds to them.
-template <class T>
-void add_support(const attention_program<T>& program, const row_support<T>& support, const T* ds,
-                 key_interval range, const backward_queries<T>& queries, index r,
-                 const key_maps<T*>& dk, T* dv) {
-    const index width = padded<T>(program.shape().dim);
-    const index value_width = padded<T>(program.shape().value_dim);
-    const auto* begin = support.positions;
-    const auto* end = begin + support.count;
-    const auto from = std::lower_bound(begin, end, range.first) - begin;
-    for (index s = from; s < support.count && support.positions[s] < range.last; ++s) {
-        const index key = support.positions[s];
-        const encoding_map map = map_of(program, queries.tile.rows[r], key);
-        add_row(ds[s], queries.queries[query_map(map)] + r * width, width,
-                dk[key_map(map)] + key * width);
-        add_row(support.probabilities[s], queries.gradients + r * value_width, value_width,
-                dv + key * value_width);
+    /// ds, and dq. `kernel` is the rule's of this head.
+    void differentiate(const row_gradient_rule<T>& rule, const void* kernel,
+                       const key_maps<T*>& keys, const contiguous_rows<T>& values) const {
+        const query_row& row = queries.tile.rows[r];
+        for (index s = 0; s < support.count; ++s)
+            ds[s] = dot_padded(d_o(), values[support.positions[s]], value_width());
+        rule.differentiate_support(kernel, support, ds);
+        for (index s = 0; s < support.count; ++s) {
+            const index at = support.positions[s];
+            const encoding_map map = map_of(program, row, at);
+            const T* key = keys[key_map(map)] + at * width();
+            if (!rule.only_adds)
+                ds[s] = rule.modify_back(row, at, dot_padded(query(map), key, width()), ds[s]);
+            add_row(ds[s], key, width(), queries.dq[query_map(map)] + r * width());
+        }
     }
-}
+
+    /// dk and dv of the keys first … last − 1 get what the row adds to them.
+    void add_to_keys(key_interval range, const key_maps<T*>& dk, T* dv) const {
+        const auto* begin = support.positions;
+        const auto* end = begin + support.count;
+        const auto from = std::lower_bound(begin, end, range.first) - begin;
+        for (index s = from; s < support.count && support.positions[s] < range.last; ++s) {
+            const index key = support.positions[s];
+            const encoding_map map = map_of(program, queries.tile.rows[r], key);
+            add_row(ds[s], query(map), width(), dk[key_map(map)] + key * width());
+            add_row(support.probabilities[s], d_o(), value_width(), dv + key * value_width());
+        }
+    }
+
+  private:
+    index width() const { return padded<T>(program.shape().dim); }
+    index value_width() const { return padded<T>(program.shape().value_dim); }
+    const T* query(encoding_map map) const { return queries.queries[query_map(map)] + r * width(); }
+    const T* d_o() const { return queries.gradients + r * value_width(); }
+};
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail
