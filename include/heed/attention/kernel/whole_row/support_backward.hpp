@@ -55,8 +55,8 @@ void differentiate_support(const attention_program<T>& program, const row_gradie
         const encoding_map map = map_of(program, row, at);
         const T* query = queries.queries[query_map(map)] + r * width;
         const T* key = keys[key_map(map)] + at * width;
-        if (!rule.only_adds)
-            ds[s] = rule.modify_back(row, at, dot_padded(query, key, width), ds[s]);
+        if (!rule.modifiers.only_adds)
+            ds[s] = rule.modifiers.modify_back(row, at, dot_padded(query, key, width), ds[s]);
         add_row(ds[s], key, width, queries.dq[query_map(map)] + r * width);
     }
 }
