@@ -337,7 +337,8 @@ void attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,
             constexpr bool one_each =
                 std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>> ==
                 detail::learned_count<std::remove_cvref_t<decltype(call.parts())>>;
-            static_assert(one_each || !fixed, "heed: there must be one gradient for each learned part");
+            static_assert(one_each || !fixed,
+                          "heed: there must be one gradient for each learned part");
             if constexpr (fits && fixed && one_each)
                 detail::checked_backward<Scalar>(gradients, detail::rank4(held_d_o.view()),
                                                  detail::rank4(held_o.view()), kept, call);

@@ -124,9 +124,8 @@ void fill(const tensor_view<T, Rank>& x, T value, std::size_t axis = 0, index of
 
 /// Whether a learned part may be one of several: then its gradient would have no type.
 template <class P>
-inline constexpr bool learns_by_choice = !may_learn<P> && alternatives<P>::any([]<class A>() {
-    return is_learned<A>;
-});
+inline constexpr bool learns_by_choice =
+    !may_learn<P> && alternatives<P>::any([]<class A>() { return is_learned<A>; });
 
 /// The gradient object of a part, as a tuple: empty unless the part is learned. That of an optional
 /// one that is not there has no elements, or zeros if its type says how many.

@@ -209,8 +209,8 @@ class stats<Scalar, std::variant<Normalisers...>> {
         return std::visit([](const auto& kept) { return kept.log_sum_exp(); }, chosen_);
     }
     double log_sum_exp(index batch, index head, index query) const {
-        return std::visit(
-            [&](const auto& kept) { return kept.log_sum_exp(batch, head, query); }, chosen_);
+        return std::visit([&](const auto& kept) { return kept.log_sum_exp(batch, head, query); },
+                          chosen_);
     }
 
     /// Refuses what are not the stats of a call of this shape.

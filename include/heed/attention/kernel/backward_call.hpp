@@ -56,8 +56,7 @@ void finish_queries(const backward_call<T>& call, const backward_queries<T>& que
                 call.program.back->query(tile.rows[r], static_cast<encoding_map>(m), buffer);
                 dots += static_cast<double>(dot(gradients[m], buffer, dim));
             }
-            call.scale_dots[call.row_of(tile) + r] =
-                dots * call.program.scale.derivative(tile, r);
+            call.scale_dots[call.row_of(tile) + r] = dots * call.program.scale.derivative(tile, r);
         }
         for (std::size_t m = 0; m < maps; ++m)
             multiply_row(gradients[m], dim, tile.scale[r], gradients[m]);

@@ -65,11 +65,7 @@ class attention_call {
 
     attention_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
                    const tensor_view<const T, 4>& values, const Parts&... parts)
-        : shape(shape_of(queries, keys, values)),
-          q(queries),
-          k(keys),
-          v(values),
-          parts_(parts...) {
+        : shape(shape_of(queries, keys, values)), q(queries), k(keys), v(values), parts_(parts...) {
         for_each_part([&](const auto& part) { check_part(unwrap(part), shape); });
         check_padding<T>(shape, parts...);
     }
@@ -96,14 +92,13 @@ class attention_call {
     }
 
     Eigen::ThreadPoolInterface* pool() const {
-        return resolve<role::threads>(
-            []<class... Chosen>([[maybe_unused]] const Chosen&... parts)
-                -> Eigen::ThreadPoolInterface* {
-                if constexpr (count_of<role::threads, Chosen...> == 1)
-                    return the_part<role::threads>(nothing, parts...).pool;
-                else
-                    return nullptr;
-            });
+        return resolve<role::threads>([]<class... Chosen>([[maybe_unused]] const Chosen&... parts)
+                                          -> Eigen::ThreadPoolInterface* {
+            if constexpr (count_of<role::threads, Chosen...> == 1)
+                return the_part<role::threads>(nothing, parts...).pool;
+            else
+                return nullptr;
+        });
     }
     workspace& memory() const {
         return resolve<role::memory>(
@@ -117,15 +112,14 @@ class attention_call {
 
     /// Where queries and keys stand; explicit positions are written into `scratch`.
     call_place place(arena& scratch) const {
-        return resolve<role::positions>(
-            [&]<class... Chosen>([[maybe_unused]] const Chosen&... parts) -> call_place {
-                if constexpr (count_of<role::positions, Chosen...> == 1)
-                    return {shape,
-                            the_part<role::positions>(nothing, parts...).prepare(scratch, shape),
-                            (moves_keys<Chosen> || ...)};
-                else
-                    return {shape, {.query_first = shape.keys - shape.queries}, false};
-            });
+        return resolve<role::positions>([&]<class... Chosen>(
+                                            [[maybe_unused]] const Chosen&... parts) -> call_place {
+            if constexpr (count_of<role::positions, Chosen...> == 1)
+                return {shape, the_part<role::positions>(nothing, parts...).prepare(scratch, shape),
+                        (moves_keys<Chosen> || ...)};
+            else
+                return {shape, {.query_first = shape.keys - shape.queries}, false};
+        });
     }
 
   private:

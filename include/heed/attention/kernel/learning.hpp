@@ -85,8 +85,8 @@ learning_part<T, Part, View> make_learning(const learned<Part>& learned, const V
     learning_part<T, Part, View> learning{learned.part, gradient};
     if constexpr (part_of<Part, role::modifier>) {
         learning.count = learned.part.template partials<T>();
-        const index all = shape.batch * shape.heads * count_blocks(shape.keys, key_block<T>) *
-                          learning.count;
+        const index all =
+            shape.batch * shape.heads * count_blocks(shape.keys, key_block<T>) * learning.count;
         learning.partials = scratch.take<T>(all);
         std::fill_n(learning.partials, static_cast<std::size_t>(all), T(0));
     }

@@ -74,32 +74,31 @@ struct row_ways {
 
 template <class T, bool Returns, class Call>
 row_ways<T> make_row_ways(const Call& call, const call_place& place, arena& scratch) {
-    return call.template resolve<role::scale, role::input_bias, role::position_encoding>(
-        [&](const auto&... parts) -> row_ways<T> {
-            const auto& scale = unwrap(the_part<role::scale>(standard_scale, parts...));
-            const auto& encoding = the_part<role::position_encoding>(nothing, parts...);
-            const auto biases = select_role<role::input_bias>(unwrap(parts)...);
-            using scale_type = std::remove_cvref_t<decltype(scale)>;
-            using encoding_type = std::remove_cvref_t<decltype(encoding)>;
-            const auto make = [&]<class Prepared>(const Prepared& prepared, index window) {
-                using preparation =
-                    row_preparation<T, normalises_query<scale_type>, normalises_key<scale_type>,
-                                    Prepared, std::remove_cv_t<decltype(biases)>>;
-                const auto& rows = scratch.make<preparation>(call.q, call.k, prepared, biases);
-                row_ways<T> ways{scratch.make<row_source_of<T, preparation>>(rows, window),
-                                 nullptr};
-                if constexpr (Returns) ways.back = &scratch.make<row_return_of<T, preparation>>(rows);
-                return ways;
-            };
-            if constexpr (std::is_same_v<encoding_type, no_part>) {
-                return make(nothing, 0);
-            } else {
-                const auto prepared = encoding.template prepare<T>(scratch, call.shape, place.where);
-                index window = 0;
-                if constexpr (rectifies<encoding_type>) window = encoding.window();
-                return make(scratch.make<std::remove_cv_t<decltype(prepared)>>(prepared), window);
-            }
-        });
+    return call.template resolve<role::scale, role::input_bias,
+                                 role::position_encoding>([&](const auto&... parts) -> row_ways<T> {
+        const auto& scale = unwrap(the_part<role::scale>(standard_scale, parts...));
+        const auto& encoding = the_part<role::position_encoding>(nothing, parts...);
+        const auto biases = select_role<role::input_bias>(unwrap(parts)...);
+        using scale_type = std::remove_cvref_t<decltype(scale)>;
+        using encoding_type = std::remove_cvref_t<decltype(encoding)>;
+        const auto make = [&]<class Prepared>(const Prepared& prepared, index window) {
+            using preparation =
+                row_preparation<T, normalises_query<scale_type>, normalises_key<scale_type>,
+                                Prepared, std::remove_cv_t<decltype(biases)>>;
+            const auto& rows = scratch.make<preparation>(call.q, call.k, prepared, biases);
+            row_ways<T> ways{scratch.make<row_source_of<T, preparation>>(rows, window), nullptr};
+            if constexpr (Returns) ways.back = &scratch.make<row_return_of<T, preparation>>(rows);
+            return ways;
+        };
+        if constexpr (std::is_same_v<encoding_type, no_part>) {
+            return make(nothing, 0);
+        } else {
+            const auto prepared = encoding.template prepare<T>(scratch, call.shape, place.where);
+            index window = 0;
+            if constexpr (rectifies<encoding_type>) window = encoding.window();
+            return make(scratch.make<std::remove_cv_t<decltype(prepared)>>(prepared), window);
+        }
+    });
 }
 
 template <class T, class Call>

@@ -71,10 +71,8 @@ bool ends_are_alike(const P& part, const attention_shape& shape, index batch, in
 template <class T, class... Parts>
 void check_padding([[maybe_unused]] const attention_shape& shape,
                    [[maybe_unused]] const Parts&... parts) {
-    constexpr bool may_pad = (alternatives<Parts>::any([]<class A>() {
-                                  return padding_mask<unwrapped<A>>;
-                              }) ||
-                              ...);
+    constexpr bool may_pad =
+        (alternatives<Parts>::any([]<class A>() { return padding_mask<unwrapped<A>>; }) || ...);
     if constexpr (may_pad) {
         bool is_placed = false;
         const auto look = [&]<class P>(const P&) {

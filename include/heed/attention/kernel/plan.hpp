@@ -107,8 +107,9 @@ struct add_type<std::tuple<Types...>, Normaliser> {
 };
 template <class Types, class P>
 struct add_normalisers
-    : add_type<Types, std::conditional_t<part_of<P, role::normaliser>, unwrapped<P>,
-                                         softmax_normaliser>> {};
+    : add_type<Types,
+               std::conditional_t<part_of<P, role::normaliser>, unwrapped<P>, softmax_normaliser>> {
+};
 template <class Types, class P>
 struct add_normalisers<Types, std::optional<P>>
     : add_normalisers<typename add_type<Types, softmax_normaliser>::type, P> {};
@@ -140,7 +141,8 @@ struct find_normaliser<First, Rest...> : find_normaliser<Rest...> {};
 template <class First, class... Rest>
 requires may_play<First, role::normaliser>
 struct find_normaliser<First, Rest...>
-    : one_or_variant<typename add_normalisers<std::tuple<>, First>::type> {};
+    : one_or_variant<typename add_normalisers<std::tuple<>, First>::type> {
+};
 
 /// The normaliser of a call with these parts, for the type of its stats; where it is chosen among
 /// several types, a std::variant of them.

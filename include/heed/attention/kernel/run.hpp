@@ -35,28 +35,28 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// is null. If it throws, they are the stats of no call.
 template <class T, class Call, class Stats>
 void run_forward(const Call& call, const tensor_view<T, 4>& o, Stats* kept) {
-    call.template resolve<role::normaliser, role::observer>([&]<class... Parts>(
-                                                                const Parts&... parts) {
-        const auto& normaliser = unwrap(the_part<role::normaliser>(softmax, parts...));
-        using normaliser_type = std::remove_cvref_t<decltype(normaliser)>;
-        auto* stats = kept == nullptr ? nullptr : &open_stats<normaliser_type>(*kept);
-        auto* statistics = stats == nullptr ? nullptr : stats->begin(call.shape, normaliser);
-        auto* bytes = reinterpret_cast<std::byte*>(statistics);
-        arena& own = call.memory().slot(0);
-        const arena::scope mark(own);
-        const attention_program<T> program = make_program<T, false>(call, own);
-        if constexpr (row_normaliser<normaliser_type>) {
-            const row_rule_of<T, normaliser_type> rule(normaliser);
-            support_store<T>* supports = nullptr;
-            if (stats != nullptr && rule.is_sparse) supports = &stats->supports();
-            forward_whole_rows(program, rule, o, {bytes, supports});
-        } else {
-            constexpr bool observes = (is_bound_observer<Parts> || ...);
-            const weight_rule_of<T, normaliser_type, observes> weights(normaliser);
-            forward(program, weights, o, bytes);
-        }
-        if (stats != nullptr) stats->end(call.shape);
-    });
+    call.template resolve<role::normaliser, role::observer>(
+        [&]<class... Parts>(const Parts&... parts) {
+            const auto& normaliser = unwrap(the_part<role::normaliser>(softmax, parts...));
+            using normaliser_type = std::remove_cvref_t<decltype(normaliser)>;
+            auto* stats = kept == nullptr ? nullptr : &open_stats<normaliser_type>(*kept);
+            auto* statistics = stats == nullptr ? nullptr : stats->begin(call.shape, normaliser);
+            auto* bytes = reinterpret_cast<std::byte*>(statistics);
+            arena& own = call.memory().slot(0);
+            const arena::scope mark(own);
+            const attention_program<T> program = make_program<T, false>(call, own);
+            if constexpr (row_normaliser<normaliser_type>) {
+                const row_rule_of<T, normaliser_type> rule(normaliser);
+                support_store<T>* supports = nullptr;
+                if (stats != nullptr && rule.is_sparse) supports = &stats->supports();
+                forward_whole_rows(program, rule, o, {bytes, supports});
+            } else {
+                constexpr bool observes = (is_bound_observer<Parts> || ...);
+                const weight_rule_of<T, normaliser_type, observes> weights(normaliser);
+                forward(program, weights, o, bytes);
+            }
+            if (stats != nullptr) stats->end(call.shape);
+        });
 }
 
 /// What backward of a checked call is given beside its parts.
@@ -110,9 +110,8 @@ void run_backward(const Call& call, const backward_inputs<T>& inputs, const Stat
     const bool learns_normaliser = any_learns<role::normaliser>(parts);
     double* scale_dots = any_learns<role::scale>(parts) ? own.take<double>(rows) : nullptr;
     T* row_numbers = learns_normaliser ? own.take<T>(rows) : nullptr;
-    const backward_call<T> backward_of{program,    inputs.d_o,  inputs.dq,
-                                       inputs.dk,  inputs.dv,   scale_dots,
-                                       row_numbers, writes_directly(parts)};
+    const backward_call<T> backward_of{program,   inputs.d_o, inputs.dq,   inputs.dk,
+                                       inputs.dv, scale_dots, row_numbers, writes_directly(parts)};
 
     call.template resolve<role::normaliser>([&](const auto&... chosen) {
         const auto& normaliser = unwrap(the_part<role::normaliser>(softmax, chosen...));
@@ -129,10 +128,10 @@ void run_backward(const Call& call, const backward_inputs<T>& inputs, const Stat
                 supports = &stats.supports();
             backward_whole_rows(backward_of, rule, supports);
         } else {
-            backward(backward_of,
-                     make_gradient_rule<T>(parts, program.place, normaliser, stats, inputs.d_lse,
-                                           own),
-                     inputs.o);
+            backward(
+                backward_of,
+                make_gradient_rule<T>(parts, program.place, normaliser, stats, inputs.d_lse, own),
+                inputs.o);
         }
         finish_learned<T, normaliser_type>(parts, program.place, stats.data(), scale_dots,
                                            row_numbers, inputs.dq, inputs.dk);

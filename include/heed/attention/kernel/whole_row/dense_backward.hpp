@@ -167,8 +167,9 @@ void modify_rows_back(const row_gradient_rule<T>& rule, const row_queries<T>& qu
         const index last = std::min(own.last, offset + key_block<T>);
         if (first < last)
             rule.modifiers.modify_back(queries.tile, r, rows.scores.first + first, last - first,
-                             rows.scores.row(r) + first, rows.row(rows.products, r) + first,
-                             rows.row(rows.ds, r) + first);
+                                       rows.scores.row(r) + first,
+                                       rows.row(rows.products, r) + first,
+                                       rows.row(rows.ds, r) + first);
     }
 }
 
