@@ -11,6 +11,8 @@
 #include <heed/attention/forward_result.hpp>
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/kernel/call.hpp>
+#include <heed/attention/kernel/choices.hpp>
+#include <heed/attention/kernel/contracts.hpp>
 #include <heed/attention/kernel/learning.hpp>
 #include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/kernel/run.hpp>
@@ -76,9 +78,12 @@ constexpr void check_forward_parts() {
     static_assert(!(is_unbound_observer<Parts> || ...),
                   "heed: only attention_forward returns what an observer sees; elsewhere say "
                   "heed::row_entropy.into(numbers)");
+    static_assert(!(is_chosen_observer<Parts> || ...),
+                  "heed: an observer that is optional or one of several writes to memory of yours: "
+                  "heed::row_entropy.into(numbers)");
 }
 
-/// Calls f(attention_call) with the parts resolved and everything checked.
+/// Calls f(attention_call) with everything checked.
 template <class Q, class K, class V, class F, class... Parts>
 void with_call(const Q& q, const K& k, const V& v, F&& f, const Parts&... parts) {
     if constexpr (check_inputs<Q, K, V>()) {
@@ -86,20 +91,14 @@ void with_call(const Q& q, const K& k, const V& v, F&& f, const Parts&... parts)
         const auto held_q = evaluate(q);
         const auto held_k = evaluate(k);
         const auto held_v = evaluate(v);
-        resolve_choices(
-            [&](const auto&... chosen) {
-                check_parts<std::remove_cvref_t<decltype(chosen)>...>();
-                f(attention_call<T, std::remove_cvref_t<decltype(chosen)>...>(
-                    rank4(held_q.view()), rank4(held_k.view()), rank4(held_v.view()), chosen...));
-            },
-            parts...);
+        check_parts<Parts...>();
+        if constexpr ((is_part<Parts> && ...)) {
+            if constexpr ((check_contracts<T, Parts>() && ...))
+                f(attention_call<T, Parts...>(rank4(held_q.view()), rank4(held_k.view()),
+                                              rank4(held_v.view()), parts...));
+        }
     }
 }
-
-/// The normaliser of a call with these parts, for the type of its stats.
-template <class... Parts>
-using normaliser_of = unwrapped<std::remove_cvref_t<decltype(the_part<role::normaliser>(
-    softmax, std::declval<const Parts&>()...))>>;
 
 /// An object of q's kind for o; shapes are checked before memory is asked for.
 template <class Q, class K, class V>
@@ -147,32 +146,29 @@ tensor_view<T, 4> checked_output(O& o, const Call& call) {
         (check_outputs_apart(name, numbers, "o", view), ...);
         check_all_apart(name, "that of another", {numbers...});
     };
-    std::apply(
-        [&](const auto&... part) {
-            std::apply(check_observers, std::tuple_cat(observed_memory(part)...));
-        },
-        call.parts());
+    call.template resolve<role::observer>([&](const auto&... part) {
+        std::apply(check_observers, std::tuple_cat(observed_memory(part)...));
+    });
     return view;
 }
 
 /// The gradient of the log-sum-exp of a call, or a null view.
-template <class T, class... Parts>
-tensor_view<const T, 3> lse_gradient_of(const std::tuple<const Parts&...>& parts) {
-    if constexpr (count_of<role::lse_gradient, Parts...> == 1) {
-        using stream = typename stats<T, normaliser_of<Parts...>>::stream_type;
-        constexpr bool has_one = requires(const stream& of) {
-            of.with_log_sum_exp_gradient(T(0), T(0));
-        };
-        static_assert(has_one, "heed: this call's normaliser has no log-sum-exp");
-        return std::apply(
-                   [](const auto&... part) -> const auto& {
-                       return the_part<role::lse_gradient>(nothing, part...);
-                   },
-                   parts)
-            .kept.view();
-    } else {
-        return {};
-    }
+template <class T, class Call, class Normaliser>
+tensor_view<const T, 3> lse_gradient_of(const Call& call, const stats<T, Normaliser>&) {
+    return call.template resolve<role::lse_gradient>(
+        []<class... Parts>([[maybe_unused]] const Parts&... parts) -> tensor_view<const T, 3> {
+            if constexpr (count_of<role::lse_gradient, Parts...> == 1) {
+                constexpr bool has_one = alternatives<Normaliser>::all([]<class N>() {
+                    return requires(const kernel_of<T, N>& of) {
+                        of.with_log_sum_exp_gradient(T(0), T(0));
+                    };
+                });
+                static_assert(has_one, "heed: this call's normaliser has no log-sum-exp");
+                return the_part<role::lse_gradient>(nothing, parts...).kept.view();
+            } else {
+                return {};
+            }
+        });
 }
 
 /// Checks all shapes and memory of backward, then runs it.
@@ -184,6 +180,10 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
     check_output("d_o", d_o, output);
     check_output("o", o, output);
     kept.check(shape);
+    call.template resolve<role::normaliser>([&](const auto&... parts) {
+        const auto& normaliser = unwrap(the_part<role::normaliser>(softmax, parts...));
+        stats_of<std::remove_cvref_t<decltype(normaliser)>>(kept);  // are they this one's?
+    });
 
     const auto dq = rank4(view_of(gradients.q));
     const auto dk = rank4(view_of(gradients.k));
@@ -193,7 +193,7 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
     check_output("dv", dv, call.v.extents);
     const auto learned = learned_views<T>(gradients.learned);
     check_learned(call.parts(), learned, shape);
-    const auto d_lse = lse_gradient_of<T>(call.parts());
+    const auto d_lse = lse_gradient_of<T>(call, kept);
     const auto check_memory = [&](std::string_view name, const memory_span& x) {
         check_output_memory(name, x, call);
         check_apart(name, x, "o", o);
@@ -220,14 +220,15 @@ void checked_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
         learned);
 
     std::apply(
-        [&](const auto&... view) { (fill(call.pool().pool, call.memory(), view, T(0)), ...); },
+        [&](const auto&... view) { (fill(call.threads().pool, call.memory(), view, T(0)), ...); },
         learned);
     run_backward(call, backward_inputs<T>{d_o, o, d_lse, dq, dk, dv}, kept, learned);
 }
 
 }  // namespace detail
 
-/// What attention_forward's stats are for tensors of this scalar and these parts.
+/// What attention_forward's stats are for tensors of this scalar and these parts. Where normalisers
+/// of several types may be chosen they are those of a std::variant of these.
 template <class Scalar, class... Parts>
 using stats_for = stats<Scalar, detail::normaliser_of<std::remove_cvref_t<Parts>...>>;
 
@@ -240,9 +241,8 @@ void attention_into(O&& o, const Q& q, const K& k, const V& v, const Parts&... p
     detail::with_call(
         q, k, v,
         [&](const auto& call) {
-            using normaliser = std::remove_cvref_t<decltype(call.normaliser())>;
             detail::run_forward(call, detail::checked_output<T>(o, call),
-                                static_cast<stats<T, normaliser>*>(nullptr));
+                                static_cast<stats_for<T, Parts...>*>(nullptr));
         },
         parts...);
 }
@@ -271,8 +271,7 @@ void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q, 
     detail::with_call(
         q, k, v,
         [&](const auto& call) {
-            constexpr bool fits =
-                std::is_same_v<Normaliser, std::remove_cvref_t<decltype(call.normaliser())>>;
+            constexpr bool fits = std::is_same_v<Normaliser, detail::normaliser_of<Parts...>>;
             static_assert(fits,
                           "heed: stats must be those of this call's normaliser: heed::stats_for");
             if constexpr (fits)
@@ -331,19 +330,21 @@ void attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,
     static_assert(std::is_same_v<Scalar, scalar_of<Q>> && std::is_same_v<Scalar, scalar_of<DO>> &&
                       std::is_same_v<Scalar, scalar_of<O>>,
                   "heed: d_o, o, stats, q, k and v must have the same scalar");
+    constexpr bool fixed = !(detail::learns_by_choice<Parts> || ...);
+    static_assert(fixed, "heed: a learned part may be optional, but not one of several");
     const auto held_d_o = detail::evaluate(d_o);
     const auto held_o = detail::evaluate(o);
     detail::with_call(
         q, k, v,
         [&](const auto& call) {
-            constexpr bool fits =
-                std::is_same_v<Normaliser, std::remove_cvref_t<decltype(call.normaliser())>>;
+            constexpr bool fits = std::is_same_v<Normaliser, detail::normaliser_of<Parts...>>;
             static_assert(fits, "heed: stats must be those of this call's normaliser");
             constexpr bool one_each =
                 std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>> ==
                 detail::learned_count<std::remove_cvref_t<decltype(call.parts())>>;
-            static_assert(one_each, "heed: there must be one gradient for each learned part");
-            if constexpr (fits && one_each)
+            static_assert(one_each || !fixed,
+                          "heed: there must be one gradient for each learned part");
+            if constexpr (fits && fixed && one_each)
                 detail::checked_backward<Scalar>(gradients, detail::rank4(held_d_o.view()),
                                                  detail::rank4(held_o.view()), kept, call);
         },
@@ -374,9 +375,7 @@ template <class DO, class O, class Scalar, class Normaliser, class Q, class K, c
                                    detail::make_like<K>(held_k.view().extents),
                                    detail::make_like<V>(held_v.view().extents),
                                    std::tuple_cat(detail::make_learned<Scalar>(parts, shape)...));
-        constexpr bool fixed = !(detail::learns_by_choice<Parts> || ...);
-        static_assert(fixed, "heed: a learned part cannot be optional or one of several");
-        if constexpr (fixed) attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
+        attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
         return gradients;
     }
 }

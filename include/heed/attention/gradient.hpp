@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
+#include <heed/attention/kernel/choices.hpp>
 #include <heed/attention/kernel/learning.hpp>
 #include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
@@ -115,20 +114,23 @@ gradient<Q, K, V, Learned...> make_gradients(Q q, K k, V v, std::tuple<Learned..
     return {std::move(q), std::move(k), std::move(v), std::move(learned)};
 }
 
-/// Whether an optional or variant may hold a learned part: then its gradient would have no type.
+/// Whether a learned part may be one of several: then its gradient would have no type.
 template <class P>
-inline constexpr bool learns_by_choice = false;
-template <class P>
-inline constexpr bool learns_by_choice<std::optional<P>> = is_learned<P>;
-template <class... Ps>
-inline constexpr bool learns_by_choice<std::variant<Ps...>> = (is_learned<Ps> || ...);
+inline constexpr bool learns_by_choice =
+    !may_learn<P> && alternatives<P>::any([]<class A>() { return is_learned<A>; });
 
-/// The gradient object of a part, as a tuple: empty unless the part is learned.
+/// The gradient object of a part, as a tuple: empty unless the part is learned. That of an optional
+/// one that is not there has no elements, or zeros if its type says how many.
 template <class T, class P>
 auto make_learned(const P& part, const attention_shape& shape) {
     if constexpr (is_learned<P>) {
         check_part(part.part, shape);  // before memory is asked for
         return std::make_tuple(part.part.template make_gradient<T>(shape));
+    } else if constexpr (may_learn<P>) {
+        if (part.has_value()) return make_learned<T>(*part, shape);
+        decltype(make_learned<T>(*part, shape)) none;
+        std::get<0>(none).setZero();
+        return none;
     } else {
         return std::tuple<>();
     }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <Eigen/Core>
@@ -199,5 +200,77 @@ class stats {
     detail::support_store<Scalar> supports_;  // empty unless the normaliser is sparse
     std::optional<attention_shape> shape_;    // of the call; none before it has ended
 };
+
+/// The stats of a call whose normaliser is chosen at run time among several types: those of the one
+/// that it was. They allocate nothing when they are used again for the same one.
+template <class Scalar, class... Normalisers>
+class stats<Scalar, std::variant<Normalisers...>> {
+  public:
+    /// Whether the last call was with this normaliser; its stats, argument_error if they are
+    /// another's.
+    template <class Normaliser>
+    bool holds() const {
+        return std::holds_alternative<stats<Scalar, Normaliser>>(chosen_);
+    }
+    template <class Normaliser>
+    const stats<Scalar, Normaliser>& of() const {
+        detail::require_argument(holds<Normaliser>(),
+                                 "stats are those of another of the normalisers that may be "
+                                 "chosen, but must be those of the one that is");
+        return *std::get_if<stats<Scalar, Normaliser>>(&chosen_);
+    }
+
+    /// [batch, heads, queries]; a missing axis is 1. [0, 0, 0] for the stats of no call.
+    std::array<index, 3> extents() const {
+        return std::visit([](const auto& kept) { return kept.extents(); }, chosen_);
+    }
+
+    /// As those of each normaliser, where all have one.
+    Eigen::Tensor<Scalar, 3, Eigen::RowMajor> log_sum_exp() const {
+        return std::visit([](const auto& kept) { return kept.log_sum_exp(); }, chosen_);
+    }
+    double log_sum_exp(index batch, index head, index query) const {
+        return std::visit([&](const auto& kept) { return kept.log_sum_exp(batch, head, query); },
+                          chosen_);
+    }
+
+    /// Refuses what are not the stats of a call of this shape.
+    void check(const attention_shape& shape) const {
+        std::visit([&](const auto& kept) { kept.check(shape); }, chosen_);
+    }
+
+    /// For the kernels: the stats of this normaliser, in the place of another's.
+    template <class Normaliser>
+    stats<Scalar, Normaliser>& open() {
+        using kept = stats<Scalar, Normaliser>;
+        if (auto* again = std::get_if<kept>(&chosen_)) return *again;
+        return chosen_.template emplace<kept>();
+    }
+
+  private:
+    std::variant<stats<Scalar, Normalisers>...> chosen_;
+};
+
+namespace detail {
+
+/// Among the stats of a call those of its normaliser: to be filled, and to be read.
+template <class Normaliser, class T>
+stats<T, Normaliser>& open_stats(stats<T, Normaliser>& kept) {
+    return kept;
+}
+template <class Normaliser, class T, class... Normalisers>
+stats<T, Normaliser>& open_stats(stats<T, std::variant<Normalisers...>>& kept) {
+    return kept.template open<Normaliser>();
+}
+template <class Normaliser, class T>
+const stats<T, Normaliser>& stats_of(const stats<T, Normaliser>& kept) {
+    return kept;
+}
+template <class Normaliser, class T, class... Normalisers>
+const stats<T, Normaliser>& stats_of(const stats<T, std::variant<Normalisers...>>& kept) {
+    return kept.template of<Normaliser>();
+}
+
+}  // namespace detail
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -5,6 +5,7 @@
 #include <limits>
 #include <new>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <heed/core/architecture.hpp>
@@ -60,6 +61,14 @@ class alignas(64) arena {
         constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 4 / sizeof(T);
         if (count < 0 || static_cast<std::size_t>(count) > most) throw std::bad_array_new_length();
         return static_cast<T*>(take_bytes(round_up(static_cast<std::size_t>(count) * sizeof(T))));
+    }
+
+    /// An object in such memory, whose end nobody sees.
+    template <class X, class... Arguments>
+    X& make(Arguments&&... arguments) {
+        static_assert(std::is_trivially_destructible_v<X>, "an arena runs no destructors");
+        static_assert(alignof(X) <= alignment);
+        return *::new (take_bytes(round_up(sizeof(X)))) X{std::forward<Arguments>(arguments)...};
     }
 
     position mark() const noexcept { return {current_, offset_, used_}; }

@@ -19,7 +19,6 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 template <class T>
 struct backward_call {
     const attention_program<T>& program;
-    const row_return<T>& back;
     tensor_view<const T, 4> d_o;
     tensor_view<T, 4> dq, dk, dv;
     /// [batch, head, query], null unless a scale is learned: Σ_j (∂L/∂s_ij)·(q_i·k_j), times the
@@ -58,15 +57,14 @@ void finish_queries(const backward_call<T>& call, const backward_queries<T>& que
             double dots = 0;
             for (std::size_t m = 0; m < maps; ++m) {
                 if (is_zero(gradients[m], dim)) continue;  // of a query that may hold NaN
-                call.back.query(tile.rows[r], static_cast<encoding_map>(m), buffer);
+                call.program.back->query(tile.rows[r], static_cast<encoding_map>(m), buffer);
                 dots += static_cast<double>(dot(gradients[m], buffer, dim));
             }
-            call.scale_dots[call.row_of(tile) + r] =
-                dots * call.program.sight.scale_derivative(tile, r);
+            call.scale_dots[call.row_of(tile) + r] = dots * call.program.scale.derivative(tile, r);
         }
         for (std::size_t m = 0; m < maps; ++m)
             multiply_row(gradients[m], dim, tile.scale[r], gradients[m]);
-        call.back.query_back(tile.rows[r], gradients, buffer);
+        call.program.back->query_back(tile.rows[r], gradients, buffer);
     }
     write_rows(call.dq, tile.batch, tile.head, tile.first, tile.count, queries.dq[0], stride,
                [](index) { return T(1); });
@@ -80,7 +78,8 @@ void finish_keys(const backward_call<T>& call, const key_place& at, const key_ma
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(call.shape().dim);
     for (index j = 0; j < at.count; ++j)
-        call.back.key_back(at.batch, at.kv_head, at.first + j, rows_at(dk, j * stride), buffer);
+        call.program.back->key_back(at.batch, at.kv_head, at.first + j, rows_at(dk, j * stride),
+                                    buffer);
     const auto write = [&](const tensor_view<T, 4>& to, const T* rows, index row_stride) {
         write_rows(to, at.batch, at.kv_head, at.first, at.count, rows, row_stride,
                    [](index) { return T(1); });

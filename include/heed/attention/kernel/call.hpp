@@ -7,19 +7,16 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/contracts.hpp>
 #include <heed/attention/kernel/padding.hpp>
+#include <heed/attention/kernel/query_tile.hpp>
 #include <heed/attention/kernel/roles_of_call.hpp>
-#include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
-#include <heed/attention/position_encoding.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
-#include <heed/softmax/softmax.hpp>
 
 /// \file
 /// One call of attention: its shape, its inputs, and its parts by role; checked before anything
@@ -59,46 +56,30 @@ attention_shape shape_of(const tensor_view<const T, 4>& q, const tensor_view<con
     return {batch, heads, kv_heads, queries, k.extents[2], dim, v.extents[3]};
 }
 
+/// `Parts` may be choices: each interface of the program looks into those that it is made of.
 template <class T, class... Parts>
 class attention_call {
   public:
-    /// Keys, too, stand elsewhere than at their indices.
-    static constexpr bool has_positions = (moves_keys<Parts> || ...);
-    /// Each sequence has keys of its own number, and its queries stand at their end.
-    static constexpr bool has_cache_lengths =
-        count_of<role::positions, Parts...> == 1 && !has_positions;
-    static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> == 1;
-    static constexpr bool is_rectified = (rectifies<Parts> || ...);
-    /// Backward is not observed.
-    static constexpr bool has_observers = (is_bound_observer<Parts> || ...);
-    /// No modifier learns, and the derivative of each is 1.
-    static constexpr bool only_adds = ((!part_of<Parts, role::modifier> ||
-                                        (!is_learned<Parts> && is_additive<unwrapped<Parts>>)) &&
-                                       ...);
-
     attention_shape shape;
     tensor_view<const T, 4> q, k, v;
 
     attention_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
                    const tensor_view<const T, 4>& values, const Parts&... parts)
-        : shape(shape_of(queries, keys, values)),
-          q(queries),
-          k(keys),
-          v(values),
-          parts_(parts...),
-          masks_(select_role<role::mask>(parts...)),
-          modifiers_(select_role<role::modifier>(parts...)) {
-        (check_contract<T, unwrapped<Parts>>(), ...);
-        (check_part(unwrap(parts), shape), ...);
-        if constexpr (count_of<role::positions, Parts...> == 0)
-            check_padding<T>(shape, unwrap(parts)...);
+        : shape(shape_of(queries, keys, values)), q(queries), k(keys), v(values), parts_(parts...) {
+        for_each_part([&](const auto& part) { check_part(unwrap(part), shape); });
+        check_padding<T>(shape, parts...);
     }
 
     const auto& parts() const { return parts_; }
-    /// References to those of one role, in their order, as a tuple.
-    template <class Role>
-    auto parts_of() const {
-        return std::apply([](const auto&... part) { return select_role<Role>(part...); }, parts_);
+    /// f(parts…) with the choices among these roles resolved; other choices are left out.
+    template <class... Roles, class F>
+    decltype(auto) resolve(const F& f) const {
+        return with_roles<Roles...>(parts_, f);
+    }
+    /// f(part) of every part, of choices what they hold.
+    template <class F>
+    void for_each_part(const F& f) const {
+        std::apply([&](const auto&... part) { (visit_part(part, f), ...); }, parts_);
     }
 
     /// see(name, view) for all memory that the call reads: q, k, v, and what parts were given.
@@ -107,60 +88,42 @@ class attention_call {
         see("q", q);
         see("k", k);
         see("v", v);
-        std::apply([&](const auto&... part) { (detail::see_inputs(unwrap(part), see), ...); },
-                   parts_);
+        for_each_part([&](const auto& part) { detail::see_inputs(unwrap(part), see); });
     }
 
-    const auto& masks() const { return masks_; }
-    const auto& modifiers() const { return modifiers_; }
-    const auto& scale() const { return unwrap(part_or<role::scale>(standard_scale)); }
-    const auto& scale_as_given() const { return part_or<role::scale>(standard_scale); }
-    const auto& normaliser() const { return unwrap(part_or<role::normaliser>(softmax)); }
-    const auto& normaliser_as_given() const { return part_or<role::normaliser>(softmax); }
-    const auto& encoding() const { return part_or<role::position_encoding>(nothing); }
-    /// heed::cache_lengths, or nothing.
-    const auto& lengths() const {
-        if constexpr (has_cache_lengths)
-            return part_or<role::positions>(nothing);
-        else
-            return nothing;
-    }
-
-    on_pool pool() const {
-        if constexpr (count_of<role::threads, Parts...> == 1)
-            return part_or<role::threads>(nothing);
-        else
-            return {.pool = nullptr};
+    on_pool threads() const {
+        return resolve<role::threads>(
+            []<class... Chosen>([[maybe_unused]] const Chosen&... parts) -> on_pool {
+                if constexpr (count_of<role::threads, Chosen...> == 1)
+                    return the_part<role::threads>(nothing, parts...);
+                else
+                    return {.pool = nullptr};
+            });
     }
     workspace& memory() const {
-        if constexpr (count_of<role::memory, Parts...> == 1)
-            return *part_or<role::memory>(nothing).memory;
-        else
-            return thread_workspace();
+        return resolve<role::memory>(
+            []<class... Chosen>([[maybe_unused]] const Chosen&... parts) -> workspace& {
+                if constexpr (count_of<role::memory, Chosen...> == 1)
+                    return *the_part<role::memory>(nothing, parts...).memory;
+                else
+                    return thread_workspace();
+            });
     }
 
     /// Where queries and keys stand; explicit positions are written into `scratch`.
-    call_positions positions(arena& scratch) const {
-        if constexpr (has_positions || has_cache_lengths) {
-            return part_or<role::positions>(nothing).prepare(scratch, shape);
-        } else {
-            return {.query_first = shape.keys - shape.queries};
-        }
+    call_place place(arena& scratch) const {
+        return resolve<role::positions>([&]<class... Chosen>(
+                                            [[maybe_unused]] const Chosen&... parts) -> call_place {
+            if constexpr (count_of<role::positions, Chosen...> == 1)
+                return {shape, the_part<role::positions>(nothing, parts...).prepare(scratch, shape),
+                        (moves_keys<Chosen> || ...)};
+            else
+                return {shape, {.query_first = shape.keys - shape.queries}, false};
+        });
     }
 
   private:
-    template <class Role, class Default>
-    const auto& part_or(const Default& otherwise) const {
-        return std::apply(
-            [&](const auto&... parts) -> const auto& {
-                return the_part<Role>(otherwise, parts...);
-            },
-            parts_);
-    }
-
     std::tuple<const Parts&...> parts_;
-    decltype(select_role<role::mask>(std::declval<const Parts&>()...)) masks_;
-    decltype(select_role<role::modifier>(std::declval<const Parts&>()...)) modifiers_;
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -3,6 +3,8 @@
 #include <concepts>
 #include <cstddef>
 
+#include <heed/attention/kernel/choices.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
@@ -13,13 +15,14 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// A mask without `on_row` must see whole intervals.
 template <class P, class T>
-concept shows_keys = is_interval<P> &&
+concept shows_lanes = requires(const P& part, const query_row& i, const key_lanes<T>& j) {
+    { part.template on_row<T>(i)(j) } -> std::convertible_to<vec_mask<T>>;
+};
+template <class P>
+concept shows_intervals = is_interval<P> &&
     requires(const P& part, const query_row& i, const attention_shape& shape) {
     { part.interval(i, shape) } -> std::convertible_to<key_interval>;
-} || requires(const P& part, const query_row& i, const key_lanes<T>& j) {
-    { part.template on_row<T>(i)(j) } -> std::convertible_to<vec_mask<T>>;
 };
 
 template <class P, class T>
@@ -34,32 +37,51 @@ concept scales_rows = requires(const P& part, const query_row& i, const attentio
 };
 
 template <class P, class T>
-concept normalises_rows = requires(const P& part) {
+concept streams_rows = requires(const P& part) {
     part.template streaming<T>(index(0));
-}
-|| requires(const P& part) { part.template whole_row<T>(index(0)); };
+};
+template <class P, class T>
+concept takes_whole_rows = requires(const P& part) {
+    part.template whole_row<T>(index(0));
+};
 
-/// Stops the compilation with one sentence if a part lacks what its role asks for.
+/// Stops the compilation with one sentence if a part lacks what its role asks for. False then.
 template <class T, class P>
-constexpr void check_contract() {
+constexpr bool check_contract() {
     if constexpr (part_of<P, role::mask>) {
-        static_assert(shows_keys<P, T>,
+        constexpr bool holds = shows_intervals<P> || shows_lanes<P, T>;
+        static_assert(holds,
                       "heed: a part of role mask needs on_row<T>(query_row), a function of "
                       "key_lanes<T> that returns a vec_mask<T>, or is_interval and interval: see "
                       "attention/part.hpp");
+        return holds;
     } else if constexpr (part_of<P, role::modifier>) {
-        static_assert(modifies_scores<P, T>,
+        constexpr bool holds = modifies_scores<P, T>;
+        static_assert(holds,
                       "heed: a part of role modifier needs on_row<T>(query_row), a function of "
                       "vec<T> and key_lanes<T> that returns a vec<T>: see attention/part.hpp");
+        return holds;
     } else if constexpr (part_of<P, role::scale>) {
-        static_assert(scales_rows<P>,
+        constexpr bool holds = scales_rows<P>;
+        static_assert(holds,
                       "heed: a part of role scale needs on_row(query_row, attention_shape, "
                       "visible), which returns a double: see attention/part.hpp");
+        return holds;
     } else if constexpr (part_of<P, role::normaliser>) {
-        static_assert(normalises_rows<P, T>,
+        constexpr bool holds = streams_rows<P, T> || takes_whole_rows<P, T>;
+        static_assert(holds,
                       "heed: a part of role normaliser needs streaming<T>(head) or "
                       "whole_row<T>(head): see attention/part.hpp");
+        return holds;
+    } else {
+        return true;
     }
+}
+
+/// Of all that an argument may turn out to be.
+template <class T, class P>
+constexpr bool check_contracts() {
+    return alternatives<P>::all([]<class A>() { return check_contract<T, unwrapped<A>>(); });
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

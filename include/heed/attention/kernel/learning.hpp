@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/kernel/choices.hpp>
 #include <heed/attention/kernel/packed_head.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
 #include <heed/attention/kernel/roles_of_call.hpp>
@@ -22,10 +24,16 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
+/// Whether an argument is a learned part, or one that may be missing.
+template <class P>
+inline constexpr bool may_learn = is_learned<P>;
+template <class P>
+inline constexpr bool may_learn<std::optional<P>> = may_learn<P>;
+
 /// How many of the parts before the K-th are learned: where its gradient stands among them.
 template <std::size_t K, class... Parts>
 constexpr std::size_t learned_before() {
-    constexpr std::array<bool, sizeof...(Parts) + 1> is{is_learned<Parts>..., false};
+    constexpr std::array<bool, sizeof...(Parts) + 1> is{may_learn<Parts>..., false};
     std::size_t before = 0;
     for (std::size_t i = 0; i < K; ++i) before += is[i] ? 1U : 0U;
     return before;
@@ -43,114 +51,133 @@ template <class... Parts, class Gradients>
 void check_learned(const std::tuple<const Parts&...>& parts, const Gradients& gradients,
                    const attention_shape& shape) {
     const auto one = [&]<std::size_t K>() {
-        if constexpr (is_learned<std::tuple_element_t<K, std::tuple<Parts...>>>)
-            std::get<K>(parts).part.check_gradient(
-                std::get<learned_before<K, Parts...>()>(gradients), shape);
+        if constexpr (may_learn<std::tuple_element_t<K, std::tuple<Parts...>>>)
+            visit_part(std::get<K>(parts), [&](const auto& chosen) {
+                chosen.part.check_gradient(std::get<learned_before<K, Parts...>()>(gradients),
+                                           shape);
+            });
     };
     [&]<std::size_t... K>(std::index_sequence<K...>) { (one.template operator()<K>(), ...); }
     (std::index_sequence_for<Parts...>{});
 }
 
-/// f(part, gradient) for every learned part of a role; `gradients` has one entry a learned part.
-template <class Role, class... Parts, class Gradients, class F>
-void for_learned(const std::tuple<const Parts&...>& parts, const Gradients& gradients, F&& f) {
-    const auto one = [&]<std::size_t K>() {
-        using part_type = std::tuple_element_t<K, std::tuple<Parts...>>;
-        if constexpr (is_learned<part_type> && part_of<part_type, Role>)
-            f(std::get<K>(parts).part, std::get<learned_before<K, Parts...>()>(gradients));
-    };
-    [&]<std::size_t... K>(std::index_sequence<K...>) { (one.template operator()<K>(), ...); }
-    (std::index_sequence_for<Parts...>{});
-}
-
-/// One modifier's gradient, and what (batch, head, key block)s sum up of it by themselves.
+/// A learned part while backward runs: it plays its role, and knows where its gradient goes.
 template <class T, class Part, class View>
-struct learned_modifier {
+struct learning_part {
+    using role = role_of<Part>;
     const Part& part;
     View gradient;
-    T* partials;  ///< [batch, head, block, count]
-    index count;
+    T* partials = nullptr;  ///< of a modifier: [batch, head, block, count]
+    index count = 0;        ///< what a (batch, head, key block) sums up by itself
 };
 
-/// One entry a modifier, in their order: a learned_modifier, or no_part for one that is constant.
+template <class T, class Part, class View>
+inline constexpr bool is_learned<learning_part<T, Part, View>> = true;
+template <class T, class Part, class View>
+const Part& unwrap(const learning_part<T, Part, View>& learning) {
+    return learning.part;
+}
+
+template <class T, class Part, class View>
+learning_part<T, Part, View> make_learning(const learned<Part>& learned, const View& gradient,
+                                           [[maybe_unused]] const attention_shape& shape,
+                                           [[maybe_unused]] arena& scratch) {
+    learning_part<T, Part, View> learning{learned.part, gradient};
+    if constexpr (part_of<Part, role::modifier>) {
+        learning.count = learned.part.template partials<T>();
+        const index all =
+            shape.batch * shape.heads * count_blocks(shape.keys, key_block<T>) * learning.count;
+        learning.partials = scratch.take<T>(all);
+        std::fill_n(learning.partials, static_cast<std::size_t>(all), T(0));
+    }
+    return learning;
+}
+
+/// The parts of a call, as a tuple of references, but for those that are learned: in their place
+/// stands a learning_part. `gradients` has one entry a learned part.
 template <class T, class... Parts, class Gradients>
-auto learned_modifiers(const std::tuple<const Parts&...>& parts, const Gradients& gradients,
-                       const attention_shape& shape, index blocks, arena& scratch) {
-    [[maybe_unused]] const auto one = [&]<std::size_t K>() {
-        using part_type = std::tuple_element_t<K, std::tuple<Parts...>>;
-        if constexpr (!part_of<part_type, role::modifier>) {
-            return std::tuple<>();
-        } else if constexpr (!is_learned<part_type>) {
-            return std::tuple<no_part>();
+auto make_learning_parts(const std::tuple<const Parts&...>& parts,
+                         [[maybe_unused]] const Gradients& gradients,
+                         [[maybe_unused]] const attention_shape& shape,
+                         [[maybe_unused]] arena& scratch) {
+    const auto one = [&]<std::size_t K>() -> decltype(auto) {
+        const auto& part = std::get<K>(parts);
+        using part_type = std::remove_cvref_t<decltype(part)>;
+        if constexpr (!may_learn<part_type>) {
+            return part;
         } else {
-            const auto& part = std::get<K>(parts).part;
             const auto& gradient = std::get<learned_before<K, Parts...>()>(gradients);
-            const index count = part.template partials<T>();
-            const index all = shape.batch * shape.heads * blocks * count;
-            T* partials = scratch.take<T>(all);
-            std::fill_n(partials, static_cast<std::size_t>(all), T(0));
-            using entry = learned_modifier<T, std::remove_cvref_t<decltype(part)>,
-                                           std::remove_cvref_t<decltype(gradient)>>;
-            return std::tuple<entry>(entry{part, gradient, partials, count});
+            if constexpr (is_learned<part_type>) {
+                return make_learning<T>(part, gradient, shape, scratch);
+            } else {
+                using learning = decltype(make_learning<T>(*part, gradient, shape, scratch));
+                std::optional<learning> chosen;
+                if (part.has_value())
+                    chosen.emplace(make_learning<T>(*part, gradient, shape, scratch));
+                return chosen;
+            }
         }
     };
     return [&]<std::size_t... K>(std::index_sequence<K...>) {
-        return std::tuple_cat(one.template operator()<K>()...);
+        return std::tuple<decltype(one.template operator()<K>())...>(
+            one.template operator()<K>()...);
     }
     (std::index_sequence_for<Parts...>{});
+}
+
+/// f(learning part) of each.
+template <class F, class... Parts>
+void for_each_learning(const std::tuple<Parts...>& parts, const F& f) {
+    [[maybe_unused]] const auto one = [&]<class P>(const P& part) {
+        if constexpr (is_learned<P>) f(part);
+    };
+    std::apply([&](const auto&... part) { (visit_part(part, one), ...); }, parts);
+}
+/// Whether a part of this role learns.
+template <class Role, class... Parts>
+bool any_learns(const std::tuple<Parts...>& parts) {
+    bool learns = false;
+    for_each_learning(parts, [&]<class P>(const P&) { learns = learns || part_of<P, Role>; });
+    return learns;
 }
 
 /// Whether a learned modifier writes into its gradient directly, so that a block of keys must be
 /// one task's for all batches and heads.
-template <class... Entries>
-bool writes_directly(const std::tuple<Entries...>& entries) {
-    const auto one = [](const auto& entry) {
-        if constexpr (requires { entry.count; })
-            return entry.count == 0;
-        else
-            return false;
-    };
-    return std::apply([&](const auto&... entry) { return (one(entry) || ...); }, entries);
+template <class... Parts>
+bool writes_directly(const std::tuple<Parts...>& parts) {
+    bool writes = false;
+    for_each_learning(parts, [&]<class P>(const P& learning) {
+        writes = writes || (part_of<P, role::modifier> && learning.count == 0);
+    });
+    return writes;
 }
 
-template <class Entries>
-inline constexpr bool learns_modifiers = false;
-template <class... Entries>
-inline constexpr bool learns_modifiers<std::tuple<Entries...>> =
-    (!std::is_same_v<Entries, no_part> || ...);
-
 /// The learned modifiers, for one batch, head and block of keys.
-template <class T, class Entries>
 struct learning_at {
-    const Entries& entries;
     index place;  ///< (batch·heads + head)·blocks + block
 
-    /// Modifier I turned s into out, whose gradient is g.
-    template <std::size_t I>
-    void add(const query_row& row, const key_lanes<T>& keys, vec<T> s, vec<T> out, vec<T> g) const {
-        const auto& entry = std::get<I>(entries);
-        if constexpr (requires { entry.count; }) {
-            entry.part.template add_gradient<T>(
-                entry.gradient, entry.partials + place * entry.count, row, keys, s, out, g);
-        }
+    /// A modifier turned s into out, whose gradient is g.
+    template <class T, class Modifier>
+    void add([[maybe_unused]] const Modifier& modifier, [[maybe_unused]] const query_row& row,
+             [[maybe_unused]] const key_lanes<T>& keys, [[maybe_unused]] vec<T> s,
+             [[maybe_unused]] vec<T> out, [[maybe_unused]] vec<T> g) const {
+        if constexpr (is_learned<Modifier>)
+            modifier.part.template add_gradient<T>(modifier.gradient,
+                                                   modifier.partials + place * modifier.count, row,
+                                                   keys, s, out, g);
     }
 };
 
 /// What is left of the learned parts' gradients once all rows are done, in one order. `scale_dots`
-/// and `row_numbers`, [batch, head, query], are what a learned scale and a learned normaliser need.
-template <class T, class Call, class Statistics, class Gradients, class Entries>
-void finish_learned(const Call& call, const call_place& place, const Statistics* statistics,
-                    const Gradients& gradients, const Entries& entries,
+/// and `row_numbers`, [batch, head, query], are what a learned scale and a learned normaliser need;
+/// `statistics` are those of `Normaliser`.
+template <class T, class Normaliser, class Statistics, class... Parts>
+void finish_learned(const std::tuple<Parts...>& parts, const call_place& place,
+                    [[maybe_unused]] const Statistics* statistics,
                     [[maybe_unused]] const double* scale_dots,
-                    [[maybe_unused]] const T* row_numbers) {
-    const attention_shape& shape = call.shape;
-    [[maybe_unused]] const auto finish = [&](const auto& entry) {
-        if constexpr (requires { entry.count; })
-            entry.part.template finish_gradient<T>(entry.gradient, entry.partials, shape,
-                                                   count_blocks(shape.keys, key_block<T>));
-    };
-    std::apply([&](const auto&... entry) { (finish(entry), ...); }, entries);
-
+                    [[maybe_unused]] const T* row_numbers, const tensor_view<T, 4>& dq,
+                    const tensor_view<T, 4>& dk) {
+    const attention_shape& shape = place.shape;
     [[maybe_unused]] const auto for_each_row = [&](const auto& f) {
         index at = 0;
         for (index batch = 0; batch < shape.batch; ++batch)
@@ -158,26 +185,24 @@ void finish_learned(const Call& call, const call_place& place, const Statistics*
                 for (index query = 0; query < shape.queries; ++query, ++at)
                     f(make_row(place, batch, head, query), at);
     };
-    for_learned<role::scale>(call.parts(), gradients, [&](const auto& part, const auto& gradient) {
-        for_each_row([&](const query_row& row, index at) {
-            part.template add_row_gradient<T>(gradient, row, scale_dots[at]);
-        });
-    });
-    for_learned<role::normaliser>(call.parts(), gradients,
-                                  [&](const auto& part, const auto& gradient) {
-                                      for_each_row([&](const query_row& row, index at) {
-                                          part.template add_row_gradient<T>(
-                                              gradient, row.head, statistics[at], row_numbers[at]);
-                                      });
-                                  });
-}
-
-/// The gradients of learned biases of q and k, once those of q and k are done: their sums.
-template <class T, class... Parts, class Gradients>
-void finish_input_biases(const std::tuple<const Parts&...>& parts, const Gradients& gradients,
-                         const tensor_view<T, 4>& dq, const tensor_view<T, 4>& dk) {
-    for_learned<role::input_bias>(parts, gradients, [&](const auto& part, const auto& gradient) {
-        part.sum_rows(gradient, part.of_queries ? dq : dk);
+    for_each_learning(parts, [&]<class Part, class View>(
+                                 const learning_part<T, Part, View>& learning) {
+        [[maybe_unused]] const auto& [part, gradient, partials, count] = learning;
+        if constexpr (part_of<Part, role::modifier>) {
+            part.template finish_gradient<T>(gradient, partials, shape,
+                                             count_blocks(shape.keys, key_block<T>));
+        } else if constexpr (part_of<Part, role::scale>) {
+            for_each_row([&](const query_row& row, index at) {
+                learning.part.template add_row_gradient<T>(learning.gradient, row, scale_dots[at]);
+            });
+        } else if constexpr (std::is_same_v<Part, Normaliser>) {
+            for_each_row([&](const query_row& row, index at) {
+                learning.part.template add_row_gradient<T>(learning.gradient, row.head,
+                                                           statistics[at], row_numbers[at]);
+            });
+        } else if constexpr (part_of<Part, role::input_bias>) {
+            part.sum_rows(gradient, part.of_queries ? dq : dk);  // once those are done
+        }
     });
 }
 

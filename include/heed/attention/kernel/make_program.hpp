@@ -10,6 +10,7 @@
 #include <heed/attention/kernel/program.hpp>
 #include <heed/attention/kernel/query_tile.hpp>
 #include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/row_scale.hpp>
 #include <heed/attention/kernel/row_sight.hpp>
 #include <heed/attention/kernel/row_source.hpp>
 #include <heed/attention/kernel/score_rule.hpp>
@@ -42,50 +43,119 @@ class row_observers_of final : public row_observers<T> {
     Observers observers_;
 };
 
-/// f(attention_program, its row_preparation) of a checked call. What they need of scratch memory
-/// lives until f returns.
-template <class T, class Call, class F>
-void with_program(const Call& call, F&& f) {
-    constexpr bool moves_keys = Call::has_positions;
-    arena& own = call.memory().slot(0);
-    const arena::scope mark(own);
-    const call_place place{call.shape, call.positions(own), moves_keys};
-    const auto& masks = call.masks();
-    const auto& modifiers = call.modifiers();
-    const auto lane_masks = select_lane_masks<moves_keys>(masks);
-    const auto observers = call.template parts_of<role::observer>();
-    const auto biases = call.template parts_of<role::input_bias>();
-    using scale = std::remove_cvref_t<decltype(call.scale())>;
-    using normaliser = std::remove_cvref_t<decltype(call.normaliser())>;
-    using modifiers_type = std::remove_cvref_t<decltype(modifiers)>;
-    constexpr bool counts =
-        needs_visible_count<scale> || needs_visible_count<normaliser> || Call::has_observers;
+// Each part of the program is made of the parts of its own roles, whose choices are looked into
+// here, and lies in scratch memory.
 
-    const row_sight_of<T, moves_keys, counts, std::remove_cvref_t<decltype(masks)>, scale,
-                       std::remove_cvref_t<decltype(call.lengths())>>
-        sight(place, masks, call.scale(), call.lengths());
-    const score_rule_of<T, moves_keys, std::remove_cvref_t<decltype(lane_masks)>, modifiers_type>
-        scores(place, lane_masks, modifiers);
-    const row_observers_of<T, std::remove_cvref_t<decltype(observers)>> told(observers);
-    const auto run = [&](const auto& encoding, index window) {
-        using preparation = row_preparation<T, normalises_query<scale>, normalises_key<scale>,
-                                            std::remove_cvref_t<decltype(encoding)>,
-                                            std::remove_cvref_t<decltype(biases)>>;
-        const preparation rows{call.q, call.k, encoding, biases};
-        const row_source_of<T, preparation> source(rows, window);
-        f(attention_program<T>{place, call.v, call.pool(), call.memory(), sight, source, scores,
-                               Call::has_observers ? &told : nullptr},
-          rows);
-    };
-    if constexpr (Call::has_encoding) {
-        const auto encoding = call.encoding().template prepare<T>(own, call.shape, place.where);
-        if constexpr (Call::is_rectified)
-            run(encoding, call.encoding().window());
-        else
-            run(encoding, 0);
-    } else {
-        run(nothing, 0);
-    }
+template <class T, class Call>
+const row_sight<T>& make_row_sight(const Call& call, const call_place& place, arena& scratch) {
+    return call.template resolve<role::mask, role::positions>(
+        [&]<class... Parts>(const Parts&... parts) -> const row_sight<T>& {
+            const auto masks = select_role<role::mask>(parts...);
+            using sight =
+                row_sight_of<T, (moves_keys<Parts> || ...), std::remove_cv_t<decltype(masks)>>;
+            return scratch.make<sight>(place, masks);
+        });
+}
+
+template <class T, class Call>
+const row_scale<T>& make_row_scale(const Call& call, const call_place& place, arena& scratch) {
+    return call.template resolve<role::scale>([&](const auto&... parts) -> const row_scale<T>& {
+        const auto& scale = unwrap(the_part<role::scale>(standard_scale, parts...));
+        return scratch.make<row_scale_of<T, std::remove_cvref_t<decltype(scale)>>>(place, scale);
+    });
+}
+
+/// Both ways of rows of q and k.
+template <class T>
+struct row_ways {
+    const row_source<T>& there;
+    const row_return<T>* back;  ///< null forward
+};
+
+template <class T, bool Returns, class Call>
+row_ways<T> make_row_ways(const Call& call, const call_place& place, arena& scratch) {
+    return call.template resolve<role::scale, role::input_bias,
+                                 role::position_encoding>([&](const auto&... parts) -> row_ways<T> {
+        const auto& scale = unwrap(the_part<role::scale>(standard_scale, parts...));
+        const auto& encoding = the_part<role::position_encoding>(nothing, parts...);
+        const auto biases = select_role<role::input_bias>(unwrap(parts)...);
+        using scale_type = std::remove_cvref_t<decltype(scale)>;
+        using encoding_type = std::remove_cvref_t<decltype(encoding)>;
+        const auto make = [&]<class Prepared>(const Prepared& prepared, index window) {
+            using preparation =
+                row_preparation<T, normalises_query<scale_type>, normalises_key<scale_type>,
+                                Prepared, std::remove_cv_t<decltype(biases)>>;
+            const auto& rows = scratch.make<preparation>(call.q, call.k, prepared, biases);
+            row_ways<T> ways{scratch.make<row_source_of<T, preparation>>(rows, window), nullptr};
+            if constexpr (Returns) ways.back = &scratch.make<row_return_of<T, preparation>>(rows);
+            return ways;
+        };
+        if constexpr (std::is_same_v<encoding_type, no_part>) {
+            return make(nothing, 0);
+        } else {
+            const auto prepared = encoding.template prepare<T>(scratch, call.shape, place.where);
+            index window = 0;
+            if constexpr (rectifies<encoding_type>) window = encoding.window();
+            return make(scratch.make<std::remove_cv_t<decltype(prepared)>>(prepared), window);
+        }
+    });
+}
+
+template <class T, class Call>
+const score_rule<T>& make_score_rule(const Call& call, const call_place& place, arena& scratch) {
+    return call.template resolve<role::mask, role::modifier, role::positions>(
+        [&]<class... Parts>(const Parts&... parts) -> const score_rule<T>& {
+            constexpr bool moves = (moves_keys<Parts> || ...);
+            const auto masks = select_lane_masks<moves>(select_role<role::mask>(parts...));
+            const auto modifiers = select_role<role::modifier>(unwrap(parts)...);
+            using rule = score_rule_of<T, moves, std::remove_cv_t<decltype(masks)>,
+                                       std::remove_cv_t<decltype(modifiers)>>;
+            return scratch.make<rule>(place, masks, modifiers);
+        });
+}
+
+/// Those with memory; null if there are none.
+template <class T, class Call>
+const row_observers<T>* make_row_observers(const Call& call, [[maybe_unused]] arena& scratch) {
+    return call.template resolve<role::observer>(
+        [&]<class... Parts>(const Parts&... parts) -> const row_observers<T>* {
+            if constexpr ((is_bound_observer<Parts> || ...)) {
+                const auto observers = select_role<role::observer>(parts...);
+                return &scratch.make<row_observers_of<T, std::remove_cv_t<decltype(observers)>>>(
+                    observers);
+            } else {
+                return nullptr;
+            }
+        });
+}
+
+/// Whether a scale, the normaliser or an observer wants to know how many keys rows see.
+template <class Call>
+bool counts_visible(const Call& call) {
+    bool counts = false;
+    call.for_each_part([&]<class Part>(const Part&) {
+        counts = counts || is_bound_observer<Part> || needs_visible_count<unwrapped<Part>>;
+    });
+    return counts;
+}
+
+/// The program of a checked call; `Returns`: for backward. It lives as long as what is taken from
+/// `scratch`.
+template <class T, bool Returns, class Call>
+attention_program<T> make_program(const Call& call, arena& scratch) {
+    const auto& place = scratch.make<call_place>(call.place(scratch));
+    const auto ways = make_row_ways<T, Returns>(call, place, scratch);
+    return {place,
+            call.v,
+            call.threads(),
+            call.memory(),
+            make_row_sight<T>(call, place, scratch),
+            make_row_scale<T>(call, place, scratch),
+            ways.there,
+            ways.back,
+            make_score_rule<T>(call, place, scratch),
+            make_row_observers<T>(call, scratch),
+            counts_visible(call)};
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

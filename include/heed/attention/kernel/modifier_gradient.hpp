@@ -35,7 +35,7 @@ template <class T, class Modifiers, class Bound, class Learning, class Harmless,
     forward(std::make_index_sequence<count>{});
     vec<T> gradient = gradient_of(stage[count]);
     [[maybe_unused]] const auto back = [&]<std::size_t I>() __attribute__((always_inline)) {
-        learning.template add<I>(row, keys, stage[I], stage[I + 1], gradient);
+        learning.add(std::get<I>(modifiers), row, keys, stage[I], stage[I + 1], gradient);
         gradient = harmless(multiply_derivative<T>(std::get<I>(modifiers), std::get<I>(bound),
                                                    stage[I], stage[I + 1], keys, gradient));
     };

@@ -4,6 +4,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include <heed/attention/kernel/choices.hpp>
+#include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
@@ -67,23 +69,41 @@ bool ends_are_alike(const P& part, const attention_shape& shape, index batch, in
 /// of its parts would take them otherwise at the end of their own keys: one of the two is meant,
 /// and mostly not the padding's.
 template <class T, class... Parts>
-void check_padding([[maybe_unused]] const attention_shape& shape, const Parts&... parts) {
-    [[maybe_unused]] const auto check = [&]<class Mask>(const Mask& mask) {
-        if constexpr (padding_mask<Mask>) {
-            if (shape.queries == shape.keys) return;  // both begin with their sequence
-            for (index batch = 0; batch < shape.batch; ++batch) {
-                const index length = mask.padded_from(batch);
-                if (length == 0 || length == shape.keys) continue;
-                require_argument(
-                    (ends_are_alike<T>(parts, shape, batch, length) && ...), Mask::name,
-                    ": sequence ", batch, " has ", length, " of ", shape.keys,
-                    " keys, but a part by position would take its ", shape.queries,
-                    " queries to stand at the end of all of them; say heed::cache_lengths for "
-                    "queries at the end of their own keys, or where they stand by heed::positions");
+void check_padding([[maybe_unused]] const attention_shape& shape,
+                   [[maybe_unused]] const Parts&... parts) {
+    constexpr bool may_pad =
+        (alternatives<Parts>::any([]<class A>() { return padding_mask<unwrapped<A>>; }) || ...);
+    if constexpr (may_pad) {
+        bool is_placed = false;
+        const auto look = [&]<class P>(const P&) {
+            is_placed = is_placed || part_of<P, role::positions>;
+        };
+        (visit_part(parts, look), ...);
+        if (is_placed || shape.queries == shape.keys) return;  // both begin with their sequence
+        const auto are_alike = [&](const auto& part, index batch, index length) {
+            bool alike = true;
+            visit_part(part, [&](const auto& chosen) {
+                alike = ends_are_alike<T>(unwrap(chosen), shape, batch, length);
+            });
+            return alike;
+        };
+        const auto check = [&]<class Mask>(const Mask& mask) {
+            if constexpr (padding_mask<Mask>) {
+                for (index batch = 0; batch < shape.batch; ++batch) {
+                    const index length = mask.padded_from(batch);
+                    if (length == 0 || length == shape.keys) continue;
+                    require_argument(
+                        (are_alike(parts, batch, length) && ...), Mask::name, ": sequence ", batch,
+                        " has ", length, " of ", shape.keys,
+                        " keys, but a part by position would take its ", shape.queries,
+                        " queries to stand at the end of all of them; say heed::cache_lengths for "
+                        "queries at the end of their own keys, or where they stand by "
+                        "heed::positions");
+                }
             }
-        }
-    };
-    if constexpr ((padding_mask<Parts> || ...)) (check(parts), ...);
+        };
+        (visit_part(parts, [&](const auto& part) { check(unwrap(part)); }), ...);
+    }
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

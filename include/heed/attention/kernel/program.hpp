@@ -23,17 +23,19 @@
 /// not a kernel. None of their functions is called more often than once a row and block of keys,
 /// most once a tile and block: that is free beside the block's products.
 ///
-///     row_sight     masks, scale             which keys a row sees, and its factor
+///     row_sight     masks                    which keys a row sees
+///     row_scale     scale                    the factor of its products
 ///     row_source    biases, norms, encoding  rows of q and k before their product
 ///     row_return    the same                 the way back of their gradients
 ///     score_rule    modifiers, masks         from products to scores
 ///
 /// and by the normaliser weight_rule and gradient_rule (online/), or if it needs whole rows
-/// row_rule and row_gradient_rule (whole_row/).
+/// row_rule, row_gradient_rule and score_return (whole_row/). Where a part is chosen at run time,
+/// an interface has an implementation for each of its alternatives.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// Which keys rows see, and what their products are multiplied by.
+/// Which keys rows see.
 template <class T>
 class row_sight {
   public:
@@ -41,7 +43,7 @@ class row_sight {
     /// interval.
     bool has_lane_masks = false;
 
-    /// Of a tile whose batch, head, first and count are set: rows, seen, visible and scale.
+    /// Of a tile whose batch, head, first and count are set: rows and seen.
     virtual void look(query_tile<T>& tile) const = 0;
     /// What lane masks say of the panels in a block's ranges, which shrink to what is seen.
     virtual void ask_panels(const query_tile<T>& tile, block_view<T>& block) const = 0;
@@ -50,11 +52,22 @@ class row_sight {
                            key_interval range, bool* sees) const = 0;
     /// How many keys of an interval a row sees.
     virtual index count_seen(const query_row& row, key_interval seen) const = 0;
-    /// ∂c/∂parameter of a learned scale, for row r of a tile.
-    virtual double scale_derivative(const query_tile<T>& tile, index r) const = 0;
 
   protected:
     ~row_sight() = default;
+};
+
+/// What the products of rows are multiplied by.
+template <class T>
+class row_scale {
+  public:
+    /// Of a tile that knows what its rows see: scale.
+    virtual void find(const query_tile<T>& tile) const = 0;
+    /// ∂c/∂parameter of a learned scale, for row r of a tile.
+    virtual double derivative(const query_tile<T>& tile, index r) const = 0;
+
+  protected:
+    ~row_scale() = default;
 };
 
 /// Rows of q and k on their way into the product.
@@ -133,9 +146,12 @@ struct attention_program {
     on_pool threads;
     workspace& memory;
     const row_sight<T>& sight;
+    const row_scale<T>& scale;
     const row_source<T>& source;
+    const row_return<T>* back;  ///< null forward
     const score_rule<T>& scores;
     const row_observers<T>* observers;  ///< null if there are none
+    bool counts_visible;                ///< whether somebody wants to know how many keys rows see
 
     const attention_shape& shape() const { return place.shape; }
 };
@@ -148,6 +164,10 @@ void fill_tile(const attention_program<T>& program, const query_place& at, query
     tile.first = at.first;
     tile.count = at.count;
     program.sight.look(tile);
+    for (index r = 0; r < at.count; ++r)
+        tile.visible[r] =
+            program.counts_visible ? program.sight.count_seen(tile.rows[r], tile.seen[r]) : 0;
+    program.scale.find(tile);
     program.source.queries(tile);
     const index dim = program.shape().dim;
     for (std::size_t m = 0; m < program.source.query_map_count; ++m)

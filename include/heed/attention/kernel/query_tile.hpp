@@ -61,6 +61,13 @@ struct call_place {
     bool moves_keys = false;  ///< whether keys stand elsewhere than at their indices
 
     double key(index batch, index j) const { return where.key(shape, batch, j); }
+    /// The extents of a sequence as if it were alone: those of the call, and its own keys, at whose
+    /// end its queries stand.
+    attention_shape sequence(index batch) const {
+        attention_shape own = shape;
+        if (!moves_keys) own.keys = where.first_query(batch) + shape.queries;
+        return own;
+    }
 };
 
 /// Which row of scores query i of a batch and head is.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <tuple>
-#include <type_traits>
 #include <utility>
 
 #include <heed/attention/kernel/block_view.hpp>
@@ -17,40 +16,27 @@
 #include <heed/core/tiles.hpp>
 
 /// \file
-/// Which keys rows see, by masks; and the factor of their products, by the scale.
+/// Which keys rows see, by masks.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// row_sight by masks and a scale. `Counts`: whether somebody wants to know how many keys a row
-/// sees. `Lengths`: heed::cache_lengths, or no_part where all sequences have the call's keys.
-template <class T, bool MovesKeys, bool Counts, class Masks, class Scale, class Lengths>
+/// row_sight by masks, a tuple of references.
+template <class T, bool MovesKeys, class Masks>
 class row_sight_of final : public row_sight<T> {
     using lane_masks = decltype(select_lane_masks<MovesKeys>(std::declval<const Masks&>()));
     static constexpr bool asks_lanes = std::tuple_size_v<lane_masks> != 0;
 
   public:
-    row_sight_of(const call_place& place, const Masks& masks, const Scale& scale,
-                 const Lengths& lengths)
-        : place_(place),
-          masks_(masks),
-          lane_masks_(select_lane_masks<MovesKeys>(masks)),
-          scale_(scale),
-          lengths_(lengths) {
+    row_sight_of(const call_place& place, const Masks& masks)
+        : place_(place), masks_(masks), lane_masks_(select_lane_masks<MovesKeys>(masks)) {
         this->has_lane_masks = asks_lanes;
     }
 
     void look(query_tile<T>& tile) const override {
-        // Only a scale that counts what a row sees differs from row to row.
-        constexpr bool scale_counts = needs_visible_count<Scale>;
-        const attention_shape own = shape_of_sequence(tile.batch);
+        const attention_shape own = place_.sequence(tile.batch);
         for (index r = 0; r < tile.count; ++r) {
-            const query_row row = make_row(place_, tile.batch, tile.head, tile.first + r);
-            tile.rows[r] = row;
-            tile.seen[r] = interval(row, own);
-            tile.visible[r] = Counts ? count_seen(row, tile.seen[r]) : 0;
-            tile.scale[r] = scale_counts || r == 0
-                                ? static_cast<T>(scale_.on_row(row, own, tile.visible[r]))
-                                : tile.scale[0];
+            tile.rows[r] = make_row(place_, tile.batch, tile.head, tile.first + r);
+            tile.seen[r] = interval(tile.rows[r], own);
         }
     }
 
@@ -97,22 +83,7 @@ class row_sight_of final : public row_sight<T> {
         return count;
     }
 
-    double scale_derivative([[maybe_unused]] const query_tile<T>& tile,
-                            [[maybe_unused]] index r) const override {
-        if constexpr (requires { scale_.derivative(place_.shape, index(0)); })
-            return scale_.derivative(shape_of_sequence(tile.batch), tile.visible[r]);
-        else
-            return 1;
-    }
-
   private:
-    /// The extents of a sequence as if it were alone: those of the call, and its own keys.
-    attention_shape shape_of_sequence([[maybe_unused]] index batch) const {
-        attention_shape own = place_.shape;
-        if constexpr (!std::is_same_v<Lengths, no_part>) own.keys = lengths_.length(batch);
-        return own;
-    }
-
     /// No key outside this interval is seen by the row; every key inside, if there are no lane
     /// masks.
     key_interval interval(const query_row& row, const attention_shape& of_sequence) const {
@@ -147,8 +118,6 @@ class row_sight_of final : public row_sight<T> {
     const call_place& place_;
     Masks masks_;
     lane_masks lane_masks_;
-    const Scale& scale_;
-    const Lengths& lengths_;
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

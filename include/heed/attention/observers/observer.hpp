@@ -90,6 +90,11 @@ auto observed_memory(const P& part) {
 
 template <class P>
 inline constexpr bool is_unbound_observer = part_of<P, role::observer> && !is_bound_observer<P>;
+/// An observer without memory that may be chosen: where its numbers go would be a type.
+template <class P>
+inline constexpr bool is_chosen_observer = is_choice<P>&& alternatives<P>::any([]<class A>() {
+    return is_unbound_observer<A>;
+});
 
 /// The running sums of the rows of a tile.
 template <class T>

@@ -42,10 +42,10 @@ class gradient_rule {
     ~gradient_rule() = default;
 };
 
-/// gradient_rule by lane masks and modifiers (tuples of references; modifiers learned or not), a
-/// normaliser, and an entry for what is learned of each modifier.
+/// gradient_rule by lane masks and modifiers, tuples of references (among modifiers those to a
+/// learning_part), and a normaliser.
 template <class T, bool MovesKeys, class LaneMasks, class Modifiers, class Normaliser,
-          class Statistics, class Entries>
+          class Statistics>
 class gradient_rule_of final : public gradient_rule<T> {
     static constexpr bool asks_lanes = std::tuple_size_v<LaneMasks> != 0;
     static constexpr bool modifies = std::tuple_size_v<Modifiers> != 0;
@@ -53,14 +53,13 @@ class gradient_rule_of final : public gradient_rule<T> {
   public:
     gradient_rule_of(const call_place& place, const LaneMasks& masks, const Modifiers& modifiers,
                      const Normaliser& normaliser, const Statistics* statistics,
-                     const tensor_view<const T, 3>& d_lse, const Entries& entries)
+                     const tensor_view<const T, 3>& d_lse)
         : place_(place),
           masks_(masks),
           modifiers_(modifiers),
           normaliser_(normaliser),
           statistics_(statistics),
-          d_lse_(d_lse),
-          entries_(entries) {}
+          d_lse_(d_lse) {}
 
     void list_certain(const query_tile<T>& tile, bool* certain) const override {
         for (index r = 0; r < tile.count; ++r) {
@@ -87,8 +86,7 @@ class gradient_rule_of final : public gradient_rule<T> {
                        T* products, T* dp) const override {
         const index blocks = count_blocks(place_.shape.keys, key_block<T>);
         const index head = tile.batch * place_.shape.heads + tile.head;
-        const learning_at<T, Entries> learning{entries_,
-                                               head * blocks + block.first / key_block<T>};
+        const learning_at learning{head * blocks + block.first / key_block<T>};
         const auto stream = normaliser_.template streaming<T>(tile.head);
         for (index r = 0; r < tile.count; ++r) {
             const key_interval range = block.range[r / tile.strip];
@@ -104,9 +102,9 @@ class gradient_rule_of final : public gradient_rule<T> {
         return statistics_[head * place_.shape.queries + tile.first + r];
     }
 
-    template <class Row, class Learning>
+    template <class Row>
     void differentiate_row(const query_tile<T>& tile, index r, const block_view<T>& block,
-                           key_interval range, const Row& normaliser, const Learning& learning,
+                           key_interval range, const Row& normaliser, const learning_at& learning,
                            T* scores, T* dp) const {
         constexpr index size = vec<T>::size;
         const query_row& row = tile.rows[r];
@@ -179,7 +177,6 @@ class gradient_rule_of final : public gradient_rule<T> {
     const Normaliser& normaliser_;
     const Statistics* statistics_;
     tensor_view<const T, 3> d_lse_;
-    const Entries& entries_;
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

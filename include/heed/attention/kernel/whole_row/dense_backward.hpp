@@ -124,7 +124,7 @@ gradient_rows<T> differentiate_rows(const attention_program<T>& program,
     rows.p = scratch.take<T>(count * rows.scores.stride);
     rows.ds = scratch.take<T>(count * rows.scores.stride);
     score_all_keys(program, tile, head.packed.key_panels, rows.scores, block, scratch);
-    if (!rule.only_adds) rows.products = scratch.take<T>(count * rows.scores.stride);
+    if (!rule.modifiers.only_adds) rows.products = scratch.take<T>(count * rows.scores.stride);
     if (program.source.is_rectified()) rows.mixed = scratch.take<T>(count * rows.scores.stride);
     multiply_seen(program, head, queries, rows, block);
 
@@ -164,9 +164,10 @@ void modify_rows_back(const row_gradient_rule<T>& rule, const row_queries<T>& qu
         const index first = std::max(own.first, offset);
         const index last = std::min(own.last, offset + key_block<T>);
         if (first < last)
-            rule.modify_back(queries.tile, r, rows.scores.first + first, last - first,
-                             rows.scores.row(r) + first, rows.row(rows.products, r) + first,
-                             rows.row(rows.ds, r) + first);
+            rule.modifiers.modify_back(queries.tile, r, rows.scores.first + first, last - first,
+                                       rows.scores.row(r) + first,
+                                       rows.row(rows.products, r) + first,
+                                       rows.row(rows.ds, r) + first);
     }
 }
 
@@ -237,7 +238,7 @@ bool add_query_block(const backward_call<T>& call, const row_gradient_rule<T>& r
         const index first_key = b * key_block<T>;
         if (queries.any_dense && first_key < seen.last && first_key + key_block < T >> seen.first) {
             look_at_block(program, tile, first_key, block);
-            if (!rule.only_adds) modify_rows_back(rule, queries, rows, block);
+            if (!rule.modifiers.only_adds) modify_rows_back(rule, queries, rows, block);
             add_row_products(program, head, queries, rows, block, task.scratch);
         }
         pass_turn(turn + b);

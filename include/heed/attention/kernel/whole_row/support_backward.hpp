@@ -57,8 +57,9 @@ struct support_gradient {
             const index at = support.positions[s];
             const encoding_map map = map_of(program, row, at);
             const T* key = keys[key_map(map)] + at * width();
-            if (!rule.only_adds)
-                ds[s] = rule.modify_back(row, at, dot_padded(query(map), key, width()), ds[s]);
+            if (!rule.modifiers.only_adds)
+                ds[s] = rule.modifiers.modify_back(row, at, dot_padded(query(map), key, width()),
+                                                   ds[s]);
             add_row(ds[s], key, width(), queries.dq[query_map(map)] + r * width());
         }
     }
