@@ -60,7 +60,7 @@ function(heed_architecture_flags variable architecture)
     set(flags_neon "")  # every aarch64 has it
     set(flags_sse2 -march=x86-64)
     set(flags_avx2 ${flags_sse2} -mavx2 -mfma -mbmi -mbmi2)
-    set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl)
+    set(flags_avx512 ${flags_avx2} -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl)
     if(architecture STREQUAL "native")
         heed_is_cross_build(cross)
         if(cross)

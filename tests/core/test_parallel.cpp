@@ -1,6 +1,8 @@
 #include <atomic>
+#include <cfenv>
 #include <chrono>
 #include <future>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -61,7 +63,23 @@ struct device {
     Eigen::ThreadPoolInterface* getPool() const { return pool; }
 };
 
+#if defined(__x86_64__)
 constexpr unsigned flush_to_zero = 0x8000;  // MXCSR's bit
+#elif defined(__aarch64__)
+constexpr unsigned flush_to_zero = 1u << 24;  // FPCR's
+#else
+constexpr unsigned flush_to_zero = 0;
+#endif
+
+/// How the thread that asks computes.
+struct arithmetic {
+    bool flushes, rounds_up;
+    bool operator==(const arithmetic&) const = default;
+};
+arithmetic own_arithmetic() {
+    const volatile double least = std::numeric_limits<double>::min(), one = 1, tiny = 1e-30;
+    return {least / 2 == 0, one + tiny > 1};
+}
 
 TEST_CASE("every task runs exactly once") {
     for (const int threads : {0, 1, 2, 3, 8}) {
@@ -197,28 +215,28 @@ TEST_CASE("an exception arrives in the caller once, and the loop can be used aga
     }
 }
 
-#if defined(__x86_64__)
 TEST_CASE("threads of the pool run under the caller's floating-point mode") {
     Eigen::ThreadPool pool(3);
     heed::workspace scratch;
     const unsigned own = heed::detail::float_mode();
-    for (const unsigned mode : {own | flush_to_zero, own}) {
-        heed::detail::set_float_mode(mode);
+    for (const arithmetic mode : {arithmetic{flush_to_zero != 0, false}, arithmetic{false, true},
+                                  arithmetic{flush_to_zero != 0, true}, arithmetic{}}) {
+        std::fesetround(mode.rounds_up ? FE_UPWARD : FE_TONEAREST);
+        if (mode.flushes) heed::detail::set_float_mode(heed::detail::float_mode() | flush_to_zero);
         std::atomic<int> inside{0}, same{0};
         heed::for_each_task(&pool, scratch, 4, [&](heed::index, heed::index) {
             for (++inside; inside < 4;) std::this_thread::yield();
-            if ((heed::detail::float_mode() & flush_to_zero) == (mode & flush_to_zero)) ++same;
+            if (own_arithmetic() == mode) ++same;
         });
         heed::detail::set_float_mode(own);
         REQUIRE(same == 4);
         // Outside of the loop the workers have their own mode again.
-        std::promise<unsigned> of_worker;
+        std::promise<arithmetic> of_worker;
         drain(pool);
-        pool.Schedule([&] { of_worker.set_value(heed::detail::float_mode()); });
-        REQUIRE((of_worker.get_future().get() & flush_to_zero) == (own & flush_to_zero));
+        pool.Schedule([&] { of_worker.set_value(own_arithmetic()); });
+        REQUIRE(of_worker.get_future().get() == arithmetic{});
     }
 }
-#endif
 
 TEST_CASE("no call waits for a thread that has not come") {
     for (const int threads : {1, 2}) {

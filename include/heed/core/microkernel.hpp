@@ -37,6 +37,12 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
             right[c] = vec<T>::load(b + c * vec<T>::size);
         });
         unroll<Rows>([&](auto r) __attribute__((always_inline)) {
+            // Behind the products of the row above, so that no registers are taken too early.
+            if constexpr (r > 0) {
+                unroll<Columns>([&](auto c) __attribute__((always_inline)) {
+                    read_after(a, sum[r - 1][c]);
+                });
+            }
             const vec<T> left(a[r * a_row]);
             unroll<Columns>([&](auto c) __attribute__((always_inline)) {
                 sum[r][c] = fma(left, right[c], sum[r][c]);

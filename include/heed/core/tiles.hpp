@@ -11,8 +11,8 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// Sizes of the tiles of exact attention, in rows, vectors and keys.
 ///
 /// A microkernel keeps rows × vectors accumulators in registers, beside one row of vectors and a
-/// broadcast: 12×2 and 6×4 fill AVX-512's 32 registers, 6×2 the 16 of AVX2 and SSE. Each
-/// accumulator is touched once a step, so the shapes also hide the multiply-add's latency.
+/// broadcast: 12×2 and 6×4 fill AVX-512's 32 registers, 6×4 NEON's, 6×2 the 16 of AVX2 and SSE.
+/// Each accumulator is touched once a step, so the shapes also hide the multiply-add's latency.
 struct tile_sizes {
     int score_rows;         ///< rows of q in the microkernel of q·kᵀ
     int score_vectors;      ///< its vectors of keys: one panel
@@ -27,6 +27,8 @@ struct tile_sizes {
 inline constexpr tile_sizes tiles{12, 2, 6, 4, 192, 384, 1024};
 #elif defined(__AVX__)
 inline constexpr tile_sizes tiles{6, 2, 6, 2, 48, 96, 1024};
+#elif defined(__aarch64__)
+inline constexpr tile_sizes tiles{6, 4, 6, 4, 48, 96, 1024};
 #else
 inline constexpr tile_sizes tiles{6, 2, 6, 2, 48, 96, 1024};
 #endif
@@ -45,6 +47,7 @@ template <class T>
 inline constexpr index score_stride = key_block<T> + vec<T>::size;
 
 static_assert(key_block<float> % panel_width<float> == 0);
+static_assert(key_block<double> % panel_width<double> == 0);
 static_assert(tiles.query_block % tiles.score_rows == 0);
 static_assert(tiles.query_block % tiles.value_rows == 0);
 static_assert(tiles.backward_block % tiles.score_rows == 0);
