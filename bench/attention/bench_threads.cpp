@@ -50,12 +50,14 @@ class stopwatch final : public heed::detail::work_watch {
         now_->push_back(std::chrono::duration<double>(clock::now() - start_).count());
     }
 
-    /// Of each step and piece the median over all heads and runs.
-    std::vector<std::vector<double>> medians() const {
+    /// Of each step and piece the least over all heads and runs: what else the machine does is not
+    /// the schedule's.
+    std::vector<std::vector<double>> least() const {
         std::vector<std::vector<double>> all;
         for (const auto& pieces : steps) {
             all.emplace_back();
-            for (const auto& times : pieces) all.back().push_back(median(times));
+            for (const auto& times : pieces)
+                all.back().push_back(*std::min_element(times.begin(), times.end()));
         }
         return all;
     }
@@ -279,7 +281,7 @@ std::vector<std::vector<double>> time_pieces(benchmark::State& state, heed::work
     memory.watch(&watch);
     for (auto _ : state) call();
     memory.watch(nullptr);
-    return watch.medians();
+    return watch.least();
 }
 
 template <class... Parts>
@@ -309,10 +311,9 @@ void forward_full(benchmark::State& state) {
     const index n = state.range(1), threads = state.range(3);
     problem<float> in(square(heads_timed, n, state.range(2)));
     heed::workspace memory;
-    timed_call call{.heads = state.range(0), .steps = time_pieces(state, memory, [&] {
-                                                 heed::attention_into(in.o, in.q, in.k, in.v,
-                                                                      heed::in(memory));
-                                             })};
+    const auto steps = time_pieces(
+        state, memory, [&] { heed::attention_into(in.o, in.q, in.k, in.v, heed::in(memory)); });
+    timed_call call{.heads = state.range(0), .steps = steps, .tiles = 0, .sees = {}};
     // Blocks of fewer queries where threads would wait for the last.
     const index rows =
         heed::detail::queries_a_task({.batch = 1, .heads = call.heads, .queries = n}, threads);
