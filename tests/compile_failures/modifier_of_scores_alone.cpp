@@ -1,4 +1,5 @@
-// The compiler says: heed: a part of role modifier needs on_row<T>(query_row), a function of vec<T> and key_lanes<T>
+// The compiler says: heed: a part of role modifier needs on_row<T>(query_row), a function of vec<T>
+// and key_lanes<T>
 
 #include <heed/heed.hpp>
 
