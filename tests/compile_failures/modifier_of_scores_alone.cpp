@@ -1,5 +1,4 @@
-// The compiler says: heed: a part of role modifier needs on_row<T>(query_row), a function of vec<T>
-// and key_lanes<T>
+// The compiler says: heed: a part of role modifier needs on_row<T>(query_row)
 
 #include <heed/heed.hpp>
 
