@@ -22,6 +22,7 @@ namespace Catch::Matchers {
 
 /// Version 2's names for a part of a text, which version 3 gives to ranges.
 inline StringContainsMatcher Contains(const std::string& text) { return ContainsSubstring(text); }
+inline StringContainsMatcher Contains(std::string&& text) { return ContainsSubstring(text); }
 inline StringContainsMatcher Contains(const char* text) { return ContainsSubstring(text); }
 
 }  // namespace Catch::Matchers

@@ -171,7 +171,7 @@ TEST_CASE("observers write to the caller's memory, the same for any number of th
 
     Eigen::Tensor<float, 3, Eigen::RowMajor> wrong(2, 2, 131);
     CHECK_THROWS_WITH(heed::attention_into(y, in.q, in.k, in.v, heed::row_entropy.into(wrong)),
-                      Catch::Contains("the memory of an observer has shape [2, 2, 131]"));
+                      Catch::Matchers::Contains("the memory of an observer has shape [2, 2, 131]"));
     const Eigen::TensorMap<Eigen::Tensor<float, 3, Eigen::RowMajor>> inside(y.data(), 2, 2, 130);
     CHECK_THROWS_AS(heed::attention_into(y, in.q, in.k, in.v, heed::row_entropy.into(inside)),
                     heed::argument_error);
