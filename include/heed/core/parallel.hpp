@@ -25,7 +25,7 @@ struct on_pool {
     Eigen::ThreadPoolInterface* pool;
     /// Floating-point operations that attention must have for each thread: with less to do it wakes
     /// fewer of them, or none. It never changes a result.
-    double least_work = 32e6;
+    double least_work = 4e6;
 };
 
 namespace detail {
