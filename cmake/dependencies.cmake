@@ -63,6 +63,14 @@ endfunction()
 # ----------------------------------------------------------------------------------------------
 # For users
 # ----------------------------------------------------------------------------------------------
+set(heed_needs Eigen3::Eigen xsimd Threads::Threads)
+set(heed_has "")
+foreach(target IN LISTS heed_needs)
+    if(TARGET ${target})
+        list(APPEND heed_has ${target})
+    endif()
+endforeach()
+
 find_package(Threads REQUIRED)
 
 heed_find(Eigen3 ${heed_least_Eigen3} Eigen3::Eigen)
@@ -82,6 +90,17 @@ else()
                        GIT_REPOSITORY https://github.com/xtensor-stack/xsimd.git
                        GIT_TAG 13.0.0 GIT_SHALLOW ON)
 endif()
+
+# What was found here belongs to this folder: a project that adds heed as a part of it sees it, and
+# so heed, only once it is global.
+foreach(target IN LISTS heed_needs)
+    if(TARGET ${target} AND NOT target IN_LIST heed_has)
+        get_target_property(heed_is_imported ${target} IMPORTED)
+        if(heed_is_imported)
+            set_target_properties(${target} PROPERTIES IMPORTED_GLOBAL TRUE)
+        endif()
+    endif()
+endforeach()
 
 # ----------------------------------------------------------------------------------------------
 # For developers
