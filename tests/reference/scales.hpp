@@ -56,7 +56,7 @@ inline double gradient_maximising_normal(double n) {
 /// ∝ sin^{d−2} t, and the trapezoid rule is exact to rounding for so smooth a periodic function
 /// (even d) or nearly so (odd d).
 inline double log_mean_exp_cosine(double alpha, index d) {
-    const int steps = 20000;
+    const int steps = 4000;
     const double pi = std::acos(-1.0);
     double sum = 0, weights = 0;
     for (int step = 0; step <= steps; ++step) {
