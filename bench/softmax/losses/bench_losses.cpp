@@ -10,7 +10,7 @@
 #include <heed/softmax/losses/sparse_softmax_cross_entropy.hpp>
 #include <heed/softmax/losses/sparsemax_loss.hpp>
 
-#include "../support/by_turns.hpp"
+#include "support/by_turns.hpp"
 
 /// \file
 /// Losses on rows of logits with their gradients, float, one thread. Counter `copies`: the time
