@@ -20,7 +20,7 @@ namespace test_entmax {
 using heed_test::unit;
 using reference::row;
 
-constexpr double alphas[] = {1, 1.0001, 1.2, 1.25, 1.5, 1.75, 2, 2.5, 4, 10};
+constexpr double alphas[] = {1, 1.0001, 1.2, 1.25, 4.0 / 3, 1.5, 1.75, 2, 2.5, 4, 10};
 
 /// Whether dx is the reference's, as nearly as the roundings of the weights and of a sum of
 /// products g_i·g_j·dp allow.

@@ -25,6 +25,16 @@ vec<T> fnma(vec<T> a, vec<T> b, vec<T> c) {
     return fma(-a, b, c);
 }
 
+namespace detail {
+
+/// a·b, kept from becoming one with an addition that comes next: compilers fuse the two.
+template <class T>
+vec<T> product(vec<T> a, vec<T> b) {
+    return fma(a, b, vec<T>(T(0)));
+}
+
+}  // namespace detail
+
 /// a·b + c of plain numbers, rounded exactly as a lane of the vectors' fma is.
 template <class T>
 requires std::is_floating_point_v<T> T fma(T a, T b, T c) {

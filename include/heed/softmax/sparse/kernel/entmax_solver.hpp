@@ -50,6 +50,8 @@ class entmax_solver {
         : alpha_(alpha),
           slope_(static_cast<T>(std::min(alpha - 1, most))),
           power_(static_cast<T>(1 / (alpha - 1))),
+          whole_power_(whole_number(1 / (alpha - 1))),
+          quarters_(whole_number(4 * (2 - alpha))),
           form_(alpha == 1     ? form::softmax
                 : alpha == 1.5 ? form::square
                 : alpha == 2   ? form::linear
@@ -94,12 +96,15 @@ class entmax_solver {
         return select(x < least, zero, select(x == least, vec<T>(row.scale), p));
     }
 
-    /// p^{2−α}, 0 where p is; in the range of T even where p is tiny and α > 2.
+    /// p^{2−α}, 0 where p is; in the range of T even where p is tiny and α > 2. By square roots
+    /// where they do.
     [[gnu::always_inline]] vec<T> weight(vec<T> p) const {
         const vec<T> zero(T(0));
         if (form_ == form::softmax) return p;
-        if (form_ == form::square) return sqrt(p);
         if (form_ == form::linear) return select(p > zero, vec<T>(T(1)), p);
+        if (quarters_ == 1) return sqrt(sqrt(p));
+        if (quarters_ == 2) return sqrt(p);
+        if (quarters_ == 3) return product(sqrt(p), sqrt(sqrt(p)));
         constexpr T largest = std::is_same_v<T, float> ? T(60) : T(600);
         if (all(p <= zero)) return p;
         const vec<T> logarithm = log(p) * vec<T>(static_cast<T>(std::max(2 - alpha_, -most)));
@@ -131,15 +136,22 @@ class entmax_solver {
 
     enum class form { softmax, exponential, convex, square, linear, steep };
 
-    /// a·x, kept from becoming one with the addition that comes next.
-    [[gnu::always_inline]] vec<T> scaled(vec<T> x) const {
-        return fma(vec<T>(slope_), x, vec<T>(T(0)));
+    /// x, if it is a whole number from 1 to 4 but for rounding, as 1/(4/3 − 1) is; otherwise 0.
+    static int whole_number(double x) {
+        const double whole = std::round(x);
+        const bool is_whole = whole >= 1 && whole <= 4 &&
+                              std::abs(x - whole) <= 4 * std::numeric_limits<double>::epsilon();
+        return is_whole ? static_cast<int>(whole) : 0;
     }
-    /// y^{1/a}
+
+    [[gnu::always_inline]] vec<T> scaled(vec<T> x) const { return product(vec<T>(slope_), x); }
+    /// y^{1/a}, by products where they do: a logarithm and an exponential take many times as long.
     [[gnu::always_inline]] vec<T> raised(vec<T> y) const {
-        if (form_ == form::linear) return y;
-        if (form_ == form::square) return y * y;
-        return exp(log(y) / vec<T>(slope_));
+        if (whole_power_ == 0) return exp(log(y) / vec<T>(slope_));
+        if (whole_power_ == 1) return y;
+        const vec<T> square = product(y, y);
+        if (whole_power_ == 2) return square;
+        return product(square, whole_power_ == 3 ? y : square);
     }
 
     /// Newton's method on (Σp)^a. It ends: a step makes (Σp)^a − 1 times its slope, at most n² at
@@ -264,6 +276,7 @@ class entmax_solver {
 
     double alpha_;
     T slope_, power_;
+    int whole_power_, quarters_;  ///< 1/a and 4(2 − α), or 0: see whole_number
     form form_;
 };
 

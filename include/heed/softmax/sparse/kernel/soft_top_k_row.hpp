@@ -167,11 +167,6 @@ class soft_top_k_row {
         return {reduce_min(least), reduce_max(greatest), static_cast<T>(scores)};
     }
 
-    /// a·b, kept from becoming one with the addition that comes next.
-    [[gnu::always_inline]] static vec<T> product(vec<T> a, vec<T> b) {
-        return fma(a, b, vec<T>(T(0)));
-    }
-
     /// f(y)
     [[gnu::always_inline]] vec<T> step(vec<T> y) const {
         const vec<T> zero(T(0)), one(T(1));
