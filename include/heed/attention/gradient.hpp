@@ -82,8 +82,7 @@ gradient<Q&&, K&&, V&&, Learned&&...> into(Q&& q, K&& k, V&& v, Learned&&... lea
 
 /// The type of heed::log_sum_exp_gradient(d_lse).
 template <class Kept>
-struct log_sum_exp_gradient_part {
-    using role = heed::role::lse_gradient;
+struct log_sum_exp_gradient_part : detail::part_base<role::lse_gradient> {
     Kept kept;
 
     void check(const attention_shape& shape) const {
@@ -104,7 +103,7 @@ struct log_sum_exp_gradient_part {
 template <tensor_like Gradient>
 requires(rank_of<Gradient> == 3) auto log_sum_exp_gradient(Gradient&& d_lse) {
     auto kept = detail::keep(std::forward<Gradient>(d_lse));
-    return log_sum_exp_gradient_part<decltype(kept)>{std::move(kept)};
+    return log_sum_exp_gradient_part<decltype(kept)>{{}, std::move(kept)};
 }
 
 namespace detail {
@@ -124,7 +123,7 @@ inline constexpr bool learns_by_choice =
 template <class T, class P>
 auto make_learned(const P& part, const attention_shape& shape) {
     if constexpr (is_learned<P>) {
-        check_part(part.part, shape);  // before memory is asked for
+        part.part.check(shape);  // before memory is asked for
         return std::make_tuple(part.part.template make_gradient<T>(shape));
     } else if constexpr (may_learn<P>) {
         if (part.has_value()) return make_learned<T>(*part, shape);

@@ -35,9 +35,8 @@ tensor_view<T, 2> bias_rows(const tensor_view<T, Rank>& values, index dim) {
 
 /// The type of heed::query_bias(a) and heed::key_bias(b).
 template <bool OfQueries, class Tensor, class Kept>
-class input_bias_part {
+class input_bias_part : public detail::part_base<role::input_bias> {
   public:
-    using role = heed::role::input_bias;
     static constexpr bool of_queries = OfQueries;
 
     explicit input_bias_part(Kept values) : values_(std::move(values)) {}

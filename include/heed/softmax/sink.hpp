@@ -102,10 +102,8 @@ struct head_logits {
 /// NaN. Throws shape_error where shapes differ, or there is not one logit a head; argument_error
 /// where a logit is NaN or +∞, or an output overlaps an input.
 template <class Logits>
-class sink_normaliser {
+class sink_normaliser : public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     explicit sink_normaliser(Logits logits, double tau = 1)
         : logits_(std::move(logits)), tau_(tau) {}
 

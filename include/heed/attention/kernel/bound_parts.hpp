@@ -16,7 +16,7 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// Whether a mask must be asked lane by lane; the others are intervals.
 template <bool MovesKeys, class Mask>
-inline constexpr bool is_lane_mask = !is_interval<Mask> || (MovesKeys && by_position<Mask>);
+inline constexpr bool is_lane_mask = !Mask::is_interval || (MovesKeys && Mask::by_position);
 
 /// Those of a call.
 template <bool MovesKeys, class... Masks>

@@ -208,10 +208,9 @@ void finish_learned(const std::tuple<Parts...>& parts, const call_place& place,
 
 /// g·∂f/∂s of a modifier bound to a row.
 template <class T, class Modifier, class Bound>
-vec<T> multiply_derivative(const Modifier& modifier, const Bound& bound, vec<T> s, vec<T> out,
+vec<T> multiply_derivative(const Modifier&, const Bound& bound, vec<T> s, vec<T> out,
                            const key_lanes<T>& keys, vec<T> g) {
-    using modifier_type = std::remove_cvref_t<decltype(unwrap(modifier))>;
-    if constexpr (is_additive<modifier_type>) {
+    if constexpr (unwrapped<Modifier>::is_additive) {
         return g;
     } else {
         constexpr bool has_derivative = requires { bound.derivative(s, out, keys); };

@@ -83,7 +83,7 @@ row_ways<T> make_row_ways(const Call& call, const call_place& place, arena& scra
         using encoding_type = std::remove_cvref_t<decltype(encoding)>;
         const auto make = [&]<class Prepared>(const Prepared& prepared, index window) {
             using preparation =
-                row_preparation<T, normalises_query<scale_type>, normalises_key<scale_type>,
+                row_preparation<T, scale_type::normalises_query, scale_type::normalises_key,
                                 Prepared, std::remove_cv_t<decltype(biases)>>;
             const auto& rows = scratch.make<preparation>(call.q, call.k, prepared, biases);
             row_ways<T> ways{scratch.make<row_source_of<T, preparation>>(rows, window), nullptr};
@@ -133,9 +133,8 @@ const row_observers<T>* make_row_observers(const Call& call, [[maybe_unused]] ar
 template <class Call>
 bool counts_visible(const Call& call) {
     bool counts = false;
-    call.for_each_part([&]<class Part>(const Part&) {
-        counts = counts || is_bound_observer<Part> || needs_visible_count<unwrapped<Part>>;
-    });
+    call.for_each_part(
+        [&]<class Part>(const Part&) { counts = counts || Part::needs_visible_count; });
     return counts;
 }
 

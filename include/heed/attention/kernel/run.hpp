@@ -47,7 +47,7 @@ void run_forward(const Call& call, const tensor_view<T, 4>& o, Stats* kept) {
             arena& own = call.memory().slot(0);
             const arena::scope mark(own);
             const attention_program<T> program = make_program<T, false>(call, own);
-            if constexpr (row_normaliser<normaliser_type>) {
+            if constexpr (row_normaliser<normaliser_type, T>) {
                 const row_rule_of<T, normaliser_type> rule(normaliser);
                 support_store<T>* supports = nullptr;
                 if (stats != nullptr && rule.is_sparse) supports = &stats->supports();
@@ -119,7 +119,7 @@ void run_backward(const Call& call, const backward_inputs<T>& inputs, const Stat
         const auto& normaliser = unwrap(the_part<role::normaliser>(softmax, chosen...));
         using normaliser_type = std::remove_cvref_t<decltype(normaliser)>;
         const auto& stats = stats_of<normaliser_type>(kept);
-        if constexpr (row_normaliser<normaliser_type>) {
+        if constexpr (row_normaliser<normaliser_type, T>) {
             const row_gradient_rule_of<T, normaliser_type> rule(
                 call.shape, normaliser, stats.data(),
                 make_score_return<T>(parts, program.place, own));

@@ -15,9 +15,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 /// The type of heed::bias(tensor).
 template <class Tensor, class Kept>
-class bias_modifier {
+class bias_modifier : public modifier_base {
   public:
-    using role = heed::role::modifier;
     static constexpr bool is_additive = true;
 
     explicit bias_modifier(Kept values) : values_(std::move(values)) {}

@@ -51,7 +51,7 @@ class score_return_of final : public score_return<T> {
     score_return_of(const call_place& place, const Modifiers& modifiers)
         : place_(place), modifiers_(modifiers) {
         this->only_adds = []<class... Parts>(const std::tuple<const Parts&...>&) {
-            return ((!is_learned<Parts> && is_additive<unwrapped<Parts>>)&&...);
+            return ((!is_learned<Parts> && unwrapped<Parts>::is_additive) && ...);
         }(modifiers);
     }
 
