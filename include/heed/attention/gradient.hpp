@@ -14,6 +14,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/parallel.hpp>
+#include <heed/core/tiles.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 
@@ -156,7 +157,7 @@ void fill(Eigen::ThreadPoolInterface* pool, workspace& memory, const tensor_view
     index rows = 1;
     for (std::size_t axis = 0; axis + 1 < Rank; ++axis) rows *= x.extents[axis];
     const index rows_a_task = std::max<index>(1, numbers_a_task / std::max<index>(1, width));
-    for_each_task(pool, memory, (rows + rows_a_task - 1) / rows_a_task, [&](index, index task) {
+    for_each_task(pool, memory, count_blocks(rows, rows_a_task), [&](index, index task) {
         const index end = std::min(rows, (task + 1) * rows_a_task);
         for (index row = task * rows_a_task; row < end; ++row) {
             T* to = x.data;

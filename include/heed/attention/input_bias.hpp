@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/detail/parameter_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
@@ -58,20 +59,13 @@ class input_bias_part : public detail::part_base<role::input_bias> {
     /// The bias's own shape.
     template <class T>
     auto make_gradient(const attention_shape&) const {
-        auto gradient = detail::make_like<Tensor>(values_.view().extents);
-        gradient.setZero();
-        return gradient;
+        return detail::make_tensor_gradient<Tensor>(values_.view());
     }
     template <class View>
     void check_gradient(const View& gradient, const attention_shape&) const {
-        constexpr bool same_rank = rank_of<View> == rank_of<view_type>;
-        static_assert(same_rank, "heed: the gradient of a bias has as many axes as the bias");
-        if constexpr (same_rank) {
-            constexpr const char* what =
-                OfQueries ? "the gradient of heed::query_bias" : "the gradient of heed::key_bias";
-            detail::check_view(what, gradient);
-            detail::check_same_shape(what, gradient, "the bias", values_.view());
-        }
+        detail::check_bias_gradient(
+            OfQueries ? "the gradient of heed::query_bias" : "the gradient of heed::key_bias",
+            gradient, values_.view());
     }
 
     /// The gradient of q or of k, summed over the batch, the rows, and the heads that a row serves.
@@ -117,8 +111,7 @@ class input_bias_part : public detail::part_base<role::input_bias> {
     }
 
   private:
-    using view_type = decltype(std::declval<const Kept&>().view());
-    using scalar = scalar_of<view_type>;
+    using scalar = scalar_of<decltype(std::declval<const Kept&>().view())>;
     static constexpr const char* name = OfQueries ? "heed::query_bias" : "heed::key_bias";
 
     auto rows(index dim) const { return detail::bias_rows(values_.view(), dim); }

@@ -13,6 +13,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/memory_span.hpp>
 #include <heed/core/role.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
@@ -203,9 +204,8 @@ class sink_normaliser : public normaliser_base {
                                      ", but must be finite or -inf");
     }
 
-    template <class T, int Rank>
-    void check_apart_from_logits(std::string_view name, const tensor_view<T, Rank>& output) const {
-        inputs([&](std::string_view input_name, const auto& input) {
+    void check_apart_from_logits(std::string_view name, const detail::memory_span& output) const {
+        inputs([&](std::string_view input_name, const detail::memory_span& input) {
             detail::check_apart(name, output, input_name, input);
         });
     }

@@ -4,6 +4,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include <heed/attention/kernel/choices.hpp>
 #include <heed/attention/kernel/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
@@ -28,6 +29,29 @@ auto select_lane_masks(const std::tuple<const Masks&...>& masks) {
             return std::tuple<>();
     };
     return std::apply([&](const auto&... mask) { return std::tuple_cat(one(mask)...); }, masks);
+}
+
+/// make(moves_keys, lane masks, modifiers) of the parts in a tuple: whether keys stand elsewhere
+/// than at their indices, as a type, and tuples of references.
+template <class Parts, class Make>
+decltype(auto) with_score_parts(const Parts& all, const Make& make) {
+    return with_roles<role::mask, role::modifier, role::positions>(
+        all, [&]<class... Chosen>(const Chosen&... parts) -> decltype(auto) {
+            constexpr bool moves = (moves_keys<Chosen> || ...);
+            return make(std::bool_constant<moves>(),
+                        select_lane_masks<moves>(select_role<role::mask>(parts...)),
+                        select_role<role::modifier>(parts...));
+        });
+}
+
+/// The parts themselves, whether they are learned or not.
+template <class... Parts>
+auto unwrap_all(const std::tuple<const Parts&...>& parts) {
+    return std::apply(
+        [](const Parts&... part) {
+            return std::tuple<const unwrapped<Parts>&...>(unwrap(part)...);
+        },
+        parts);
 }
 
 /// Parts bound to a row: a tuple of functions.

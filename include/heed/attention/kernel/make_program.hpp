@@ -103,13 +103,12 @@ row_ways<T> make_row_ways(const Call& call, const call_place& place, arena& scra
 
 template <class T, class Call>
 const score_rule<T>& make_score_rule(const Call& call, const call_place& place, arena& scratch) {
-    return call.template resolve<role::mask, role::modifier, role::positions>(
-        [&]<class... Parts>(const Parts&... parts) -> const score_rule<T>& {
-            constexpr bool moves = (moves_keys<Parts> || ...);
-            const auto masks = select_lane_masks<moves>(select_role<role::mask>(parts...));
-            const auto modifiers = select_role<role::modifier>(unwrap(parts)...);
-            using rule = score_rule_of<T, moves, std::remove_cv_t<decltype(masks)>,
-                                       std::remove_cv_t<decltype(modifiers)>>;
+    return with_score_parts(
+        call.parts(),
+        [&]<bool Moves, class Masks>(std::bool_constant<Moves>, const Masks& masks,
+                                     const auto& chosen) -> const score_rule<T>& {
+            const auto modifiers = unwrap_all(chosen);
+            using rule = score_rule_of<T, Moves, Masks, std::remove_cv_t<decltype(modifiers)>>;
             return scratch.make<rule>(place, masks, modifiers);
         });
 }

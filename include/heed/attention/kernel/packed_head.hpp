@@ -26,8 +26,6 @@ struct packed_head {
     bool* moderate_values;      ///< [blocks]: whether no sum of weighted values can overflow
 };
 
-constexpr index count_blocks(index number, index block) { return (number + block - 1) / block; }
-
 /// Memory for the keys of a head as panels, of each map.
 template <class T>
 key_maps<T*> take_key_panels(const attention_shape& shape, std::size_t maps, arena& scratch) {

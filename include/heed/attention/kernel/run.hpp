@@ -88,14 +88,12 @@ const gradient_rule<T>& make_gradient_rule(const Parts& all, const call_place& p
                                            const Normaliser& normaliser,
                                            const stats<T, Normaliser>& kept,
                                            const tensor_view<const T, 3>& d_lse, arena& scratch) {
-    return with_roles<role::mask, role::modifier, role::positions>(
-        all, [&]<class... Chosen>(const Chosen&... parts) -> const gradient_rule<T>& {
-            constexpr bool moves = (moves_keys<Chosen> || ...);
-            const auto masks = select_lane_masks<moves>(select_role<role::mask>(parts...));
-            const auto modifiers = select_role<role::modifier>(parts...);
-            using rule = gradient_rule_of<T, moves, std::remove_cv_t<decltype(masks)>,
-                                          std::remove_cv_t<decltype(modifiers)>, Normaliser,
-                                          typename stats<T, Normaliser>::row_statistics>;
+    return with_score_parts(
+        all,
+        [&]<bool Moves, class Masks, class Modifiers>(
+            std::bool_constant<Moves>, const Masks& masks,
+            const Modifiers& modifiers) -> const gradient_rule<T>& {
+            using rule = gradient_rule_of<T, Moves, Masks, Modifiers, Normaliser>;
             return scratch.make<rule>(place, masks, modifiers, normaliser, kept.data(), d_lse);
         });
 }
