@@ -133,8 +133,8 @@ void run_backward(const Call& call, const backward_inputs<T>& inputs, const Stat
                 make_gradient_rule<T>(parts, program.place, normaliser, stats, inputs.d_lse, own),
                 inputs.o);
         }
-        finish_learned<T, normaliser_type>(parts, program.place, stats.data(), scale_dots,
-                                           row_numbers, inputs.dq, inputs.dk);
+        finish_learned<T, normaliser_type>(parts, program, stats.data(), scale_dots, row_numbers,
+                                           inputs.dq, inputs.dk);
     });
 }
 
