@@ -10,8 +10,8 @@
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/kernel/deal_heads.hpp>
-#include <heed/attention/kernel/query_blocks.hpp>
+#include <heed/attention/kernel/schedule/deal_heads.hpp>
+#include <heed/attention/kernel/schedule/query_blocks.hpp>
 #include <heed/attention/masks/causal.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/workspace.hpp>

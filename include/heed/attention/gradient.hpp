@@ -7,9 +7,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/learning.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/program/learning.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

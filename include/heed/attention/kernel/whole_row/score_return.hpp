@@ -4,11 +4,11 @@
 #include <limits>
 #include <tuple>
 
-#include <heed/attention/kernel/bound_parts.hpp>
-#include <heed/attention/kernel/learning.hpp>
-#include <heed/attention/kernel/modifier_gradient.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/bound_parts.hpp>
+#include <heed/attention/kernel/program/learning.hpp>
+#include <heed/attention/kernel/program/modifier_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>

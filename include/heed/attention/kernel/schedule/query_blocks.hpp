@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include <heed/attention/kernel/call_threads.hpp>
-#include <heed/attention/kernel/deal_heads.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/schedule/call_threads.hpp>
+#include <heed/attention/kernel/schedule/deal_heads.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 

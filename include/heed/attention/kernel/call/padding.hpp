@@ -4,9 +4,9 @@
 #include <string_view>
 #include <type_traits>
 
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/contracts.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/contracts.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>

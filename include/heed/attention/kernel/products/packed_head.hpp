@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/tensor_rows.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>

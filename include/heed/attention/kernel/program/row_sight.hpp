@@ -5,11 +5,11 @@
 #include <tuple>
 #include <utility>
 
-#include <heed/attention/kernel/block_view.hpp>
-#include <heed/attention/kernel/bound_parts.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/bound_parts.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>

@@ -8,10 +8,10 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>

@@ -7,9 +7,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/padding.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/padding.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>

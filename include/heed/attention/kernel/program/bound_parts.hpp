@@ -4,8 +4,8 @@
 #include <tuple>
 #include <type_traits>
 
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>

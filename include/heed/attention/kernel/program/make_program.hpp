@@ -5,15 +5,15 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/bound_parts.hpp>
-#include <heed/attention/kernel/call.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
-#include <heed/attention/kernel/row_scale.hpp>
-#include <heed/attention/kernel/row_sight.hpp>
-#include <heed/attention/kernel/row_source.hpp>
-#include <heed/attention/kernel/score_rule.hpp>
+#include <heed/attention/kernel/call/call.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/bound_parts.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/row_scale.hpp>
+#include <heed/attention/kernel/program/row_sight.hpp>
+#include <heed/attention/kernel/program/row_source.hpp>
+#include <heed/attention/kernel/program/score_rule.hpp>
 #include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
