@@ -88,7 +88,7 @@ const gradient_rule<T>& make_gradient_rule(const Parts& all, const call_place& p
                                            const Normaliser& normaliser,
                                            const stats<T, Normaliser>& kept,
                                            const tensor_view<const T, 3>& d_lse, arena& scratch) {
-    return with_score_parts(
+    return with_score_parts<gradient_rule<T>>(
         all,
         [&]<bool Moves, class Masks, class Modifiers>(
             std::bool_constant<Moves>, const Masks& masks,

@@ -32,11 +32,12 @@ auto select_lane_masks(const std::tuple<const Masks&...>& masks) {
 }
 
 /// make(moves_keys, lane masks, modifiers) of the parts in a tuple: whether keys stand elsewhere
-/// than at their indices, as a type, and tuples of references.
-template <class Parts, class Make>
-decltype(auto) with_score_parts(const Parts& all, const Make& make) {
+/// than at their indices, as a type, and tuples of references. Made is said, not deduced: while
+/// clang 14 deduces it, it does not define the virtual functions of what is made.
+template <class Made, class Parts, class Make>
+const Made& with_score_parts(const Parts& all, const Make& make) {
     return with_roles<role::mask, role::modifier, role::positions>(
-        all, [&]<class... Chosen>(const Chosen&... parts) -> decltype(auto) {
+        all, [&]<class... Chosen>(const Chosen&... parts) -> const Made& {
             constexpr bool moves = (moves_keys<Chosen> || ...);
             return make(std::bool_constant<moves>(),
                         select_lane_masks<moves>(select_role<role::mask>(parts...)),

@@ -103,7 +103,7 @@ row_ways<T> make_row_ways(const Call& call, const call_place& place, arena& scra
 
 template <class T, class Call>
 const score_rule<T>& make_score_rule(const Call& call, const call_place& place, arena& scratch) {
-    return with_score_parts(
+    return with_score_parts<score_rule<T>>(
         call.parts(),
         [&]<bool Moves, class Masks>(std::bool_constant<Moves>, const Masks& masks,
                                      const auto& chosen) -> const score_rule<T>& {
