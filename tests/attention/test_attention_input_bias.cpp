@@ -166,11 +166,11 @@ TEST_CASE("the gradients of biases have the same bits for any number of threads"
     Eigen::MatrixXf for_each(4, 53);
     random.fill_normal(for_all);
     random.fill_normal(for_each);
-    const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, heed::query_bias(for_all));
+    const auto out = heed::attention_forward(in.q, in.k, in.v, heed::query_bias(for_all));
     for (const int threads : {1, 5}) {
         Eigen::ThreadPool pool(threads);
         const auto gradients = [&](const auto& bias, const auto&... on) {
-            return heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v,
+            return heed::attention_backward(in.d_o, out.output, out.stats, in.q, in.k, in.v,
                                             heed::learn(heed::query_bias(bias)), on...);
         };
         const auto check = [&](const auto& bias) {
