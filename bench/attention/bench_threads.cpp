@@ -10,8 +10,8 @@
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
-#include <heed/attention/kernel/deal_heads.hpp>
-#include <heed/attention/kernel/query_blocks.hpp>
+#include <heed/attention/kernel/schedule/deal_heads.hpp>
+#include <heed/attention/kernel/schedule/query_blocks.hpp>
 #include <heed/attention/masks/causal.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/workspace.hpp>
@@ -315,19 +315,24 @@ void forward_full(benchmark::State& state) {
         state, memory, [&] { heed::attention_into(in.o, in.q, in.k, in.v, heed::in(memory)); });
     timed_call call{.heads = state.range(0), .steps = steps, .tiles = 0, .sees = {}};
     // Blocks of fewer queries where threads would wait for the last.
-    const index rows =
-        heed::detail::queries_a_task({.batch = 1, .heads = call.heads, .queries = n}, threads);
+    const heed::attention_shape shape{.batch = 1,
+                                      .heads = call.heads,
+                                      .kv_heads = call.heads,
+                                      .queries = n,
+                                      .keys = n,
+                                      .dim = state.range(2),
+                                      .value_dim = state.range(2)};
+    const index rows = heed::detail::queries_a_task(shape, threads);
     if (rows < heed::detail::tiles.query_block) {
         std::vector<double> halves;
         for (const double piece : call.steps.back())
             for (int half = 0; half < 2; ++half) halves.push_back(piece / 2);
         call.steps.back() = halves;
     }
-    const bool large = n * 2 * state.range(2) * 4 > 256 * 1024;
-    auto deal = large ? heed::detail::deal_shared_heads(call.heads, threads)
-                      : heed::detail::deal_whole_heads(call.heads, threads);
+    auto deal = heed::detail::deal_forward<float>(shape, threads);
     deal.pieces = call.pieces();
-    const index wave = std::max<index>(1, 256 * 1024 / (n * 2 * state.range(2) * 4)) * threads;
+    const index cached = heed::detail::cached_head_bytes / heed::detail::head_bytes<float>(shape);
+    const index wave = std::max<index>(1, cached) * threads;
     state.counters["busy"] = busy(call, deal, threads);
     state.counters["busy_in_waves"] = busy_in_waves(call, std::min(call.heads, wave), threads);
 }

@@ -20,9 +20,8 @@
 namespace char_lm {
 
 /// How scores are scaled, chosen at run time: a scale of one's own.
-class chosen_scale {
+class chosen_scale : public heed::scale_base {
   public:
-    using role = heed::role::scale;
     static constexpr bool needs_visible_count = true;
 
     chosen_scale(score_scale how, index training_length)

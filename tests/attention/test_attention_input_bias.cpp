@@ -2,6 +2,7 @@
 #include <type_traits>
 
 #include <Eigen/Core>
+#include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/input_bias.hpp>
@@ -155,6 +156,30 @@ TEST_CASE("the gradient of a bias is of its kind") {
         }
         CHECK(double(gradient.of<0>()(c, 0)) == Approx(da).epsilon(1e-6));
         CHECK(double(gradient.of<1>()(c)) == Approx(db).epsilon(1e-6));
+    }
+}
+
+TEST_CASE("the gradients of biases have the same bits for any number of threads") {
+    generator random(117);
+    const inputs<float> in(problem(random, {1, 4, 4, 900, 40, 53, 16}));  // dq is worth sharing
+    Eigen::VectorXf for_all(53);
+    Eigen::MatrixXf for_each(4, 53);
+    random.fill_normal(for_all);
+    random.fill_normal(for_each);
+    const auto out = heed::attention_forward(in.q, in.k, in.v, heed::query_bias(for_all));
+    for (const int threads : {1, 5}) {
+        Eigen::ThreadPool pool(threads);
+        const auto gradients = [&](const auto& bias, const auto&... on) {
+            return heed::attention_backward(in.d_o, out.output, out.stats, in.q, in.k, in.v,
+                                            heed::learn(heed::query_bias(bias)), on...);
+        };
+        const auto check = [&](const auto& bias) {
+            const auto alone = gradients(bias), shared = gradients(bias, always_on(pool));
+            CHECK(same_bits(alone.q, shared.q));
+            CHECK(alone.template of<0>() == shared.template of<0>());
+        };
+        check(for_all);
+        check(for_each);
     }
 }
 

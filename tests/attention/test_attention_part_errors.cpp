@@ -151,10 +151,9 @@ TEST_CASE("outputs lie apart from what parts were given") {
 template <class Part>
 std::vector<std::pair<std::string, const void*>> memory_of(const Part& part) {
     std::vector<std::pair<std::string, const void*>> result;
-    heed::detail::see_inputs(
-        heed::detail::unwrap(part), [&](std::string_view name, const auto& view) {
-            result.emplace_back(std::string(name), static_cast<const void*>(view.data));
-        });
+    heed::detail::unwrap(part).inputs([&](std::string_view name, const auto& view) {
+        result.emplace_back(std::string(name), static_cast<const void*>(view.data));
+    });
     return result;
 }
 

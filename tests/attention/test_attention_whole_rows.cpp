@@ -54,8 +54,7 @@ struct whole_softmax_rows {
     }
 };
 
-struct whole_softmax {
-    using role = heed::role::normaliser;
+struct whole_softmax : heed::normaliser_base {
     template <class T>
     whole_softmax_rows<T> whole_row(index) const {
         return {};
@@ -115,8 +114,7 @@ struct slow_sparsemax_rows {
 };
 
 template <bool Sparse>
-struct slow_sparsemax {
-    using role = heed::role::normaliser;
+struct slow_sparsemax : heed::normaliser_base {
     template <class T>
     slow_sparsemax_rows<T, Sparse> whole_row(index) const {
         return {};

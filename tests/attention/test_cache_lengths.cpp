@@ -163,7 +163,7 @@ TEST_CASE("keys behind a sequence's own are not looked at") {
 
 TEST_CASE("cache lengths that do not fit the call") {
     const heed::attention_shape shape{2, 4, 4, 6, 8, 16, 16};
-    const auto check = [&](const auto& part) { heed::detail::check_part(part, shape); };
+    const auto check = [&](const auto& part) { part.check(shape); };
     CHECK_NOTHROW(check(heed::cache_lengths({0, 8})));
     check_refused<heed::shape_error>(
         "heed::cache_lengths has 3 lengths, but the batch has 2 sequences", [&] {

@@ -7,7 +7,7 @@
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/view.hpp>

@@ -2,9 +2,7 @@
 
 #include <heed/heed.hpp>
 
-struct says_nothing {
-    using role = heed::role::mask;
-};
+struct says_nothing : heed::mask_base {};
 
 int main() {
     const Eigen::MatrixXf q(4, 8), k(4, 8), v(4, 8);

@@ -2,9 +2,7 @@
 
 #include <heed/heed.hpp>
 
-struct takes_no_keys {
-    using role = heed::role::modifier;
-
+struct takes_no_keys : heed::modifier_base {
     template <class T>
     auto on_row(const heed::query_row&) const {
         return [](heed::vec<T> s) { return s; };

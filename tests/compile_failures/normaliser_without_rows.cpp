@@ -2,9 +2,7 @@
 
 #include <heed/heed.hpp>
 
-struct normalises_nothing {
-    using role = heed::role::normaliser;
-};
+struct normalises_nothing : heed::normaliser_base {};
 
 int main() {
     const Eigen::MatrixXf q(4, 8), k(4, 8), v(4, 8);

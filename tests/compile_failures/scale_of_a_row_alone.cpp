@@ -2,9 +2,7 @@
 
 #include <heed/heed.hpp>
 
-struct knows_no_shape {
-    using role = heed::role::scale;
-
+struct knows_no_shape : heed::scale_base {
     double on_row(const heed::query_row&) const { return 1; }
 };
 

@@ -10,11 +10,11 @@
 
 #include <heed/attention/forward_result.hpp>
 #include <heed/attention/gradient.hpp>
-#include <heed/attention/kernel/call.hpp>
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/contracts.hpp>
-#include <heed/attention/kernel/learning.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/contracts.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/program/learning.hpp>
 #include <heed/attention/kernel/run.hpp>
 #include <heed/attention/stats.hpp>
 #include <heed/core/architecture.hpp>

@@ -20,9 +20,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 /// The type of heed::cache_lengths(lengths).
 template <class Kept>
-class cache_lengths_part {
+class cache_lengths_part : public positions_base {
   public:
-    using role = heed::role::positions;
     static constexpr bool keys_at_their_indices = true;
 
     explicit cache_lengths_part(Kept lengths) : lengths_{std::move(lengths)} {}

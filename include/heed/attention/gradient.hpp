@@ -7,13 +7,14 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/learning.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/program/learning.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/parallel.hpp>
+#include <heed/core/tiles.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 
@@ -82,8 +83,7 @@ gradient<Q&&, K&&, V&&, Learned&&...> into(Q&& q, K&& k, V&& v, Learned&&... lea
 
 /// The type of heed::log_sum_exp_gradient(d_lse).
 template <class Kept>
-struct log_sum_exp_gradient_part {
-    using role = heed::role::lse_gradient;
+struct log_sum_exp_gradient_part : detail::part_base<role::lse_gradient> {
     Kept kept;
 
     void check(const attention_shape& shape) const {
@@ -104,7 +104,7 @@ struct log_sum_exp_gradient_part {
 template <tensor_like Gradient>
 requires(rank_of<Gradient> == 3) auto log_sum_exp_gradient(Gradient&& d_lse) {
     auto kept = detail::keep(std::forward<Gradient>(d_lse));
-    return log_sum_exp_gradient_part<decltype(kept)>{std::move(kept)};
+    return log_sum_exp_gradient_part<decltype(kept)>{{}, std::move(kept)};
 }
 
 namespace detail {
@@ -124,7 +124,7 @@ inline constexpr bool learns_by_choice =
 template <class T, class P>
 auto make_learned(const P& part, const attention_shape& shape) {
     if constexpr (is_learned<P>) {
-        check_part(part.part, shape);  // before memory is asked for
+        part.part.check(shape);  // before memory is asked for
         return std::make_tuple(part.part.template make_gradient<T>(shape));
     } else if constexpr (may_learn<P>) {
         if (part.has_value()) return make_learned<T>(*part, shape);
@@ -157,7 +157,7 @@ void fill(Eigen::ThreadPoolInterface* pool, workspace& memory, const tensor_view
     index rows = 1;
     for (std::size_t axis = 0; axis + 1 < Rank; ++axis) rows *= x.extents[axis];
     const index rows_a_task = std::max<index>(1, numbers_a_task / std::max<index>(1, width));
-    for_each_task(pool, memory, (rows + rows_a_task - 1) / rows_a_task, [&](index, index task) {
+    for_each_task(pool, memory, count_blocks(rows, rows_a_task), [&](index, index task) {
         const index end = std::min(rows, (task + 1) * rows_a_task);
         for (index row = task * rows_a_task; row < end; ++row) {
             T* to = x.data;

@@ -6,11 +6,17 @@
 #include <type_traits>
 #include <utility>
 
+#include <unsupported/Eigen/CXX11/ThreadPool>
+
+#include <heed/attention/detail/parameter_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/parallel.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
 #include <heed/core/view.hpp>
+#include <heed/core/workspace.hpp>
 
 /// \file
 /// Biases of q and of k, before everything else.
@@ -35,9 +41,8 @@ tensor_view<T, 2> bias_rows(const tensor_view<T, Rank>& values, index dim) {
 
 /// The type of heed::query_bias(a) and heed::key_bias(b).
 template <bool OfQueries, class Tensor, class Kept>
-class input_bias_part {
+class input_bias_part : public detail::part_base<role::input_bias> {
   public:
-    using role = heed::role::input_bias;
     static constexpr bool of_queries = OfQueries;
 
     explicit input_bias_part(Kept values) : values_(std::move(values)) {}
@@ -59,43 +64,44 @@ class input_bias_part {
     /// The bias's own shape.
     template <class T>
     auto make_gradient(const attention_shape&) const {
-        auto gradient = detail::make_like<Tensor>(values_.view().extents);
-        gradient.setZero();
-        return gradient;
+        return detail::make_tensor_gradient<Tensor>(values_.view());
     }
     template <class View>
     void check_gradient(const View& gradient, const attention_shape&) const {
-        constexpr bool same_rank = rank_of<View> == rank_of<view_type>;
-        static_assert(same_rank, "heed: the gradient of a bias has as many axes as the bias");
-        if constexpr (same_rank) {
-            constexpr const char* what =
-                OfQueries ? "the gradient of heed::query_bias" : "the gradient of heed::key_bias";
-            detail::check_view(what, gradient);
-            detail::check_same_shape(what, gradient, "the bias", values_.view());
-        }
+        detail::check_bias_gradient(
+            OfQueries ? "the gradient of heed::query_bias" : "the gradient of heed::key_bias",
+            gradient, values_.view());
     }
 
-    /// The gradient of q or of k, summed over the batch, the rows, and the heads that a row serves.
+    /// The gradient of q or of k, summed over the batch, the rows, and the heads that a row serves,
+    /// a few columns a task: each is summed in one order, whatever the threads.
     template <class T, class View>
-    void sum_rows(const View& gradient, const tensor_view<T, 4>& of_rows) const {
-        constexpr index at_a_time = 64;
-        const auto [batches, heads, count, dim] = of_rows.extents;
+    void sum_rows(const View& gradient, const tensor_view<T, 4>& of_rows,
+                  Eigen::ThreadPoolInterface* pool, workspace& memory) const {
+        constexpr index numbers_a_thread = 1 << 16, most_columns = 64, cache_line = 64;
+        using columns = std::array<double, static_cast<std::size_t>(most_columns)>;
+        const auto& extents = of_rows.extents;
+        const index dim = extents[3];
         const auto to = detail::bias_rows(gradient, dim);
-        for (index row = 0; row < to.extents[0]; ++row) {
-            const index last_head = to.extents[0] == 1 ? heads : row + 1;
-            for (index first = 0; first < dim; first += at_a_time) {
-                std::array<double, static_cast<std::size_t>(at_a_time)> sums{};
-                const index some = std::min(at_a_time, dim - first);
-                for (index batch = 0; batch < batches; ++batch)
-                    for (index head = row; head < last_head; ++head)
-                        for (index i = 0; i < count; ++i)
-                            for (index c = 0; c < some; ++c)
-                                sums[static_cast<std::size_t>(c)] +=
-                                    static_cast<double>(of_rows(batch, head, i, first + c));
-                for (index c = 0; c < some; ++c)
-                    to(row, first + c) = static_cast<T>(sums[static_cast<std::size_t>(c)]);
-            }
-        }
+        const index helpers = of_rows.size() / numbers_a_thread - 1;
+        const bool shares = pool != nullptr && helpers > 0;
+        const index width = shares ? cache_line / static_cast<index>(sizeof(T)) : most_columns;
+        const index parts = detail::count_blocks(dim, width);
+        const auto sum_columns = [&](index, index task) {
+            const index row = task / parts, first = task % parts * width;
+            const index last_head = to.extents[0] == 1 ? extents[1] : row + 1;
+            const index some = std::min(width, dim - first);
+            columns sums{};
+            for (index batch = 0; batch < extents[0]; ++batch)
+                for (index head = row; head < last_head; ++head)
+                    for (index i = 0; i < extents[2]; ++i)
+                        for (index c = 0; c < some; ++c)
+                            sums[static_cast<std::size_t>(c)] +=
+                                static_cast<double>(of_rows(batch, head, i, first + c));
+            for (index c = 0; c < some; ++c)
+                to(row, first + c) = static_cast<T>(sums[static_cast<std::size_t>(c)]);
+        };
+        for_each_task(pool, memory, to.extents[0] * parts, sum_columns, helpers);
     }
 
     /// Adds the bias of a head to a row of q or k.
@@ -118,8 +124,7 @@ class input_bias_part {
     }
 
   private:
-    using view_type = decltype(std::declval<const Kept&>().view());
-    using scalar = scalar_of<view_type>;
+    using scalar = scalar_of<decltype(std::declval<const Kept&>().view())>;
     static constexpr const char* name = OfQueries ? "heed::query_bias" : "heed::key_bias";
 
     auto rows(index dim) const { return detail::bias_rows(values_.view(), dim); }

@@ -12,13 +12,15 @@
 /// \file
 /// What a part of attention is: the roles, and what the kernels ask of a part in each role.
 ///
-/// A part is a small immutable value with a member type `role`. To write a new one, copy the
-/// shortest neighbour of its role: masks/causal.hpp for a mask, modifiers/soft_cap.hpp for a score
-/// modifier.
+/// A part is a small immutable value that derives from the base of its role, which says what the
+/// role is and holds what a part may leave out. To write a new one, copy the shortest neighbour of
+/// its role: masks/causal.hpp for a mask, modifiers/soft_cap.hpp for a score modifier. A part of
+/// any role may have
 ///
-/// A part of any role that reads the caller's memory says where, and no output may lie there:
-///
-///     template <class See> void inputs(See&& see) const;   // see(name, view) for each
+///     void check(const attention_shape& shape) const;
+///         // throws shape_error or argument_error where it does not suit the call
+///     template <class See> void inputs(See&& see) const;
+///         // see(name, view) for all memory of the caller's that it reads: no output may lie there
 
 namespace heed::inline HEED_ARCHITECTURE {
 
@@ -67,9 +69,8 @@ struct key_interval {
 /// What a mask may say of a tile of queries and keys.
 enum class visibility { none, mixed, all };
 
-/// A mask: whether query i sees key j.
+/// The base of a mask: whether query i sees key j. A mask has
 ///
-///     using role = heed::role::mask;
 ///     template <class T> auto on_row(const query_row& i) const;
 ///         // a function of key_lanes<T> that returns a vec_mask<T>, true where i sees the key
 ///
@@ -77,38 +78,35 @@ enum class visibility { none, mixed, all };
 ///
 ///     key_interval interval(const query_row& i, const attention_shape& shape) const;
 ///         // i sees no key outside
-///     static constexpr bool is_interval = true;
-///         // i sees every key inside; then on_row is called only if by_position
-///     static constexpr bool by_position = true;
-///         // the interval holds only while key j stands at position j
 ///     visibility tile(const query_row& first, const query_row& last, key_interval keys) const;
 ///         // of the queries first … last of one head and these keys
 ///     index padded_from(index batch) const;
 ///     static constexpr std::string_view name = "heed::…";
 ///         // all keys from this one on are padding: see padding.hpp
-///     void check(const attention_shape& shape) const;
-///         // throws shape_error or argument_error
-template <class P>
-concept mask_part = part_of<P, role::mask>;
+struct mask_base : detail::part_base<role::mask> {
+    /// Whether i sees every key of its interval: on_row is then called only if by_position.
+    static constexpr bool is_interval = false;
+    /// Whether interval and tile hold only while key j stands at position j.
+    static constexpr bool by_position = false;
+};
 
-/// A score modifier: s becomes f(s, i, j).
+template <class P>
+concept mask_part = part_of<P, role::mask> && std::derived_from<std::remove_cvref_t<P>, mask_base>;
+
+/// The base of a score modifier: s becomes f(s, i, j). A modifier has
 ///
-///     using role = heed::role::modifier;
 ///     template <class T> auto on_row(const query_row& i) const;
 ///         // an object r with
 ///         //     vec<T> r(vec<T> s, const key_lanes<T>& j)                        f
 ///         //     vec<T> r.derivative(vec<T> s, vec<T> out, const key_lanes<T>& j) ∂f/∂s, out = f
-///     static constexpr bool is_additive = true;   // ∂f/∂s = 1: then no derivative is needed
-///     static constexpr bool by_position = true;   // f depends on where i and j stand
-///     void check(const attention_shape& shape) const;
 ///
 /// If it has a parameter that can be learned (heed::learn), then also
 ///
 ///     template <class T> auto make_gradient(const attention_shape& shape) const;
 ///         // what the caller gets: an Eigen object of the parameter's shape
-///     template <class View> void check_gradient(const View& gradient, const attention_shape&
-///     shape)
-///         const;  // throws shape_error unless the caller's object has that shape
+///     template <class View>
+///     void check_gradient(const View& gradient, const attention_shape& shape) const;
+///         // throws shape_error unless the caller's object has that shape
 ///     template <class T> index partials() const;
 ///         // how many numbers a (batch, head, key block) sums up by itself; 0: it writes into the
 ///         // gradient directly, each element from the one task that owns its keys
@@ -118,31 +116,27 @@ concept mask_part = part_of<P, role::mask>;
 ///     template <class T, class View> void finish_gradient(View gradient, const T* partials,
 ///         const attention_shape& shape, index blocks) const;
 ///         // partials are [batch, head, block, partials()], summed in that order
-template <class P>
-concept modifier_part = part_of<P, role::modifier>;
+struct modifier_base : detail::part_base<role::modifier> {
+    /// Whether ∂f/∂s = 1: then no derivative is needed.
+    static constexpr bool is_additive = false;
+    /// Whether f depends on where i and j stand. Where that depends on the scalar,
+    /// template <class T> static constexpr bool by_position_of says it instead.
+    static constexpr bool by_position = false;
+};
 
-/// Where queries and keys stand.
+/// The base of what says where queries and keys stand. It has
 ///
-///     using role = heed::role::positions;
 ///     call_positions prepare(arena& scratch, const attention_shape& shape) const;
-///     static constexpr bool keys_at_their_indices = true;
-///         // key j stands at j, but each sequence has keys of its own number, and its queries
-///         stand
-///         // at their end
-///     index length(index batch) const;   // if so: that number
-///     void check(const attention_shape& shape) const;
-template <class P>
-concept placing_part = part_of<P, role::positions>;
+struct positions_base : detail::part_base<role::positions> {
+    /// Whether key j stands at j all the same, but each sequence has keys of its own number, and
+    /// its queries stand at their end: index length(index batch) const is that number.
+    static constexpr bool keys_at_their_indices = false;
+};
 
-/// A scale: c_i.
+/// The base of a scale: c_i. A scale has
 ///
-///     using role = heed::role::scale;
 ///     double on_row(const query_row& i, const attention_shape& shape, index visible) const;
 ///         // visible = how many keys i sees, if needs_visible_count, else 0
-///     static constexpr bool needs_visible_count = false;
-///     static constexpr bool normalises_query = false;   // q_i/‖q_i‖ first
-///     static constexpr bool normalises_key = false;
-///     void check(const attention_shape& shape) const;
 ///
 /// If it can be learned: make_gradient<T>(shape) and check_gradient as above, and
 ///
@@ -150,15 +144,13 @@ concept placing_part = part_of<P, role::positions>;
 ///         double dot) const;   // dot = Σ_j (∂L/∂s_ij)·(q_i·k_j); rows come in order
 ///     double derivative(const attention_shape& shape, index visible) const;
 ///         // optional: ∂c_i/∂parameter, by which `dot` is multiplied before
-template <class P>
-concept scale_part = part_of<P, role::scale>;
+struct scale_base : detail::part_base<role::scale> {
+    static constexpr bool normalises_query = false;  ///< q_i/‖q_i‖ first
+    static constexpr bool normalises_key = false;
+};
 
-/// A normaliser: from a row of scores to weights of the values.
-///
-///     using role = heed::role::normaliser;
-///     static constexpr bool needs_visible_count = false;     // whether it is told how many keys
-///                                                            // each row sees
-///     void check(const attention_shape& shape) const;
+/// A normaliser: from a row of scores to weights of the values. Its base is normaliser_base
+/// (core/role.hpp), where needs_visible_count is false.
 ///
 /// What it keeps of a head, and the statistics of a row in it, lie in scratch memory: the object is
 /// trivially destructible, its statistics are trivially copyable.
@@ -189,83 +181,18 @@ concept scale_part = part_of<P, role::scale>;
 ///         //     g of ds = g·(dp − Σg·dp/Σg)
 ///         // T origin(const T* p, const T* dp, index count) const;
 ///         //     if some g may be very large: what is taken from every dp first
-template <class P>
-concept normaliser_part = part_of<P, role::normaliser>;
-template <class P>
-concept row_normaliser = normaliser_part<P> && requires(const P& part) {
-    part.template whole_row<float>(index(0));
+template <class P, class T>
+concept row_normaliser = part_of<P, role::normaliser> && requires(const P& part) {
+    part.template whole_row<T>(index(0));
 };
 
 namespace detail {
 
-/// What a part leaves out is what it does not need: these read the optional members above.
+/// Whether a part says that keys stand elsewhere than at their indices.
 template <class P>
-constexpr bool is_interval = [] {
-    if constexpr (requires { P::is_interval; }) {
-        return P::is_interval;
-    } else {
-        return false;
-    }
-}();
-template <class P>
-constexpr bool by_position = [] {
-    if constexpr (requires { P::by_position; }) {
-        return P::by_position;
-    } else {
-        return false;
-    }
-}();
-/// Whether keys stand elsewhere than at their indices.
-template <class P>
-constexpr bool moves_keys = [] {
-    if constexpr (!part_of<P, role::positions>)
-        return false;
-    else if constexpr (requires { P::keys_at_their_indices; })
-        return !P::keys_at_their_indices;
-    else
-        return true;
-}();
-template <class P>
-constexpr bool is_additive = [] {
-    if constexpr (requires { P::is_additive; }) {
-        return P::is_additive;
-    } else {
-        return false;
-    }
-}();
-template <class P>
-constexpr bool needs_visible_count = [] {
-    if constexpr (requires { P::needs_visible_count; }) {
-        return P::needs_visible_count;
-    } else {
-        return false;
-    }
-}();
-template <class P>
-constexpr bool normalises_query = [] {
-    if constexpr (requires { P::normalises_query; }) {
-        return P::normalises_query;
-    } else {
-        return false;
-    }
-}();
-template <class P>
-constexpr bool normalises_key = [] {
-    if constexpr (requires { P::normalises_key; }) {
-        return P::normalises_key;
-    } else {
-        return false;
-    }
-}();
-
-template <class P>
-void check_part(const P& part, const attention_shape& shape) {
-    if constexpr (requires { part.check(shape); }) part.check(shape);
-}
-template <class P, class See>
-void see_inputs(const P& part, const See& see) {
-    if constexpr (requires { part.inputs(see); }) part.inputs(see);
-}
+inline constexpr bool moves_keys = false;
+template <part_of<role::positions> P>
+inline constexpr bool moves_keys<P> = !P::keys_at_their_indices;
 
 }  // namespace detail
 

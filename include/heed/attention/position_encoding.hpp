@@ -15,16 +15,9 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
-/// A position encoding: what q and k become, given where they stand, after bias and norm and before
-/// the scale.
+/// The base of a position encoding: what q and k become, given where they stand, after bias and
+/// norm and before the scale. An encoding has
 ///
-///     using role = heed::role::position_encoding;
-///     static constexpr bool is_rectified = false;
-///         // one linear map a row, and the score is the product of the two results
-///     static constexpr bool has_own_positions = true;
-///         // if `where` is not asked
-///     void check(const attention_shape& shape) const;
-///         // throws shape_error or argument_error
 ///     template <class T> auto prepare(arena& scratch, const attention_shape& shape,
 ///                                     const call_positions& where) const;
 ///         // once a call, on the calling thread: an object, trivially copyable, whose tables live
@@ -47,12 +40,19 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///     bool takes(encoding_map map, index first, index count) const;
 ///         // whether any query may be where keys first … first + count − 1 take this map; if not,
 ///         // they are not packed
+struct position_encoding_base : detail::part_base<role::position_encoding> {
+    /// Whether there are several linear maps a row; of one, the score is the product of the
+    /// results.
+    static constexpr bool is_rectified = false;
+    /// Whether `where` is asked: otherwise the encoding has positions of its own.
+    static constexpr bool by_position = true;
+};
+
 template <class P>
 concept position_encoding_part = part_of<P, role::position_encoding> &&
+    std::derived_from<std::remove_cvref_t<P>, position_encoding_base> &&
     requires(const std::remove_cvref_t<P>& encoding, arena& scratch, const attention_shape& shape,
              const call_positions& where) {
-    { std::remove_cvref_t<P>::is_rectified } -> std::convertible_to<bool>;
-    encoding.check(shape);
     encoding.template prepare<float>(scratch, shape, where);
     encoding.template prepare<double>(scratch, shape, where);
 };

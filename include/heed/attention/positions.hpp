@@ -166,9 +166,7 @@ struct kept_positions {
 
 /// The part that heed::positions makes.
 template <position_list Queries, position_list Keys>
-struct positions_part {
-    using role = heed::role::positions;
-
+struct positions_part : positions_base {
     kept_positions<Queries> queries;
     kept_positions<Keys> keys;
 
@@ -199,9 +197,7 @@ struct positions_part {
 
 /// The part that heed::positions makes of one list for both.
 template <position_list Both>
-struct shared_positions_part {
-    using role = heed::role::positions;
-
+struct shared_positions_part : positions_base {
     kept_positions<Both> both;
 
     void check(const attention_shape& shape) const {
@@ -236,14 +232,15 @@ struct shared_positions_part {
 /// next.
 template <detail::position_list Queries, detail::position_list Keys>
 detail::positions_part<Queries, Keys> positions(Queries&& queries, Keys&& keys) {
-    return {detail::kept_positions<Queries>(std::forward<Queries>(queries)),
+    return {{},
+            detail::kept_positions<Queries>(std::forward<Queries>(queries)),
             detail::kept_positions<Keys>(std::forward<Keys>(keys))};
 }
 
 /// The same where queries and keys stand at the same positions.
 template <detail::position_list Both>
 detail::shared_positions_part<Both> positions(Both&& both) {
-    return {detail::kept_positions<Both>(std::forward<Both>(both))};
+    return {{}, detail::kept_positions<Both>(std::forward<Both>(both))};
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -28,7 +28,7 @@ namespace detail {
 /// The object in which a normaliser's rows are computed.
 template <class T, class Normaliser>
 auto make_kernel(const Normaliser& normaliser, index head) {
-    if constexpr (row_normaliser<Normaliser>)
+    if constexpr (row_normaliser<Normaliser, T>)
         return normaliser.template whole_row<T>(head);
     else
         return normaliser.template streaming<T>(head);

@@ -37,4 +37,32 @@ concept part = requires {
 template <class P, class Role>
 concept part_of = part<P> && std::same_as<role_of<P>, Role>;
 
+namespace detail {
+
+/// On whose threads and in whose memory a call runs: such a part says nothing of what it computes.
+template <class P>
+concept resource_part = part_of<P, role::threads> || part_of<P, role::memory>;
+
+/// What any other part may leave out. It derives from its role's base, which derives from this.
+template <class Role>
+struct part_base {
+    using role = Role;
+
+    /// Whether it is told, or tells, how many keys each row sees.
+    static constexpr bool needs_visible_count = false;
+
+    /// Throws shape_error or argument_error where it does not suit a call of this attention_shape.
+    template <class Shape>
+    void check(const Shape&) const {}
+
+    /// see(name, view) for each tensor of the caller's that it reads: no output may lie there.
+    template <class See>
+    void inputs(const See&) const {}
+};
+
+}  // namespace detail
+
+/// The base of a normaliser: attention/part.hpp tells what it has.
+struct normaliser_base : detail::part_base<role::normaliser> {};
+
 }  // namespace heed::inline HEED_ARCHITECTURE

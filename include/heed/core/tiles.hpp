@@ -52,8 +52,10 @@ static_assert(tiles.query_block % tiles.score_rows == 0);
 static_assert(tiles.query_block % tiles.value_rows == 0);
 static_assert(tiles.backward_block % tiles.score_rows == 0);
 
+/// Blocks that hold so many, the last of which may be shorter.
+constexpr index count_blocks(index number, index block) { return (number + block - 1) / block; }
 constexpr index round_up(index number, index multiple) {
-    return (number + multiple - 1) / multiple * multiple;
+    return count_blocks(number, multiple) * multiple;
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

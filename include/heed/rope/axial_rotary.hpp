@@ -22,10 +22,8 @@ namespace detail {
 
 /// The part that heed::axial_rotary makes: rotary positions, of which it holds the lists itself.
 template <class Frequencies, class Queries, class Keys>
-struct axial_rotary_part {
-    using role = heed::role::position_encoding;
-    static constexpr bool is_rectified = false;
-    static constexpr bool has_own_positions = true;
+struct axial_rotary_part : position_encoding_base {
+    static constexpr bool by_position = false;
 
     Frequencies frequencies;
     kept_axial_positions<Queries> queries;
@@ -86,7 +84,8 @@ requires std::same_as<std::remove_cvref_t<Frequencies>, rope::axial_frequencies>
     using kept = std::conditional_t<std::is_lvalue_reference_v<Frequencies>,
                                     const rope::axial_frequencies&, rope::axial_frequencies>;
     const index axes = frequencies.axes();
-    return detail::axial_rotary_part<kept, Queries, Keys>{std::forward<Frequencies>(frequencies),
+    return detail::axial_rotary_part<kept, Queries, Keys>{{},
+                                                          std::forward<Frequencies>(frequencies),
                                                           {std::forward<Queries>(queries), axes},
                                                           {std::forward<Keys>(keys), axes}};
 }

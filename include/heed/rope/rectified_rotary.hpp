@@ -94,8 +94,7 @@ struct far_positions {
 
 /// The part that the functions below make.
 template <class Frequencies>
-struct rectified_rotary_part {
-    using role = heed::role::position_encoding;
+struct rectified_rotary_part : position_encoding_base {
     static constexpr bool is_rectified = true;
 
     Frequencies frequencies;
@@ -177,9 +176,9 @@ struct rectified_rotary_part {
 template <class Frequencies>
 auto make_rectified(Frequencies&& frequencies, index window, const far_positions& far) {
     if constexpr (std::is_lvalue_reference_v<Frequencies>) {
-        return rectified_rotary_part<const rope::frequencies&>{frequencies, window, far};
+        return rectified_rotary_part<const rope::frequencies&>{{}, frequencies, window, far};
     } else {
-        return rectified_rotary_part<rope::frequencies>{std::move(frequencies), window, far};
+        return rectified_rotary_part<rope::frequencies>{{}, std::move(frequencies), window, far};
     }
 }
 

@@ -78,10 +78,7 @@ inline bool queries_stand_with_last_keys(const attention_shape& shape,
 /// The part that heed::rotary makes: of frequencies that the caller keeps (Frequencies = const
 /// rope::frequencies&), or of its own.
 template <class Frequencies>
-struct rotary_part {
-    using role = heed::role::position_encoding;
-    static constexpr bool is_rectified = false;
-
+struct rotary_part : position_encoding_base {
     Frequencies frequencies;
 
     void check(const attention_shape& shape) const {
@@ -133,9 +130,9 @@ template <class Frequencies>
 requires std::same_as<std::remove_cvref_t<Frequencies>, rope::frequencies>
 [[nodiscard]] auto rotary(Frequencies&& frequencies) {
     if constexpr (std::is_lvalue_reference_v<Frequencies>) {
-        return detail::rotary_part<const rope::frequencies&>{frequencies};
+        return detail::rotary_part<const rope::frequencies&>{{}, frequencies};
     } else {
-        return detail::rotary_part<rope::frequencies>{std::move(frequencies)};
+        return detail::rotary_part<rope::frequencies>{{}, std::move(frequencies)};
     }
 }
 

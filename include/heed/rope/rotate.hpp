@@ -36,6 +36,8 @@ struct consecutive_positions {
                          name, " begin at ", first,
                          ", but must be finite and below 2^53 in magnitude");
     }
+    template <class See>
+    void inputs(const See&) const {}
     void copy(double* to, index, index begin, index count) const {
         for (index i = 0; i < count; ++i) to[i] = first + static_cast<double>(begin + i);
     }
@@ -46,8 +48,7 @@ concept position_offset = std::is_arithmetic_v<std::remove_cvref_t<X>>;
 template <class X>
 concept rotate_positions = position_offset<X> || position_list<X>;
 template <class X>
-concept rotate_option =
-    rotate_positions<X> || part_of<X, role::threads> || part_of<X, role::memory>;
+concept rotate_option = rotate_positions<X> || resource_part<X>;
 
 inline consecutive_positions positions_among() { return {}; }
 
@@ -89,8 +90,8 @@ void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank
     check_writable("y", y);
     const bool in_place = y.data == x.data && y.strides == x.strides;
     if (!in_place) check_apart("y", y, "x", x);
-    see_inputs(positions,
-               [&](std::string_view name, const auto& input) { check_apart("y", y, name, input); });
+    positions.inputs(
+        [&](std::string_view name, const auto& input) { check_apart("y", y, name, input); });
 
     rotate_resources resources;
     (resources.take(options), ...);

@@ -80,7 +80,7 @@ struct kept_axial_positions {
 template <turn Way, class Y, class X, class Positions, class... Options>
 void rotate_by_axes(Y&& y, const X& x, const rope::axial_frequencies& rope,
                     const Positions& positions, const Options&... options) {
-    static_assert(((part_of<Options, role::threads> || part_of<Options, role::memory>)&&...),
+    static_assert((resource_part<Options> && ...),
                   "heed: behind the positions, rotate takes heed::on(pool) and "
                   "heed::in(workspace)");
     static_assert(axial_position_list<Positions>,

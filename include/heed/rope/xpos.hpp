@@ -29,10 +29,7 @@ namespace detail {
 
 /// The part that heed::xpos makes: rotary positions with lengths in the tables.
 template <class Frequencies>
-struct xpos_part {
-    using role = heed::role::position_encoding;
-    static constexpr bool is_rectified = false;
-
+struct xpos_part : position_encoding_base {
     Frequencies frequencies;
     std::vector<double> log_decays;  ///< log ξ_t, one a pair
     double origin;
@@ -103,7 +100,7 @@ auto make_xpos(Frequencies&& frequencies, std::vector<double> decays, double ori
     }
     using kept = std::conditional_t<std::is_lvalue_reference_v<Frequencies>,
                                     const rope::frequencies&, rope::frequencies>;
-    return xpos_part<kept>{std::forward<Frequencies>(frequencies), std::move(decays), origin};
+    return xpos_part<kept>{{}, std::forward<Frequencies>(frequencies), std::move(decays), origin};
 }
 
 }  // namespace detail

@@ -13,6 +13,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/memory_span.hpp>
 #include <heed/core/role.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
@@ -102,10 +103,8 @@ struct head_logits {
 /// NaN. Throws shape_error where shapes differ, or there is not one logit a head; argument_error
 /// where a logit is NaN or +∞, or an output overlaps an input.
 template <class Logits>
-class sink_normaliser {
+class sink_normaliser : public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     explicit sink_normaliser(Logits logits, double tau = 1)
         : logits_(std::move(logits)), tau_(tau) {}
 
@@ -205,9 +204,8 @@ class sink_normaliser {
                                      ", but must be finite or -inf");
     }
 
-    template <class T, int Rank>
-    void check_apart_from_logits(std::string_view name, const tensor_view<T, Rank>& output) const {
-        inputs([&](std::string_view input_name, const auto& input) {
+    void check_apart_from_logits(std::string_view name, const detail::memory_span& output) const {
+        inputs([&](std::string_view input_name, const detail::memory_span& input) {
             detail::check_apart(name, output, input_name, input);
         });
     }

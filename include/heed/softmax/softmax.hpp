@@ -24,10 +24,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///
 /// A row of −∞ gives zeros; a NaN, or +∞, makes its own row NaN. See row_function for shapes,
 /// errors and cost.
-class softmax_normaliser : public row_function<softmax_normaliser> {
+class softmax_normaliser : public row_function<softmax_normaliser>, public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     constexpr softmax_normaliser() = default;
 
     /// The softmax of another temperature. Throws argument_error unless τ is positive and finite.

@@ -21,10 +21,9 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///
 /// A row of −∞ gives zeros; a NaN, or +∞, makes its own row NaN. See row_function for shapes,
 /// errors and cost; heed::sink is the same with a logit that can be learned.
-class softmax_plus_one_normaliser : public row_function<softmax_plus_one_normaliser> {
+class softmax_plus_one_normaliser : public row_function<softmax_plus_one_normaliser>,
+                                    public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     constexpr softmax_plus_one_normaliser() = default;
 
     /// The same with another temperature. Throws argument_error unless τ is positive and finite.

@@ -3,7 +3,7 @@
 #include <limits>
 #include <vector>
 
-#include <heed/attention/kernel/tensor_rows.hpp>
+#include <heed/attention/kernel/program/tensor_rows.hpp>
 
 #include "support/catch.hpp"
 #include "support/random.hpp"

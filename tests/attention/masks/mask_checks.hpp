@@ -47,7 +47,7 @@ index wrong_intervals(const Mask& mask, const heed::attention_shape& shape,
         for (index j = 0; j < shape.keys; ++j) {
             const bool inside = own.first <= j && j < own.last;
             const bool sees = seen(row.batch, row.head, row.query, j);
-            if ((sees && !inside) || (heed::detail::is_interval<Mask> && inside && !sees)) ++wrong;
+            if ((sees && !inside) || (Mask::is_interval && inside && !sees)) ++wrong;
         }
     });
     return wrong;
@@ -87,7 +87,7 @@ void check_mask(const Mask& mask, const heed::attention_shape& shape, const refe
                 generator& random) {
     INFO("batch " << shape.batch << ", heads " << shape.heads << ", queries " << shape.queries
                   << ", keys " << shape.keys);
-    heed::detail::check_part(mask, shape);
+    mask.check(shape);
     if constexpr (requires { mask.template on_row<float>(heed::query_row{}); }) {
         CHECK(wrong_lanes<float>(mask, shape, seen) == 0);
         CHECK(wrong_lanes<double>(mask, shape, seen) == 0);

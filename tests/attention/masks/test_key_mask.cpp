@@ -80,7 +80,7 @@ TEST_CASE("a key mask is key lengths, the same bits, and a boolean mask with all
 
 TEST_CASE("masks over keys that do not fit the call") {
     const heed::attention_shape shape{3, 4, 4, 6, 8, 16, 16};
-    const auto check = [&](const auto& part) { heed::detail::check_part(part, shape); };
+    const auto check = [&](const auto& part) { part.check(shape); };
     const Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic> all =
         Eigen::Array<bool, Eigen::Dynamic, Eigen::Dynamic>::Constant(6, 9, true);
     CHECK_NOTHROW(check(heed::key_mask(all.topLeftCorner(3, 8))));

@@ -28,7 +28,7 @@ using heed_test::wrong_tiles;
 
 template <class Mask>
 void check_call(const Mask& mask, const heed::attention_shape& shape) {
-    heed::detail::check_part(mask, shape);
+    mask.check(shape);
 }
 
 TEST_CASE("causal and window masks are their definitions") {
@@ -82,12 +82,11 @@ TEMPLATE_TEST_CASE("positions are compared exactly, far out and between whole nu
 }
 
 TEST_CASE("which intervals hold only by position") {
-    using heed::detail::by_position;
-    STATIC_REQUIRE(by_position<heed::causal_mask>);
-    STATIC_REQUIRE(by_position<heed::sliding_window_mask>);
-    STATIC_REQUIRE(!by_position<heed::causal_top_left_mask>);
-    STATIC_REQUIRE(!by_position<decltype(heed::key_lengths({1}))>);
-    STATIC_REQUIRE(!by_position<heed::segments_mask>);
+    STATIC_REQUIRE(heed::causal_mask::by_position);
+    STATIC_REQUIRE(heed::sliding_window_mask::by_position);
+    STATIC_REQUIRE(!heed::causal_top_left_mask::by_position);
+    STATIC_REQUIRE(!decltype(heed::key_lengths({1}))::by_position);
+    STATIC_REQUIRE(!heed::segments_mask::by_position);
 }
 
 TEST_CASE("key lengths are their definition") {
@@ -287,7 +286,7 @@ TEST_CASE("a user's tile function is asked in positions, both ends included") {
         check_mask(mask, shape, seen, random);
     }
     CHECK(told > 0);
-    STATIC_REQUIRE(heed::detail::by_position<decltype(mask)>);
+    STATIC_REQUIRE(decltype(mask)::by_position);
 }
 
 TEST_CASE("masks refuse what does not fit") {

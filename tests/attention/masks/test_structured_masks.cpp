@@ -53,8 +53,8 @@ TEST_CASE("anti-causal masks and prefixes are their definitions") {
         check_mask(heed::prefix_lm(prefixes[0]), shape,
                    reference::prefix_lm(prefixes, shape.queries, shape.keys), random);
     }
-    STATIC_REQUIRE(heed::detail::by_position<heed::anti_causal_mask>);
-    STATIC_REQUIRE(heed::detail::by_position<decltype(heed::prefix_lm(3))>);
+    STATIC_REQUIRE(heed::anti_causal_mask::by_position);
+    STATIC_REQUIRE(decltype(heed::prefix_lm(3))::by_position);
 }
 
 TEST_CASE("a prefix without an end lets everything be seen") {
@@ -205,7 +205,7 @@ TEST_CASE("cumulative lengths are their definition, and are read at once") {
         std::fill(of_keys.begin(), of_keys.end(), -9);
         check_mask(mask, shape, seen, random);
     }
-    STATIC_REQUIRE(!heed::detail::by_position<heed::cumulative_lengths_mask>);
+    STATIC_REQUIRE(!heed::cumulative_lengths_mask::by_position);
 }
 
 TEST_CASE("parallel contexts are their definition, whatever part of them the queries are") {
@@ -216,7 +216,7 @@ TEST_CASE("parallel contexts are their definition, whatever part of them the que
         check_mask(heed::parallel_contexts(offsets), shape,
                    reference::parallel_contexts(offsets, shape.queries, shape.keys), random);
     }
-    STATIC_REQUIRE(!heed::detail::by_position<heed::parallel_contexts_mask>);
+    STATIC_REQUIRE(!heed::parallel_contexts_mask::by_position);
 }
 
 TEST_CASE("each head has its mask, in turn or as chosen") {
@@ -233,12 +233,12 @@ TEST_CASE("each head has its mask, in turn or as chosen") {
             chosen.push_back(random.integer(0, 2));
         }
         const auto in_turn = heed::per_head_mask(heed::causal, heed::anti_causal);
-        STATIC_REQUIRE(heed::detail::is_interval<decltype(in_turn)>);
+        STATIC_REQUIRE(decltype(in_turn)::is_interval);
         check_mask(in_turn, shape, reference::per_head(turns, masks), random);
 
         const auto global = heed::global_window(2, 3, 1);
         const auto of_three = heed::per_head_mask(chosen, heed::causal, heed::anti_causal, global);
-        STATIC_REQUIRE(!heed::detail::is_interval<decltype(of_three)>);
+        STATIC_REQUIRE(!decltype(of_three)::is_interval);
         check_mask(of_three, shape, reference::per_head(chosen, masks), random);
 
         // Two of one type, and one without an interval.
@@ -263,11 +263,11 @@ TEST_CASE("a mask per head goes by indices only if all of its masks do") {
     const auto contexts = heed::parallel_contexts(offsets);
     const auto documents = heed::cumulative_lengths(offsets);
     const auto by_index = heed::per_head_mask(contexts, documents);
-    STATIC_REQUIRE(heed::detail::is_interval<decltype(by_index)>);
-    STATIC_REQUIRE(!heed::detail::by_position<decltype(by_index)>);
+    STATIC_REQUIRE(decltype(by_index)::is_interval);
+    STATIC_REQUIRE(!decltype(by_index)::by_position);
     const auto mixed = heed::per_head_mask(heed::causal, documents);
-    STATIC_REQUIRE(!heed::detail::is_interval<decltype(mixed)>);
-    STATIC_REQUIRE(heed::detail::by_position<decltype(mixed)>);
+    STATIC_REQUIRE(!decltype(mixed)::is_interval);
+    STATIC_REQUIRE(decltype(mixed)::by_position);
     heed_test::generator random(57);
     const heed::attention_shape shape{1, 2, 2, 8, 8, 4, 4};
     check_mask(by_index, shape,
@@ -308,7 +308,7 @@ TEST_CASE("the windows of HWFA are the article's") {
 
 TEST_CASE("these masks refuse what does not fit") {
     const heed::attention_shape shape{2, 4, 4, 6, 8, 16, 16};
-    const auto check_call = [&](const auto& mask) { heed::detail::check_part(mask, shape); };
+    const auto check_call = [&](const auto& mask) { mask.check(shape); };
 
     CHECK_THROWS_AS(heed::prefix_lm(-1), heed::argument_error);
     CHECK_THROWS_WITH(heed::prefix_lm(-1),

@@ -25,7 +25,7 @@ inline constexpr double epsilon = std::numeric_limits<T>::epsilon();
 template <class T, class Modifier>
 double largest_error(const Modifier& modifier, const heed::attention_shape& shape,
                      const reference::modifier& expected, double size, generator& random) {
-    heed::detail::check_part(modifier, shape);
+    modifier.check(shape);
     double largest = 0;
     for_each_row(shape, [&](const heed::query_row& row) {
         const auto on_row = modifier.template on_row<T>(row);

@@ -210,9 +210,7 @@ TEMPLATE_TEST_CASE("the gradients of what biases of distance learn are central d
 
 TEST_CASE("biases of distance refuse what does not fit") {
     const heed::attention_shape shape{2, 4, 4, 6, 8, 16, 16};
-    const auto check_call = [&](const auto& modifier) {
-        heed::detail::check_part(modifier, shape);
-    };
+    const auto check_call = [&](const auto& modifier) { modifier.check(shape); };
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
     const Eigen::MatrixXf three(8, 3), odd(5, 4), good = Eigen::MatrixXf::Zero(8, 4);

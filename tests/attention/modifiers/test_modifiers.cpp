@@ -26,7 +26,7 @@ using heed_test::weighted_scores;
 
 template <class Modifier>
 void check_call(const Modifier& modifier, const heed::attention_shape& shape) {
-    heed::detail::check_part(modifier, shape);
+    modifier.check(shape);
 }
 
 TEMPLATE_TEST_CASE("a bias is added, broadcast, in either storage order", "", HEED_TEST_SCALARS) {

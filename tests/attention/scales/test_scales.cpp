@@ -22,13 +22,13 @@ const heed::attention_shape shape{
 /// c of a row of head `head` that sees `visible` keys.
 template <class Scale>
 double factor(const Scale& scale, index visible = 0, index head = 0) {
-    heed::detail::check_part(scale, shape);
+    scale.check(shape);
     return scale.on_row({.batch = 1, .head = head, .query = 3}, shape, visible);
 }
 
 template <class Scale>
 void check_call(const Scale& scale) {
-    heed::detail::check_part(scale, shape);
+    scale.check(shape);
 }
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -84,17 +84,15 @@ TEST_CASE("the scales of log n at counts that one can tell") {
         CHECK(factor(heed::log_n_scale_kappa(3), n) == 0);
         CHECK(factor(heed::key_norm.log_n(512), n) == 0);
     }
-    STATIC_REQUIRE(heed::detail::needs_visible_count<decltype(heed::log_n_scale())>);
-    STATIC_REQUIRE(heed::detail::needs_visible_count<decltype(heed::cosine.log_n_kappa(4))>);
-    STATIC_REQUIRE(!heed::detail::needs_visible_count<decltype(heed::scale(1))>);
+    STATIC_REQUIRE(decltype(heed::log_n_scale())::needs_visible_count);
+    STATIC_REQUIRE(decltype(heed::cosine.log_n_kappa(4))::needs_visible_count);
+    STATIC_REQUIRE(!decltype(heed::scale(1))::needs_visible_count);
 }
 
 TEST_CASE("norms of keys and queries: what they normalise, and their c") {
-    using heed::detail::normalises_key;
-    using heed::detail::normalises_query;
     const auto norms = [](const auto& part) {
         using type = std::remove_cvref_t<decltype(part)>;
-        return std::tuple(normalises_query<type>, normalises_key<type>);
+        return std::tuple(type::normalises_query, type::normalises_key);
     };
     CHECK(norms(heed::key_norm) == std::tuple(false, true));
     CHECK(norms(heed::query_norm) == std::tuple(true, false));

@@ -57,9 +57,8 @@ concept learnable_bias = requires(const Bias& bias) {
 
 /// The modifier: s + b(head, j − i).
 template <class Bias>
-class distance_bias {
+class distance_bias : public modifier_base {
   public:
-    using role = heed::role::modifier;
     static constexpr bool is_additive = true;
     static constexpr bool by_position = true;
 

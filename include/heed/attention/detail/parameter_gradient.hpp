@@ -1,10 +1,13 @@
 #pragma once
 
+#include <string_view>
+
 #include <Eigen/Core>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/view.hpp>
 
 /// \file
 /// Gradients of learned parameters: what the caller gets, and how long sums stay exact.
@@ -25,7 +28,26 @@ auto make_scalar_gradient() {
     return Eigen::Matrix<T, 1, 1>(T(0));
 }
 
-/// Element e of such a gradient, whether the caller's object has one axis or two.
+/// The gradient of a tensor of parameters, zero, of that tensor's kind and shape.
+template <class Tensor, class View>
+auto make_tensor_gradient(const View& parameters) {
+    auto gradient = make_like<Tensor>(parameters.extents);
+    gradient.setZero();
+    return gradient;
+}
+
+/// Refuses, by shape_error, a gradient of another shape than the bias that it is of.
+template <class Gradient, class Bias>
+void check_bias_gradient(std::string_view name, const Gradient& gradient, const Bias& bias) {
+    constexpr bool same_rank = rank_of<Gradient> == rank_of<Bias>;
+    static_assert(same_rank, "heed: the gradient of a bias has as many axes as the bias");
+    if constexpr (same_rank) {
+        check_view(name, gradient);
+        check_same_shape(name, gradient, "the bias", bias);
+    }
+}
+
+/// Element e of the gradient of a vector, whether the caller's object has one axis or two.
 template <class T, int Rank>
 T& gradient_element(const tensor_view<T, Rank>& gradient, index e) {
     static_assert(Rank == 1 || Rank == 2, "heed: the gradient of a vector is a vector");

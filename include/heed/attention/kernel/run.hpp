@@ -3,19 +3,19 @@
 #include <cstddef>
 #include <type_traits>
 
-#include <heed/attention/kernel/backward_call.hpp>
-#include <heed/attention/kernel/bound_parts.hpp>
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/learning.hpp>
-#include <heed/attention/kernel/make_program.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/kernel/online/backward.hpp>
 #include <heed/attention/kernel/online/forward.hpp>
 #include <heed/attention/kernel/online/gradient_rule.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
-#include <heed/attention/kernel/row_source.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/program/backward_call.hpp>
+#include <heed/attention/kernel/program/bound_parts.hpp>
+#include <heed/attention/kernel/program/learning.hpp>
+#include <heed/attention/kernel/program/make_program.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/row_source.hpp>
 #include <heed/attention/kernel/whole_row/backward.hpp>
 #include <heed/attention/kernel/whole_row/forward.hpp>
 #include <heed/attention/kernel/whole_row/row_gradient_rule.hpp>
@@ -47,7 +47,7 @@ void run_forward(const Call& call, const tensor_view<T, 4>& o, Stats* kept) {
             arena& own = call.memory().slot(0);
             const arena::scope mark(own);
             const attention_program<T> program = make_program<T, false>(call, own);
-            if constexpr (row_normaliser<normaliser_type>) {
+            if constexpr (row_normaliser<normaliser_type, T>) {
                 const row_rule_of<T, normaliser_type> rule(normaliser);
                 support_store<T>* supports = nullptr;
                 if (stats != nullptr && rule.is_sparse) supports = &stats->supports();
@@ -88,14 +88,12 @@ const gradient_rule<T>& make_gradient_rule(const Parts& all, const call_place& p
                                            const Normaliser& normaliser,
                                            const stats<T, Normaliser>& kept,
                                            const tensor_view<const T, 3>& d_lse, arena& scratch) {
-    return with_roles<role::mask, role::modifier, role::positions>(
-        all, [&]<class... Chosen>(const Chosen&... parts) -> const gradient_rule<T>& {
-            constexpr bool moves = (moves_keys<Chosen> || ...);
-            const auto masks = select_lane_masks<moves>(select_role<role::mask>(parts...));
-            const auto modifiers = select_role<role::modifier>(parts...);
-            using rule = gradient_rule_of<T, moves, std::remove_cv_t<decltype(masks)>,
-                                          std::remove_cv_t<decltype(modifiers)>, Normaliser,
-                                          typename stats<T, Normaliser>::row_statistics>;
+    return with_score_parts<gradient_rule<T>>(
+        all,
+        [&]<bool Moves, class Masks, class Modifiers>(
+            std::bool_constant<Moves>, const Masks& masks,
+            const Modifiers& modifiers) -> const gradient_rule<T>& {
+            using rule = gradient_rule_of<T, Moves, Masks, Modifiers, Normaliser>;
             return scratch.make<rule>(place, masks, modifiers, normaliser, kept.data(), d_lse);
         });
 }
@@ -119,7 +117,7 @@ void run_backward(const Call& call, const backward_inputs<T>& inputs, const Stat
         const auto& normaliser = unwrap(the_part<role::normaliser>(softmax, chosen...));
         using normaliser_type = std::remove_cvref_t<decltype(normaliser)>;
         const auto& stats = stats_of<normaliser_type>(kept);
-        if constexpr (row_normaliser<normaliser_type>) {
+        if constexpr (row_normaliser<normaliser_type, T>) {
             const row_gradient_rule_of<T, normaliser_type> rule(
                 call.shape, normaliser, stats.data(),
                 make_score_return<T>(parts, program.place, own));
@@ -135,8 +133,8 @@ void run_backward(const Call& call, const backward_inputs<T>& inputs, const Stat
                 make_gradient_rule<T>(parts, program.place, normaliser, stats, inputs.d_lse, own),
                 inputs.o);
         }
-        finish_learned<T, normaliser_type>(parts, program.place, stats.data(), scale_dots,
-                                           row_numbers, inputs.dq, inputs.dk);
+        finish_learned<T, normaliser_type>(parts, program, stats.data(), scale_dots, row_numbers,
+                                           inputs.dq, inputs.dk);
     });
 }
 

@@ -11,8 +11,7 @@
 namespace heed::inline HEED_ARCHITECTURE {
 
 /// The type of heed::anti_causal.
-struct anti_causal_mask {
-    using role = heed::role::mask;
+struct anti_causal_mask : mask_base {
     static constexpr bool is_interval = true;
     static constexpr bool by_position = true;
 

@@ -20,10 +20,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 /// The type of heed::boolean_mask(tensor).
 template <class Kept>
-class boolean_mask_part {
+class boolean_mask_part : public mask_base {
   public:
-    using role = heed::role::mask;
-
     explicit boolean_mask_part(Kept seen) : seen_(std::move(seen)) {}
 
     void check(const attention_shape& shape) const {

@@ -12,8 +12,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 /// Query index i sees key index j ≤ i, whatever their positions: queries and keys aligned at their
 /// beginnings.
-struct causal_top_left_mask {
-    using role = heed::role::mask;
+struct causal_top_left_mask : mask_base {
     static constexpr bool is_interval = true;
 
     key_interval interval(const query_row& i, const attention_shape& shape) const {
@@ -29,8 +28,7 @@ struct causal_top_left_mask {
 };
 
 /// The type of heed::causal.
-struct causal_mask {
-    using role = heed::role::mask;
+struct causal_mask : mask_base {
     static constexpr bool is_interval = true;
     static constexpr bool by_position = true;
 

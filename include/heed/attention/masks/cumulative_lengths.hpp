@@ -58,9 +58,8 @@ class document_offsets {
 }  // namespace detail
 
 /// The type of heed::cumulative_lengths. It reads the offsets when it is made.
-class cumulative_lengths_mask {
+class cumulative_lengths_mask : public mask_base {
   public:
-    using role = heed::role::mask;
     static constexpr bool is_interval = true;
 
     cumulative_lengths_mask(detail::document_offsets queries, detail::document_offsets keys)

@@ -18,9 +18,8 @@
 namespace heed::inline HEED_ARCHITECTURE {
 
 /// The type of heed::dilated_window(left, right, dilation).
-class dilated_window_mask {
+class dilated_window_mask : public mask_base {
   public:
-    using role = heed::role::mask;
     static constexpr bool by_position = true;
 
     constexpr dilated_window_mask(index left, index right, index dilation)

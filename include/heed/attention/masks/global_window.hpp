@@ -104,9 +104,8 @@ class listed_tokens {
 
 /// The type of heed::global_window(globals, left, right).
 template <class Globals>
-class global_window_mask {
+class global_window_mask : public mask_base {
   public:
-    using role = heed::role::mask;
     static constexpr bool by_position = true;
 
     global_window_mask(Globals globals, index left, index right)

@@ -48,9 +48,8 @@ struct lengths_of_sequences {
 
 /// The type of heed::key_lengths(lengths).
 template <class Kept>
-class key_lengths_mask {
+class key_lengths_mask : public mask_base {
   public:
-    using role = heed::role::mask;
     static constexpr bool is_interval = true;
     static constexpr std::string_view name = "heed::key_lengths";
 

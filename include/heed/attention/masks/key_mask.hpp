@@ -19,9 +19,8 @@
 namespace heed::inline HEED_ARCHITECTURE {
 
 /// The type of heed::key_mask(seen). It reads the booleans when it is made.
-class key_mask_part {
+class key_mask_part : public mask_base {
   public:
-    using role = heed::role::mask;
     static constexpr std::string_view name = "heed::key_mask";
 
     explicit key_mask_part(const tensor_view<const bool, 2>& seen) {

@@ -90,9 +90,8 @@ struct mask_row<T, scalar_function<F>> {
 
 /// The type of heed::mask(f) and heed::mask(f, tile).
 template <class F, class Tile = detail::no_tile>
-class mask_function {
+class mask_function : public mask_base {
   public:
-    using role = heed::role::mask;
     // The user's tile function is told positions, which are the keys' indices only by default.
     static constexpr bool by_position = true;
 

@@ -16,9 +16,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// The type of heed::parallel_contexts(offsets). It reads the offsets when it is made.
 ///
 /// It needs no on_row: contexts are told by indices, and an interval says it all.
-class parallel_contexts_mask {
+class parallel_contexts_mask : public mask_base {
   public:
-    using role = heed::role::mask;
     static constexpr bool is_interval = true;
 
     explicit parallel_contexts_mask(detail::document_offsets contexts)

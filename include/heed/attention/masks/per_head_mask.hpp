@@ -23,6 +23,8 @@ namespace detail {
 struct masks_in_turn {
     index of(index head, index masks) const { return head % masks; }
     void check(const attention_shape&, index) const {}
+    template <class See>
+    void inputs(const See&) const {}
 };
 
 /// Head h takes mask chosen[h].
@@ -66,10 +68,10 @@ struct row_of_mask {
 
 /// The type of heed::per_head_mask.
 template <class Choice, mask_part... Masks>
-class per_head_mask_part {
+class per_head_mask_part : public mask_base {
     static constexpr index count = sizeof...(Masks);
-    static constexpr bool some_by_position = (detail::by_position<Masks> || ...);
-    static constexpr bool all_by_position = (detail::by_position<Masks> && ...);
+    static constexpr bool some_by_position = (Masks::by_position || ...);
+    static constexpr bool all_by_position = (Masks::by_position && ...);
     static constexpr bool has_rows = (detail::mask_with_rows<Masks> && ...);
     static_assert(has_rows || !some_by_position,
                   "heed: parallel_contexts goes into per_head_mask only beside masks by index");
@@ -79,23 +81,22 @@ class per_head_mask_part {
     using bound_row = std::variant<detail::row_of_mask<Masks, T>...>;
 
   public:
-    using role = heed::role::mask;
     static constexpr bool by_position = some_by_position;
     // Intervals of indices among those of positions would be lost with heed::positions.
     static constexpr bool is_interval =
-        (detail::is_interval<Masks> && ...) && some_by_position == all_by_position;
+        (Masks::is_interval && ...) && some_by_position == all_by_position;
 
     per_head_mask_part(Choice choice, Masks... masks)
         : choice_(std::move(choice)), masks_(std::move(masks)...) {}
 
     void check(const attention_shape& shape) const {
         choice_.check(shape, count);
-        std::apply([&](const auto&... mask) { (detail::check_part(mask, shape), ...); }, masks_);
+        std::apply([&](const auto&... mask) { (mask.check(shape), ...); }, masks_);
     }
     template <class See>
     void inputs(See&& see) const {
-        detail::see_inputs(choice_, see);
-        std::apply([&](const auto&... mask) { (detail::see_inputs(mask, see), ...); }, masks_);
+        choice_.inputs(see);
+        std::apply([&](const auto&... mask) { (mask.inputs(see), ...); }, masks_);
     }
 
     key_interval interval(const query_row& i, const attention_shape& shape) const {

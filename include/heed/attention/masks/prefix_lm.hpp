@@ -32,6 +32,8 @@ struct prefix_of_all {
 
     index of(index) const { return prefix; }
     void check(const attention_shape&) const {}
+    template <class See>
+    void inputs(const See&) const {}
 };
 
 /// A prefix for each sequence of the batch.
@@ -57,9 +59,8 @@ struct prefix_of_each {
 
 /// The type of heed::prefix_lm(prefix).
 template <class Prefix>
-class prefix_lm_mask {
+class prefix_lm_mask : public mask_base {
   public:
-    using role = heed::role::mask;
     static constexpr bool is_interval = true;
     static constexpr bool by_position = true;
 
@@ -68,7 +69,7 @@ class prefix_lm_mask {
     void check(const attention_shape& shape) const { prefix_.check(shape); }
     template <class See>
     void inputs(See&& see) const {
-        detail::see_inputs(prefix_, see);
+        prefix_.inputs(see);
     }
 
     key_interval interval(const query_row& i, const attention_shape& shape) const {

@@ -24,10 +24,8 @@
 namespace heed::inline HEED_ARCHITECTURE {
 
 /// The type of heed::segments. It numbers the ids when it is made, and keeps no reference to them.
-class segments_mask {
+class segments_mask : public mask_base {
   public:
-    using role = heed::role::mask;
-
     /// Ids as [batch, sequence]; a batch of 1 serves all.
     template <class Query, class Key>
     segments_mask(const tensor_view<const Query, 2>& query_ids,

@@ -20,9 +20,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 inline constexpr index unlimited = std::numeric_limits<index>::max();
 
 /// The type of heed::sliding_window(left, right).
-class sliding_window_mask {
+class sliding_window_mask : public mask_base {
   public:
-    using role = heed::role::mask;
     static constexpr bool is_interval = true;
     static constexpr bool by_position = true;
 

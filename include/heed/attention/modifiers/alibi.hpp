@@ -21,9 +21,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 /// The type of heed::alibi(slopes).
 template <class Kept>
-class alibi_modifier {
+class alibi_modifier : public modifier_base {
   public:
-    using role = heed::role::modifier;
     static constexpr bool is_additive = true;
     static constexpr bool by_position = true;
 

@@ -3,6 +3,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/detail/parameter_gradient.hpp>
 #include <heed/attention/detail/score_tensor.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
@@ -15,9 +16,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 /// The type of heed::bias(tensor).
 template <class Tensor, class Kept>
-class bias_modifier {
+class bias_modifier : public modifier_base {
   public:
-    using role = heed::role::modifier;
     static constexpr bool is_additive = true;
 
     explicit bias_modifier(Kept values) : values_(std::move(values)) {}
@@ -45,19 +45,11 @@ class bias_modifier {
     /// The bias's own shape; what is broadcast is summed.
     template <class T>
     auto make_gradient(const attention_shape&) const {
-        auto gradient = detail::make_like<Tensor>(values_.view().extents);
-        gradient.setZero();
-        return gradient;
+        return detail::make_tensor_gradient<Tensor>(values_.view());
     }
     template <class View>
     void check_gradient(const View& gradient, const attention_shape&) const {
-        constexpr bool same_rank = rank_of<View> == rank_of<view_type>;
-        static_assert(same_rank, "heed: the gradient of a bias has as many axes as the bias");
-        if constexpr (same_rank) {
-            constexpr const char* name = "the gradient of heed::bias";
-            detail::check_view(name, gradient);
-            detail::check_same_shape(name, gradient, "the bias", values_.view());
-        }
+        detail::check_bias_gradient("the gradient of heed::bias", gradient, values_.view());
     }
 
     /// Where a number serves all keys, a key block sums up its share for each query.
@@ -97,8 +89,7 @@ class bias_modifier {
     }
 
   private:
-    using view_type = decltype(std::declval<const Kept&>().view());
-    using scalar = scalar_of<view_type>;
+    using scalar = scalar_of<decltype(std::declval<const Kept&>().view())>;
 
     template <class T>
     struct row {

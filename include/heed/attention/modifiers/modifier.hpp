@@ -78,10 +78,8 @@ vec<T> call_on_scores(const scalar_function<F>& f, const query_row& row, vec<T> 
 
 /// The type of heed::modifier(f) and heed::modifier(f, derivative).
 template <class F, class Derivative>
-class modifier_function {
+class modifier_function : public modifier_base {
   public:
-    using role = heed::role::modifier;
-
     /// Whether f is told positions.
     template <class T>
     static constexpr bool by_position_of = !detail::takes_score_alone<F, T>;

@@ -29,6 +29,8 @@ namespace detail {
 struct one_sequence {
     std::int64_t of(index) const { return 0; }
     void check(std::string_view, const attention_shape&) const {}
+    template <class See>
+    void inputs(const See&) const {}
 };
 
 /// An id for each sequence of the batch.
@@ -89,9 +91,8 @@ struct gumbel_distribution {
 
 /// The type of heed::normal_noise, heed::uniform_noise and heed::gumbel_noise.
 template <class Distribution, class Sequences>
-class noise_modifier {
+class noise_modifier : public modifier_base {
   public:
-    using role = heed::role::modifier;
     static constexpr bool is_additive = true;
 
     noise_modifier(Distribution distribution, std::uint64_t seed, Sequences sequences)
@@ -100,7 +101,7 @@ class noise_modifier {
     void check(const attention_shape& shape) const { sequences_.check(Distribution::name, shape); }
     template <class See>
     void inputs(See&& see) const {
-        detail::see_inputs(sequences_, see);
+        sequences_.inputs(see);
     }
 
     template <class T>

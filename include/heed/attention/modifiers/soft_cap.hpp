@@ -53,10 +53,8 @@ struct tanh_fit<double> {  // error 5.2e-17, and rounding
 }  // namespace detail
 
 /// The type of heed::soft_cap(c).
-class soft_cap_modifier {
+class soft_cap_modifier : public modifier_base {
   public:
-    using role = heed::role::modifier;
-
     constexpr explicit soft_cap_modifier(double cap) : cap_(cap) {}
 
     template <class T>

@@ -12,7 +12,7 @@
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
 
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -42,8 +42,9 @@ struct row_sums {
 /// An observer with memory of its own, [batch, heads, queries]: what `observer.into(numbers)`
 /// returns.
 template <class Observer, class T>
-struct observing {
-    using role = heed::role::observer;
+struct observing : detail::part_base<role::observer> {
+    static constexpr bool needs_visible_count = true;
+
     Observer observer;
     tensor_view<T, 3> numbers;
 
@@ -59,9 +60,7 @@ struct observing {
 /// The base of an observer, which has `double measure(const row_sums&) const`. To write a new one,
 /// copy row_entropy.
 template <class Observer>
-struct row_observer {
-    using role = heed::role::observer;
-
+struct row_observer : detail::part_base<role::observer> {
     /// The same, writing to the caller's tensor [batch, heads, queries], for attention_into and
     /// attention_forward_into.
     template <tensor_like Numbers>
@@ -69,7 +68,9 @@ struct row_observer {
         static_assert(rank_of<Numbers> == 3,
                       "heed: an observer writes to a tensor [batch, heads, queries]");
         return observing<Observer, scalar_of<Numbers>>{
-            static_cast<const Observer&>(*this), detail::view_of(std::forward<Numbers>(numbers))};
+            {},
+            static_cast<const Observer&>(*this),
+            detail::view_of(std::forward<Numbers>(numbers))};
     }
 };
 

@@ -177,10 +177,8 @@ template <std::integral Integer>
 }
 
 /// The type of heed::gradient_maximising_scale(n).
-class gradient_maximising_scale_part {
+class gradient_maximising_scale_part : public scale_base {
   public:
-    using role = heed::role::scale;
-
     explicit gradient_maximising_scale_part(double alpha) : alpha_(alpha) {}
 
     double on_row(const query_row&, const attention_shape& shape, index) const {

@@ -29,9 +29,8 @@ namespace detail {
 
 /// c_i = factor·log n_i: without the 1/√d of log_n_scale, since a unit vector's products with
 /// another do not grow with d as those of two vectors do.
-class plain_log_n_scale {
+class plain_log_n_scale : public scale_base {
   public:
-    using role = heed::role::scale;
     static constexpr bool needs_visible_count = true;
 
     explicit plain_log_n_scale(double factor) : factor_(factor) {}

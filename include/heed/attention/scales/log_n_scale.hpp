@@ -38,9 +38,8 @@ inline double finite_factor(const char* what, double factor) {
 }  // namespace detail
 
 /// The type of heed::log_n_scale(base).
-class log_n_scale_part {
+class log_n_scale_part : public scale_base {
   public:
-    using role = heed::role::scale;
     static constexpr bool needs_visible_count = true;
 
     explicit log_n_scale_part(double log_base) : log_base_(log_base) {}
@@ -75,9 +74,8 @@ struct learnable_kappa {
 }  // namespace detail
 
 /// The type of heed::log_n_scale_kappa(κ).
-class log_n_kappa_scale_part : public detail::learnable_kappa {
+class log_n_kappa_scale_part : public detail::learnable_kappa, public scale_base {
   public:
-    using role = heed::role::scale;
     static constexpr bool needs_visible_count = true;
 
     explicit log_n_kappa_scale_part(double kappa) : kappa_(kappa) {}
@@ -94,9 +92,8 @@ class log_n_kappa_scale_part : public detail::learnable_kappa {
 };
 
 /// The type of heed::log_n_scale_after_training(L).
-class log_n_scale_after_training_part {
+class log_n_scale_after_training_part : public scale_base {
   public:
-    using role = heed::role::scale;
     static constexpr bool needs_visible_count = true;
 
     explicit log_n_scale_after_training_part(double log_length) : log_length_(log_length) {}

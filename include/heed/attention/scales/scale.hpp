@@ -24,9 +24,7 @@ inline double inverse_root(index dim) { return 1 / std::sqrt(static_cast<double>
 }  // namespace detail
 
 /// The type of heed::standard_scale.
-struct standard_scale_part {
-    using role = heed::role::scale;
-
+struct standard_scale_part : scale_base {
     double on_row(const query_row&, const attention_shape& shape, index) const {
         return detail::inverse_root(shape.dim);
     }
@@ -36,10 +34,8 @@ struct standard_scale_part {
 inline constexpr standard_scale_part standard_scale{};
 
 /// The type of heed::scale(c).
-class constant_scale {
+class constant_scale : public scale_base {
   public:
-    using role = heed::role::scale;
-
     constexpr explicit constant_scale(double factor) : factor_(factor) {}
 
     double on_row(const query_row&, const attention_shape&, index) const { return factor_; }
@@ -69,10 +65,8 @@ class constant_scale {
 
 /// The type of heed::scale(per-head vector).
 template <class Kept>
-class head_scale {
+class head_scale : public scale_base {
   public:
-    using role = heed::role::scale;
-
     explicit head_scale(Kept factors) : factors_(std::move(factors)) {}
 
     double on_row(const query_row& i, const attention_shape&, index) const {

@@ -12,6 +12,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/memory_span.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
@@ -167,9 +168,7 @@ class row_norm {
                           ", but there must be one for each element of a row");
     }
 
-    template <class T, int Rank>
-    void check_apart_from_parameters(std::string_view name,
-                                     const tensor_view<T, Rank>& output) const {
+    void check_apart_from_parameters(std::string_view name, const memory_span& output) const {
         check_apart(name, output, "gamma", gamma_.view());
         if constexpr (has_offset) check_apart(name, output, "beta", beta_.view());
     }

@@ -112,10 +112,8 @@ struct entropy_backward_rows {
 ///
 /// A row of −∞ gives zeros; a NaN, or +∞, makes its own row NaN. Rows, outputs, other errors,
 /// heed::on and heed::in are as in row_function. O(size of x), some ten passes over each row.
-class entropy_normaliser {
+class entropy_normaliser : public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     explicit entropy_normaliser(double entropy) : entropy_(entropy) {}
 
     double entropy() const { return entropy_; }

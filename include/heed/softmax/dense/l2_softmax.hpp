@@ -136,10 +136,8 @@ struct l2_softmax_backward_rows {
 ///
 /// A row of −∞ gives zeros; a NaN, or +∞, makes its own row NaN. See row_function for shapes,
 /// errors and cost.
-class l2_softmax_normaliser : public row_function<l2_softmax_normaliser> {
+class l2_softmax_normaliser : public row_function<l2_softmax_normaliser>, public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     constexpr l2_softmax_normaliser() = default;
 
     /// For attention: a row block by block.

@@ -71,10 +71,9 @@ struct user_weight {
 
 /// The type of heed::positive(f) and heed::positive(f, df).
 template <class F, class Derivative>
-class positive_normaliser : public row_function<positive_normaliser<F, Derivative>> {
+class positive_normaliser : public row_function<positive_normaliser<F, Derivative>>,
+                            public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     positive_normaliser(F f, Derivative derivative)
         : f_(std::move(f)), derivative_(std::move(derivative)) {}
 

@@ -80,9 +80,9 @@ struct relu_squared_function {
 ///     auto o = heed::attention(q, k, v, heed::causal, heed::relu_squared.over(512));
 ///
 /// Rows do not sum to 1. −∞ gives 0, a NaN is NaN. See row_function for shapes, errors and cost.
-class relu_squared_normaliser : public row_function<relu_squared_normaliser> {
+class relu_squared_normaliser : public row_function<relu_squared_normaliser>,
+                                public normaliser_base {
   public:
-    using role = heed::role::normaliser;
     static constexpr bool needs_visible_count = true;
 
     constexpr relu_squared_normaliser() = default;
@@ -126,10 +126,9 @@ inline constexpr relu_squared_normaliser relu_squared{};
 ///
 /// A row without anything positive gives zeros; a NaN or +∞ makes its own row NaN. See row_function
 /// for shapes, errors and cost.
-class normalised_relu_squared_normaliser : public row_function<normalised_relu_squared_normaliser> {
+class normalised_relu_squared_normaliser : public row_function<normalised_relu_squared_normaliser>,
+                                           public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     constexpr normalised_relu_squared_normaliser() = default;
 
     /// For attention: a row block by block.

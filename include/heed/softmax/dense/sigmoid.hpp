@@ -51,9 +51,8 @@ struct sigmoid_function {
 ///     auto o = heed::attention(q, k, v, heed::sigmoid.bias(-4));
 ///
 /// Rows do not sum to 1. −∞ gives 0, a NaN is NaN. See row_function for shapes, errors and cost.
-class sigmoid_normaliser : public row_function<sigmoid_normaliser> {
+class sigmoid_normaliser : public row_function<sigmoid_normaliser>, public normaliser_base {
   public:
-    using role = heed::role::normaliser;
     static constexpr bool needs_visible_count = true;
 
     constexpr sigmoid_normaliser() = default;

@@ -137,10 +137,9 @@ struct taylor_weight {
 /// It needs no exponential. It is not shift invariant, nor monotone: f_2(−3) > f_2(−1). An element
 /// of −∞ is left out, a row of them gives zeros; a NaN or +∞ makes its own row NaN. See
 /// row_function for shapes, errors and cost.
-class taylor_softmax_normaliser : public row_function<taylor_softmax_normaliser> {
+class taylor_softmax_normaliser : public row_function<taylor_softmax_normaliser>,
+                                  public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     explicit taylor_softmax_normaliser(int order) : order_(order) {}
 
     int order() const { return order_; }

@@ -51,10 +51,9 @@ struct perturb_backward_rows {
 
 /// The type of heed::perturb_max(noise).by_quantiles(count).
 template <class Noise>
-class perturb_quantiles_normaliser : public row_function<perturb_quantiles_normaliser<Noise>> {
+class perturb_quantiles_normaliser : public row_function<perturb_quantiles_normaliser<Noise>>,
+                                     public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     constexpr explicit perturb_quantiles_normaliser(index count) : count_(count) {}
 
     /// For attention: a row as a whole.
@@ -79,10 +78,9 @@ class perturb_quantiles_normaliser : public row_function<perturb_quantiles_norma
 
 /// The type of heed::perturb_max(noise).
 template <class Noise>
-class perturb_max_normaliser : public row_function<perturb_max_normaliser<Noise>> {
+class perturb_max_normaliser : public row_function<perturb_max_normaliser<Noise>>,
+                               public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     constexpr perturb_max_normaliser() = default;
 
     /// The same by kexue 9085's rule, for comparison: the mean over ε = Φ⁻¹((k + ½)/count) of

@@ -35,10 +35,8 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///
 /// A row of −∞ gives zeros; a NaN, or +∞, makes its own row NaN. See row_function for shapes,
 /// errors and cost. Throws argument_error unless α is at least 1 and finite.
-class entmax_normaliser : public row_function<entmax_normaliser> {
+class entmax_normaliser : public row_function<entmax_normaliser>, public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     explicit entmax_normaliser(double alpha) : alpha_(alpha) {
         detail::require_argument(alpha >= 1 && std::isfinite(alpha), "heed::entmax: alpha is ",
                                  alpha, ", but must be at least 1 and finite");

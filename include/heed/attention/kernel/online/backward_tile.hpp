@@ -4,17 +4,17 @@
 #include <cmath>
 #include <cstddef>
 
-#include <heed/attention/kernel/backward_call.hpp>
-#include <heed/attention/kernel/backward_products.hpp>
-#include <heed/attention/kernel/block_view.hpp>
-#include <heed/attention/kernel/deal_heads.hpp>
 #include <heed/attention/kernel/online/gradient_rule.hpp>
-#include <heed/attention/kernel/ordered_sum.hpp>
-#include <heed/attention/kernel/packed_backward.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/scores.hpp>
-#include <heed/attention/kernel/tensor_rows.hpp>
+#include <heed/attention/kernel/products/backward_products.hpp>
+#include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/packed_backward.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/products/scores.hpp>
+#include <heed/attention/kernel/program/backward_call.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/tensor_rows.hpp>
+#include <heed/attention/kernel/schedule/deal_heads.hpp>
+#include <heed/attention/kernel/schedule/ordered_sum.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>

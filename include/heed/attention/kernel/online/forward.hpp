@@ -2,15 +2,15 @@
 
 #include <cstddef>
 
-#include <heed/attention/kernel/call_threads.hpp>
 #include <heed/attention/kernel/online/forward_recovery.hpp>
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_blocks.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/tensor_rows.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/tensor_rows.hpp>
+#include <heed/attention/kernel/schedule/call_threads.hpp>
+#include <heed/attention/kernel/schedule/query_blocks.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>

@@ -5,7 +5,7 @@
 
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
-#include <heed/attention/kernel/scores.hpp>
+#include <heed/attention/kernel/products/scores.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>

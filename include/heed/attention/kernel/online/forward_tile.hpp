@@ -4,12 +4,12 @@
 #include <cstddef>
 #include <limits>
 
-#include <heed/attention/kernel/block_view.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/scores.hpp>
+#include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/products/scores.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/observers/observer.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>

@@ -5,12 +5,12 @@
 #include <tuple>
 #include <utility>
 
-#include <heed/attention/kernel/block_view.hpp>
-#include <heed/attention/kernel/bound_parts.hpp>
-#include <heed/attention/kernel/learning.hpp>
-#include <heed/attention/kernel/modifier_gradient.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/bound_parts.hpp>
+#include <heed/attention/kernel/program/learning.hpp>
+#include <heed/attention/kernel/program/modifier_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/stats.hpp>
 #include <heed/core/architecture.hpp>
@@ -44,15 +44,16 @@ class gradient_rule {
 
 /// gradient_rule by lane masks and modifiers, tuples of references (among modifiers those to a
 /// learning_part), and a normaliser.
-template <class T, bool MovesKeys, class LaneMasks, class Modifiers, class Normaliser,
-          class Statistics>
+template <class T, bool MovesKeys, class LaneMasks, class Modifiers, class Normaliser>
 class gradient_rule_of final : public gradient_rule<T> {
+    using stream_type = kernel_of<T, Normaliser>;
+    using row_statistics = typename stream_type::statistics;
     static constexpr bool asks_lanes = std::tuple_size_v<LaneMasks> != 0;
     static constexpr bool modifies = std::tuple_size_v<Modifiers> != 0;
 
   public:
     gradient_rule_of(const call_place& place, const LaneMasks& masks, const Modifiers& modifiers,
-                     const Normaliser& normaliser, const Statistics* statistics,
+                     const Normaliser& normaliser, const row_statistics* statistics,
                      const tensor_view<const T, 3>& d_lse)
         : place_(place),
           masks_(masks),
@@ -63,7 +64,7 @@ class gradient_rule_of final : public gradient_rule<T> {
 
     void list_certain(const query_tile<T>& tile, bool* certain) const override {
         for (index r = 0; r < tile.count; ++r) {
-            if constexpr (requires(const Statistics& row) { row.sum; })
+            if constexpr (requires(const row_statistics& row) { row.sum; })
                 certain[r] = of_row(tile, r).sum == 1;
             else
                 certain[r] = false;
@@ -72,7 +73,6 @@ class gradient_rule_of final : public gradient_rule<T> {
 
     void finish_statistics([[maybe_unused]] const query_tile<T>& tile,
                            [[maybe_unused]] T* p_dot_dp) const override {
-        using stream_type = kernel_of<T, Normaliser>;
         if constexpr (requires(const stream_type& s) { s.with_log_sum_exp_gradient(T(0), T(0)); }) {
             if (d_lse_.data == nullptr) return;
             const auto stream = normaliser_.template streaming<T>(tile.head);
@@ -97,7 +97,7 @@ class gradient_rule_of final : public gradient_rule<T> {
     }
 
   private:
-    const Statistics& of_row(const query_tile<T>& tile, index r) const {
+    const row_statistics& of_row(const query_tile<T>& tile, index r) const {
         const index head = tile.batch * place_.shape.heads + tile.head;
         return statistics_[head * place_.shape.queries + tile.first + r];
     }
@@ -175,7 +175,7 @@ class gradient_rule_of final : public gradient_rule<T> {
     LaneMasks masks_;
     Modifiers modifiers_;
     const Normaliser& normaliser_;
-    const Statistics* statistics_;
+    const row_statistics* statistics_;
     tensor_view<const T, 3> d_lse_;
 };
 

@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>

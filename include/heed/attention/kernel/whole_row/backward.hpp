@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <heed/attention/kernel/backward_bundles.hpp>
-#include <heed/attention/kernel/backward_call.hpp>
-#include <heed/attention/kernel/call_threads.hpp>
-#include <heed/attention/kernel/deal_heads.hpp>
-#include <heed/attention/kernel/ordered_sum.hpp>
-#include <heed/attention/kernel/packed_backward.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/packed_backward.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/backward_call.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/schedule/backward_bundles.hpp>
+#include <heed/attention/kernel/schedule/call_threads.hpp>
+#include <heed/attention/kernel/schedule/deal_heads.hpp>
+#include <heed/attention/kernel/schedule/ordered_sum.hpp>
 #include <heed/attention/kernel/whole_row/dense_backward.hpp>
 #include <heed/attention/kernel/whole_row/row_gradient_rule.hpp>
 #include <heed/attention/kernel/whole_row/scores.hpp>

@@ -4,15 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <heed/attention/kernel/block_view.hpp>
-#include <heed/attention/kernel/call_threads.hpp>
 #include <heed/attention/kernel/online/forward_tile.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_blocks.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/scores.hpp>
-#include <heed/attention/kernel/tensor_rows.hpp>
+#include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/products/scores.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/tensor_rows.hpp>
+#include <heed/attention/kernel/schedule/call_threads.hpp>
+#include <heed/attention/kernel/schedule/query_blocks.hpp>
 #include <heed/attention/kernel/whole_row/row_rule.hpp>
 #include <heed/attention/kernel/whole_row/scores.hpp>
 #include <heed/attention/kernel/whole_row/support.hpp>

@@ -2,7 +2,7 @@
 
 #include <new>
 
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/whole_row/score_return.hpp>
 #include <heed/attention/kernel/whole_row/support.hpp>
 #include <heed/attention/part.hpp>

@@ -6,7 +6,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/whole_row/support.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/stats.hpp>

@@ -4,11 +4,11 @@
 #include <limits>
 #include <tuple>
 
-#include <heed/attention/kernel/bound_parts.hpp>
-#include <heed/attention/kernel/learning.hpp>
-#include <heed/attention/kernel/modifier_gradient.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/bound_parts.hpp>
+#include <heed/attention/kernel/program/learning.hpp>
+#include <heed/attention/kernel/program/modifier_gradient.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
@@ -51,7 +51,7 @@ class score_return_of final : public score_return<T> {
     score_return_of(const call_place& place, const Modifiers& modifiers)
         : place_(place), modifiers_(modifiers) {
         this->only_adds = []<class... Parts>(const std::tuple<const Parts&...>&) {
-            return ((!is_learned<Parts> && is_additive<unwrapped<Parts>>)&&...);
+            return ((!is_learned<Parts> && unwrapped<Parts>::is_additive) && ...);
         }(modifiers);
     }
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <heed/attention/kernel/packed_backward.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/packed_backward.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/kernel/whole_row/row_gradient_rule.hpp>
 #include <heed/attention/kernel/whole_row/support.hpp>
 #include <heed/core/architecture.hpp>

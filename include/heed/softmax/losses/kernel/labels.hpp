@@ -11,6 +11,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/memory_span.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -111,8 +112,8 @@ void check_labels(const Labels& labels, const tensor_view<T, Rank>& x) {
 }
 
 /// Refuses, by argument_error, an output over the labels. After check_labels.
-template <class Labels, class T, int Rank>
-void check_apart_from_labels(std::string_view name, const tensor_view<T, Rank>& output,
+template <class Labels>
+void check_apart_from_labels(std::string_view name, const memory_span& output,
                              const Labels& labels) {
     if constexpr (tensor_like<Labels>) {
         if constexpr (view_traits<Labels>::has_memory)

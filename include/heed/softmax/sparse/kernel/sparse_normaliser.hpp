@@ -13,10 +13,8 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// The normaliser Self, alone on rows and in attention, by Self::whole_row<T>(head), whose rows
 /// give dx = g ⊙ (dp − Σg·dp/Σg), g = weight(p).
 template <class Self>
-class sparse_normaliser : public row_function<Self> {
+class sparse_normaliser : public row_function<Self>, public normaliser_base {
   public:
-    using role = heed::role::normaliser;
-
     /// For row_function.
     template <class T>
     auto forward() const {

@@ -39,7 +39,7 @@ struct query_tile {
     query_maps<T*> strips = {};  ///< the same, packed
 
     static constexpr index strip = tiles.score_rows;
-    index strip_count() const { return (count + strip - 1) / strip; }
+    index strip_count() const { return count_blocks(count, strip); }
 
     /// The union of what rows first … last − 1 see at most.
     key_interval seen_by(index first_row, index last_row) const {

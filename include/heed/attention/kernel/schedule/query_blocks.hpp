@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include <heed/attention/kernel/call_threads.hpp>
-#include <heed/attention/kernel/deal_heads.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/schedule/call_threads.hpp>
+#include <heed/attention/kernel/schedule/deal_heads.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>
@@ -66,18 +66,29 @@ class query_blocks {
     const Attend& attend_;
 };
 
+/// What a head's keys and values may take for a core's cache to hold them.
+inline constexpr index cached_head_bytes = 256 * 1024;
+template <class T>
+index head_bytes(const attention_shape& shape) {
+    return shape.keys * (shape.dim + shape.value_dim) * static_cast<index>(sizeof(T));
+}
+
+/// How forward deals the heads of k out to threads: one to each, or, where a cache does not hold
+/// them, one after the other to all.
+template <class T>
+head_deal deal_forward(const attention_shape& shape, index threads) {
+    const index heads = shape.batch * shape.kv_heads;
+    return head_bytes<T>(shape) <= cached_head_bytes ? deal_whole_heads(heads, threads)
+                                                     : deal_shared_heads(heads, threads);
+}
+
 /// attend(query_place, packed_head, scratch) for all queries of a call, in blocks of `rows`.
 template <class T, class Attend>
 void for_query_blocks(const attention_program<T>& program, index threads, index rows,
                       const Attend& attend) {
-    constexpr index cache = 256 * 1024;  // of a core, that a head may fill
-    const attention_shape& shape = program.shape();
     const query_blocks<T, Attend> kernel(program, rows, attend);
-    const index bytes = shape.keys * (shape.dim + shape.value_dim) * static_cast<index>(sizeof(T));
-    const index heads = shape.batch * shape.kv_heads;
-    const head_deal deal =
-        bytes <= cache ? deal_whole_heads(heads, threads) : deal_shared_heads(heads, threads);
-    deal_heads(program.threads.pool, program.memory, deal, threads, kernel);
+    deal_heads(program.threads.pool, program.memory, deal_forward<T>(program.shape(), threads),
+               threads, kernel);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

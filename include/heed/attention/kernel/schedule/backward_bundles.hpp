@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include <heed/attention/kernel/backward_call.hpp>
-#include <heed/attention/kernel/deal_heads.hpp>
-#include <heed/attention/kernel/packed_backward.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/packed_backward.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/backward_call.hpp>
+#include <heed/attention/kernel/schedule/deal_heads.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/tiles.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 
@@ -18,7 +18,7 @@ class row_scale_of final : public row_scale<T> {
 
     void find(const query_tile<T>& tile) const override {
         // Only a scale that counts what a row sees differs from row to row.
-        constexpr bool counts = needs_visible_count<Scale>;
+        constexpr bool counts = Scale::needs_visible_count;
         const attention_shape own = place_.sequence(tile.batch);
         for (index r = 0; r < tile.count; ++r) {
             const index visible = counts ? tile.visible[r] : 0;

@@ -4,8 +4,9 @@
 #include <string_view>
 #include <type_traits>
 
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/contracts.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
@@ -25,16 +26,13 @@ concept padding_mask = part_of<P, role::mask> && requires(const P& mask) {
 /// Whether a part depends on where queries stand.
 template <class T, class P>
 constexpr bool reads_positions = [] {
-    if constexpr (part_of<P, role::mask> || part_of<P, role::modifier>) {
-        if constexpr (requires { P::template by_position_of<T>; })
-            return P::template by_position_of<T>;
-        else
-            return by_position<P>;
-    } else if constexpr (part_of<P, role::position_encoding>) {
-        return !requires { P::has_own_positions; };
-    } else {
+    if constexpr (requires { P::template by_position_of<T>; })
+        return P::template by_position_of<T>;
+    else if constexpr (part_of<P, role::mask> || part_of<P, role::modifier> ||
+                       part_of<P, role::position_encoding>)
+        return P::by_position;
+    else
         return false;
-    }
 }();
 
 /// Whether queries at the end of all keys are to this part what they are at the end of the first
@@ -43,7 +41,7 @@ template <class T, class P>
 bool ends_are_alike(const P& part, const attention_shape& shape, index batch, index length) {
     if constexpr (!reads_positions<T, P>) {
         return true;
-    } else if constexpr (!is_interval<P>) {
+    } else if constexpr (!shows_intervals<P>) {
         return false;
     } else {
         attention_shape own = shape;

@@ -8,7 +8,7 @@
 #include <utility>
 #include <variant>
 
-#include <heed/attention/kernel/choices.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/scales/scale.hpp>
 #include <heed/core/architecture.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <heed/attention/kernel/encoding_maps.hpp>
+#include <heed/attention/kernel/products/encoding_maps.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>

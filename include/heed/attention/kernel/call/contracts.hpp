@@ -3,8 +3,8 @@
 #include <concepts>
 #include <cstddef>
 
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
@@ -20,7 +20,7 @@ concept shows_lanes = requires(const P& part, const query_row& i, const key_lane
     { part.template on_row<T>(i)(j) } -> std::convertible_to<vec_mask<T>>;
 };
 template <class P>
-concept shows_intervals = is_interval<P> &&
+concept shows_intervals = P::is_interval &&
     requires(const P& part, const query_row& i, const attention_shape& shape) {
     { part.interval(i, shape) } -> std::convertible_to<key_interval>;
 };
@@ -40,15 +40,18 @@ template <class P, class T>
 concept streams_rows = requires(const P& part) {
     part.template streaming<T>(index(0));
 };
-template <class P, class T>
-concept takes_whole_rows = requires(const P& part) {
-    part.template whole_row<T>(index(0));
-};
 
 /// Stops the compilation with one sentence if a part lacks what its role asks for. False then.
 template <class T, class P>
 constexpr bool check_contract() {
-    if constexpr (part_of<P, role::mask>) {
+    constexpr bool has_base = resource_part<P> || std::derived_from<P, part_base<role_of<P>>>;
+    static_assert(
+        has_base,
+        "heed: a part derives from the base of its role, a mask from heed::mask_base, say, "
+        "which has what it may leave out: see attention/part.hpp");
+    if constexpr (!has_base) {
+        return false;
+    } else if constexpr (part_of<P, role::mask>) {
         constexpr bool holds = shows_intervals<P> || shows_lanes<P, T>;
         static_assert(holds,
                       "heed: a part of role mask needs on_row<T>(query_row), a function of "
@@ -68,7 +71,7 @@ constexpr bool check_contract() {
                       "visible), which returns a double: see attention/part.hpp");
         return holds;
     } else if constexpr (part_of<P, role::normaliser>) {
-        constexpr bool holds = streams_rows<P, T> || takes_whole_rows<P, T>;
+        constexpr bool holds = streams_rows<P, T> || row_normaliser<P, T>;
         static_assert(holds,
                       "heed: a part of role normaliser needs streaming<T>(head) or "
                       "whole_row<T>(head): see attention/part.hpp");

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/tensor_rows.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -25,8 +25,6 @@ struct packed_head {
     bool* finite_values;        ///< [blocks]: whether a block of v is free of NaN and infinities
     bool* moderate_values;      ///< [blocks]: whether no sum of weighted values can overflow
 };
-
-constexpr index count_blocks(index number, index block) { return (number + block - 1) / block; }
 
 /// Memory for the keys of a head as panels, of each map.
 template <class T>

@@ -9,7 +9,7 @@
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
-#include <heed/attention/kernel/deal_heads.hpp>
+#include <heed/attention/kernel/schedule/deal_heads.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/workspace.hpp>
 

@@ -5,10 +5,10 @@
 #include <tuple>
 #include <type_traits>
 
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
-#include <heed/attention/kernel/tensor_rows.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/pack.hpp>

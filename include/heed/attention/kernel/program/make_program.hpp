@@ -5,15 +5,15 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/bound_parts.hpp>
-#include <heed/attention/kernel/call.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
-#include <heed/attention/kernel/row_scale.hpp>
-#include <heed/attention/kernel/row_sight.hpp>
-#include <heed/attention/kernel/row_source.hpp>
-#include <heed/attention/kernel/score_rule.hpp>
+#include <heed/attention/kernel/call/call.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/bound_parts.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/row_scale.hpp>
+#include <heed/attention/kernel/program/row_sight.hpp>
+#include <heed/attention/kernel/program/row_source.hpp>
+#include <heed/attention/kernel/program/score_rule.hpp>
 #include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
@@ -83,7 +83,7 @@ row_ways<T> make_row_ways(const Call& call, const call_place& place, arena& scra
         using encoding_type = std::remove_cvref_t<decltype(encoding)>;
         const auto make = [&]<class Prepared>(const Prepared& prepared, index window) {
             using preparation =
-                row_preparation<T, normalises_query<scale_type>, normalises_key<scale_type>,
+                row_preparation<T, scale_type::normalises_query, scale_type::normalises_key,
                                 Prepared, std::remove_cv_t<decltype(biases)>>;
             const auto& rows = scratch.make<preparation>(call.q, call.k, prepared, biases);
             row_ways<T> ways{scratch.make<row_source_of<T, preparation>>(rows, window), nullptr};
@@ -103,13 +103,12 @@ row_ways<T> make_row_ways(const Call& call, const call_place& place, arena& scra
 
 template <class T, class Call>
 const score_rule<T>& make_score_rule(const Call& call, const call_place& place, arena& scratch) {
-    return call.template resolve<role::mask, role::modifier, role::positions>(
-        [&]<class... Parts>(const Parts&... parts) -> const score_rule<T>& {
-            constexpr bool moves = (moves_keys<Parts> || ...);
-            const auto masks = select_lane_masks<moves>(select_role<role::mask>(parts...));
-            const auto modifiers = select_role<role::modifier>(unwrap(parts)...);
-            using rule = score_rule_of<T, moves, std::remove_cv_t<decltype(masks)>,
-                                       std::remove_cv_t<decltype(modifiers)>>;
+    return with_score_parts<score_rule<T>>(
+        call.parts(),
+        [&]<bool Moves, class Masks>(std::bool_constant<Moves>, const Masks& masks,
+                                     const auto& chosen) -> const score_rule<T>& {
+            const auto modifiers = unwrap_all(chosen);
+            using rule = score_rule_of<T, Moves, Masks, std::remove_cv_t<decltype(modifiers)>>;
             return scratch.make<rule>(place, masks, modifiers);
         });
 }
@@ -133,9 +132,8 @@ const row_observers<T>* make_row_observers(const Call& call, [[maybe_unused]] ar
 template <class Call>
 bool counts_visible(const Call& call) {
     bool counts = false;
-    call.for_each_part([&]<class Part>(const Part&) {
-        counts = counts || is_bound_observer<Part> || needs_visible_count<unwrapped<Part>>;
-    });
+    call.for_each_part(
+        [&]<class Part>(const Part&) { counts = counts || Part::needs_visible_count; });
     return counts;
 }
 

@@ -2,10 +2,10 @@
 
 #include <cstddef>
 
-#include <heed/attention/kernel/packed_backward.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/tensor_rows.hpp>
+#include <heed/attention/kernel/products/packed_backward.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>

@@ -4,7 +4,7 @@
 #include <array>
 #include <limits>
 
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/core/architecture.hpp>

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstddef>
 
-#include <heed/attention/kernel/ordered_sum.hpp>
+#include <heed/attention/kernel/schedule/ordered_sum.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/parallel.hpp>

@@ -5,11 +5,11 @@
 #include <tuple>
 #include <utility>
 
-#include <heed/attention/kernel/block_view.hpp>
-#include <heed/attention/kernel/bound_parts.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/bound_parts.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
@@ -89,7 +89,7 @@ class row_sight_of final : public row_sight<T> {
     key_interval interval(const query_row& row, const attention_shape& of_sequence) const {
         key_interval seen{0, of_sequence.keys};
         [[maybe_unused]] const auto intersect = [&]<class Mask>(const Mask& mask) {
-            constexpr bool holds = !(MovesKeys && by_position<Mask>);
+            constexpr bool holds = !(MovesKeys && Mask::by_position);
             if constexpr (holds && requires { mask.interval(row, of_sequence); }) {
                 const key_interval own = mask.interval(row, of_sequence);
                 seen.first = std::max(seen.first, own.first);
@@ -105,7 +105,7 @@ class row_sight_of final : public row_sight<T> {
     visibility ask(const query_row& first, const query_row& last, key_interval keys) const {
         visibility least = visibility::all;
         const auto one = [&]<class Mask>(const Mask& mask) {
-            constexpr bool holds = !(MovesKeys && by_position<Mask>);
+            constexpr bool holds = !(MovesKeys && Mask::by_position);
             visibility answer = visibility::mixed;
             if constexpr (holds && requires { mask.tile(first, last, keys); })
                 answer = mask.tile(first, last, keys);

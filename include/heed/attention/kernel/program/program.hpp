@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <type_traits>
 
-#include <heed/attention/kernel/block_view.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>

@@ -4,7 +4,8 @@
 #include <tuple>
 #include <type_traits>
 
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
@@ -16,7 +17,7 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// Whether a mask must be asked lane by lane; the others are intervals.
 template <bool MovesKeys, class Mask>
-inline constexpr bool is_lane_mask = !is_interval<Mask> || (MovesKeys && by_position<Mask>);
+inline constexpr bool is_lane_mask = !Mask::is_interval || (MovesKeys && Mask::by_position);
 
 /// Those of a call.
 template <bool MovesKeys, class... Masks>
@@ -28,6 +29,30 @@ auto select_lane_masks(const std::tuple<const Masks&...>& masks) {
             return std::tuple<>();
     };
     return std::apply([&](const auto&... mask) { return std::tuple_cat(one(mask)...); }, masks);
+}
+
+/// make(moves_keys, lane masks, modifiers) of the parts in a tuple: whether keys stand elsewhere
+/// than at their indices, as a type, and tuples of references. Made is said, not deduced: while
+/// clang 14 deduces it, it does not define the virtual functions of what is made.
+template <class Made, class Parts, class Make>
+const Made& with_score_parts(const Parts& all, const Make& make) {
+    return with_roles<role::mask, role::modifier, role::positions>(
+        all, [&]<class... Chosen>(const Chosen&... parts) -> const Made& {
+            constexpr bool moves = (moves_keys<Chosen> || ...);
+            return make(std::bool_constant<moves>(),
+                        select_lane_masks<moves>(select_role<role::mask>(parts...)),
+                        select_role<role::modifier>(parts...));
+        });
+}
+
+/// The parts themselves, whether they are learned or not.
+template <class... Parts>
+auto unwrap_all(const std::tuple<const Parts&...>& parts) {
+    return std::apply(
+        [](const Parts&... part) {
+            return std::tuple<const unwrapped<Parts>&...>(unwrap(part)...);
+        },
+        parts);
 }
 
 /// Parts bound to a row: a tuple of functions.

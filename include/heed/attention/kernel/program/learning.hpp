@@ -8,10 +8,10 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/choices.hpp>
-#include <heed/attention/kernel/packed_head.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -172,18 +172,18 @@ struct learning_at {
 /// and `row_numbers`, [batch, head, query], are what a learned scale and a learned normaliser need;
 /// `statistics` are those of `Normaliser`.
 template <class T, class Normaliser, class Statistics, class... Parts>
-void finish_learned(const std::tuple<Parts...>& parts, const call_place& place,
+void finish_learned(const std::tuple<Parts...>& parts, const attention_program<T>& program,
                     [[maybe_unused]] const Statistics* statistics,
                     [[maybe_unused]] const double* scale_dots,
                     [[maybe_unused]] const T* row_numbers, const tensor_view<T, 4>& dq,
                     const tensor_view<T, 4>& dk) {
-    const attention_shape& shape = place.shape;
+    const attention_shape& shape = program.shape();
     [[maybe_unused]] const auto for_each_row = [&](const auto& f) {
         index at = 0;
         for (index batch = 0; batch < shape.batch; ++batch)
             for (index head = 0; head < shape.heads; ++head)
                 for (index query = 0; query < shape.queries; ++query, ++at)
-                    f(make_row(place, batch, head, query), at);
+                    f(make_row(program.place, batch, head, query), at);
     };
     for_each_learning(parts, [&]<class Part, class View>(
                                  const learning_part<T, Part, View>& learning) {
@@ -201,17 +201,17 @@ void finish_learned(const std::tuple<Parts...>& parts, const call_place& place,
                                                            statistics[at], row_numbers[at]);
             });
         } else if constexpr (part_of<Part, role::input_bias>) {
-            part.sum_rows(gradient, part.of_queries ? dq : dk);  // once those are done
+            part.sum_rows(gradient, part.of_queries ? dq : dk, program.threads.pool,
+                          program.memory);
         }
     });
 }
 
 /// g·∂f/∂s of a modifier bound to a row.
 template <class T, class Modifier, class Bound>
-vec<T> multiply_derivative(const Modifier& modifier, const Bound& bound, vec<T> s, vec<T> out,
+vec<T> multiply_derivative(const Modifier&, const Bound& bound, vec<T> s, vec<T> out,
                            const key_lanes<T>& keys, vec<T> g) {
-    using modifier_type = std::remove_cvref_t<decltype(unwrap(modifier))>;
-    if constexpr (is_additive<modifier_type>) {
+    if constexpr (unwrapped<Modifier>::is_additive) {
         return g;
     } else {
         constexpr bool has_derivative = requires { bound.derivative(s, out, keys); };

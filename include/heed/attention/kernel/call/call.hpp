@@ -7,9 +7,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <heed/attention/kernel/padding.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/roles_of_call.hpp>
+#include <heed/attention/kernel/call/padding.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
@@ -66,7 +66,7 @@ class attention_call {
     attention_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
                    const tensor_view<const T, 4>& values, const Parts&... parts)
         : shape(shape_of(queries, keys, values)), q(queries), k(keys), v(values), parts_(parts...) {
-        for_each_part([&](const auto& part) { check_part(unwrap(part), shape); });
+        for_each_part([&](const auto& part) { part.check(shape); });
         check_padding<T>(shape, parts...);
     }
 
@@ -76,10 +76,13 @@ class attention_call {
     decltype(auto) resolve(const F& f) const {
         return with_roles<Roles...>(parts_, f);
     }
-    /// f(part) of every part, of choices what they hold.
+    /// f(part) of every part that is no resource, learned or not; of choices what they hold.
     template <class F>
     void for_each_part(const F& f) const {
-        std::apply([&](const auto&... part) { (visit_part(part, f), ...); }, parts_);
+        [[maybe_unused]] const auto one = [&]<class P>(const P& part) {
+            if constexpr (!resource_part<P>) f(unwrap(part));
+        };
+        std::apply([&](const auto&... part) { (visit_part(part, one), ...); }, parts_);
     }
 
     /// see(name, view) for all memory that the call reads: q, k, v, and what parts were given.
@@ -88,7 +91,7 @@ class attention_call {
         see("q", q);
         see("k", k);
         see("v", v);
-        for_each_part([&](const auto& part) { detail::see_inputs(unwrap(part), see); });
+        for_each_part([&](const auto& part) { part.inputs(see); });
     }
 
     on_pool threads() const {

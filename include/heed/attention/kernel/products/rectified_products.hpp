@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include <heed/attention/kernel/block_view.hpp>
-#include <heed/attention/kernel/encoding_maps.hpp>
-#include <heed/attention/kernel/packed_backward.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
+#include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/encoding_maps.hpp>
+#include <heed/attention/kernel/products/packed_backward.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>

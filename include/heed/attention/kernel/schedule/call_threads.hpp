@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <heed/attention/kernel/program.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/parallel.hpp>

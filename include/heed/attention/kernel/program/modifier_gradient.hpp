@@ -5,7 +5,7 @@
 #include <tuple>
 #include <utility>
 
-#include <heed/attention/kernel/learning.hpp>
+#include <heed/attention/kernel/program/learning.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>

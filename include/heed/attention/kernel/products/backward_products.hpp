@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <heed/attention/kernel/block_view.hpp>
-#include <heed/attention/kernel/encoding_maps.hpp>
-#include <heed/attention/kernel/packed_backward.hpp>
-#include <heed/attention/kernel/program.hpp>
-#include <heed/attention/kernel/query_tile.hpp>
-#include <heed/attention/kernel/rectified_products.hpp>
+#include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/encoding_maps.hpp>
+#include <heed/attention/kernel/products/packed_backward.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/products/rectified_products.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
