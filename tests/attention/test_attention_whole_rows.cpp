@@ -46,11 +46,10 @@ struct whole_softmax_rows {
         for (index j = 0; j < count; ++j)
             row[j] = solved.sum == 0 ? T(0) : std::exp(row[j] - solved.maximum) / solved.sum;
     }
-    T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena&) const {
+    void gradient(const statistics&, const T*, const T* p, T* dp, index count, T*, arena&) const {
         T mean = 0;
         for (index j = 0; j < count; ++j) mean += p[j] * dp[j];
         for (index j = 0; j < count; ++j) dp[j] = p[j] * (dp[j] - mean);
-        return 0;
     }
 };
 
@@ -86,7 +85,7 @@ struct slow_sparsemax_rows {
     void recompute(const statistics& threshold, T* row, index count) const {
         for (index j = 0; j < count; ++j) row[j] = std::max(T(0), row[j] - threshold);
     }
-    T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena&) const {
+    void gradient(const statistics&, const T*, const T* p, T* dp, index count, T*, arena&) const {
         T sum = 0, number = 0;
         for (index j = 0; j < count; ++j) {
             if (p[j] <= 0) continue;
@@ -94,7 +93,6 @@ struct slow_sparsemax_rows {
             number += 1;
         }
         for (index j = 0; j < count; ++j) dp[j] = p[j] > 0 ? dp[j] - sum / number : T(0);
-        return 0;
     }
     index support(const T* row, index count, T, T* p, std::int32_t* positions, statistics& solved,
                   arena& scratch) const {

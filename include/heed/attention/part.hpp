@@ -170,9 +170,10 @@ struct scale_base : detail::part_base<role::scale> {
 ///         //     count is a whole number of pairs of vectors
 ///         // void recompute(const statistics&, T* row, index count) const;
 ///         //     the same bits from the statistics
-///         // T gradient(const statistics&, const T* scores, const T* p, T* dp, index count,
-///         //            arena& scratch) const;
-///         //     dp becomes the gradient of the scores; returns that of the parameter, or 0
+///         // void gradient(const statistics&, const T* scores, const T* p, T* dp, index count,
+///         //               T* of_parameter, arena& scratch) const;
+///         //     dp becomes the gradient of the scores; *of_parameter that of what can be learned,
+///         //     if anything: null where nobody learns it
 ///         // and if it is sparse:
 ///         // index support(const T* row, index count, T maximum, T* p, std::int32_t* positions,
 ///         //               statistics& solved, arena& scratch) const;

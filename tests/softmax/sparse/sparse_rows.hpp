@@ -125,7 +125,7 @@ reference::row row_gradient(const Row& object, const reference::row& x, const re
     heed::arena memory;
     const aligned_row<T> scores(x, memory), p(x, memory), dx(dp, memory, 1);
     const auto solved = object.normalise(p.data, p.count, memory);
-    object.gradient(solved, scores.data, p.data, dx.data, dx.count, memory);
+    object.gradient(solved, scores.data, p.data, dx.data, dx.count, nullptr, memory);
     bool zero = true;
     for (heed::index i = 0; i < p.count; ++i)
         zero &= scores.data[i] > -std::numeric_limits<T>::infinity() || dx.data[i] == T(0);

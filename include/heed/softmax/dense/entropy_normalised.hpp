@@ -84,8 +84,8 @@ struct entropy_backward_rows {
                 d.load(layout.template line<2>(gradient, l), T(0));
                 for (index r = 0; r < q.rows; ++r) {
                     const auto solved = row.find(scores.row(r), q.row(r), q.length);
-                    entropy[r] =
-                        row.gradient(solved, scores.row(r), q.row(r), d.row(r), q.length, memory);
+                    row.gradient(solved, scores.row(r), q.row(r), d.row(r), q.length, entropy + r,
+                                 memory);
                 }
                 d.store(layout.template line<0>(to, l));
             }

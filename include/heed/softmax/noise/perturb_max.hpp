@@ -41,7 +41,7 @@ struct perturb_backward_rows {
             p.load(layout.template line<1>(value, l), T(0));
             d.load(layout.template line<2>(gradient, l), T(0));
             for (index r = 0; r < p.rows; ++r)
-                row.gradient({}, scores.row(r), p.row(r), d.row(r), p.length, memory);
+                row.gradient({}, scores.row(r), p.row(r), d.row(r), p.length, nullptr, memory);
             d.store(layout.template line<0>(to, l));
         }
     }

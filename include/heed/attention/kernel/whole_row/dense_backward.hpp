@@ -137,7 +137,8 @@ gradient_rows<T> differentiate_rows(const attention_program<T>& program,
         const key_interval own = queries.dense[r] ? rows.scores.own[r] : key_interval{0, 0};
         clear_outside(own, 0, columns, p);
         clear_outside(own, 0, columns, ds);
-        if (parameter != nullptr) parameter[r] = T(0);
+        T* of_row = parameter == nullptr ? nullptr : parameter + r;
+        if (of_row != nullptr) *of_row = T(0);
         if (own.first == own.last) continue;
         const T* scores = rows.scores.row(r);
         for (index c = own.first; c < own.last; c += size) {
@@ -145,10 +146,8 @@ gradient_rows<T> differentiate_rows(const attention_program<T>& program,
             s.store(p + c);
             select(s == vec<T>(left_out), vec<T>(T(0)), vec<T>::load(ds + c)).store(ds + c);
         }
-        const T of_parameter =
-            rule.differentiate(kernel, tile, r, scores + own.first, p + own.first, ds + own.first,
-                               own.last - own.first, scratch);
-        if (parameter != nullptr) parameter[r] = of_parameter;
+        rule.differentiate(kernel, tile, r, scores + own.first, p + own.first, ds + own.first,
+                           own.last - own.first, of_row, scratch);
     }
     return rows;
 }

@@ -27,9 +27,10 @@ class row_gradient_rule {
 
     virtual void open(void* kernel, index head) const = 0;
     /// Scores become p, and dp the gradient of the scores, both in place; `scores` holds the scores
-    /// too. Returns what the row adds to the gradient of the normaliser's parameter.
-    virtual T differentiate(const void* kernel, const query_tile<T>& tile, index r, const T* scores,
-                            T* p, T* dp, index count, arena& scratch) const = 0;
+    /// too. *of_parameter, unless null, gets what the row adds to the gradient of the normaliser's.
+    virtual void differentiate(const void* kernel, const query_tile<T>& tile, index r,
+                               const T* scores, T* p, T* dp, index count, T* of_parameter,
+                               arena& scratch) const = 0;
     /// dp of a support, in place, becomes the gradient of its scores.
     virtual void differentiate_support(const void* kernel, const row_support<T>& support,
                                        T* dp) const = 0;
@@ -84,12 +85,12 @@ class row_gradient_rule_of final : public row_gradient_rule<T> {
         ::new (kernel) kernel_type(normaliser_.template whole_row<T>(head));
     }
 
-    T differentiate(const void* kernel, const query_tile<T>& tile, index r, const T* scores, T* p,
-                    T* dp, index count, arena& scratch) const override {
+    void differentiate(const void* kernel, const query_tile<T>& tile, index r, const T* scores,
+                       T* p, T* dp, index count, T* of_parameter, arena& scratch) const override {
         const index head = tile.batch * shape_.heads + tile.head;
         const auto& solved = statistics_[head * shape_.queries + tile.first + r];
         of(kernel).recompute(solved, p, count);
-        return of(kernel).gradient(solved, scores, p, dp, count, scratch);
+        of(kernel).gradient(solved, scores, p, dp, count, of_parameter, scratch);
     }
 
     void differentiate_support([[maybe_unused]] const void* kernel,

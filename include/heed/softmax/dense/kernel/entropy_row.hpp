@@ -60,14 +60,15 @@ class entropy_row {
     /// dx = γ·q ⊙ (d − (u − ū)·Cov(d, u)/Var u), d = dq − q·dq and u = coefficient·scale·(x −
     /// maximum), under q: what is left of dq after its regression on the scores.
     /// dH* = −Cov(d, u)/(log 2·Var u).
-    T gradient(const statistics& solved, const T* scores, const T* q, T* dq, index count,
-               arena&) const {
+    void gradient(const statistics& solved, const T* scores, const T* q, T* dq, index count,
+                  T* of_entropy, arena&) const {
+        if (of_entropy != nullptr) *of_entropy = T(0);
         constexpr index size = vec<T>::size;
         if (solved.coefficient == T(0) || solved.coefficient == infinity) {
             // NaN where the row is.
             const vec<T> none(solved.inverse_sum * T(0));
             for (index j = 0; j < count; j += size) none.store(dq + j);
-            return T(0);
+            return;
         }
         const powers e(solved);
         index at = 0;
@@ -91,7 +92,7 @@ class entropy_row {
             const vec<T> rest = fnma(u, by, vec<T>::load(dq + j) - dq_0);
             ((gamma * vec<T>::load(q + j)) * rest * scale).store(dq + j);
         }
-        return -slope / log_2;
+        if (of_entropy != nullptr) *of_entropy = -slope / log_2;
     }
 
     /// The row's statistics; `steps` is how often its entropy was computed.

@@ -51,8 +51,8 @@ class perturb_row {
         normalise(row, count, thread_workspace().slot(0));
     }
 
-    T gradient(const statistics&, const T* scores, const T* p, T* dp, index count,
-               arena& scratch) const {
+    void gradient(const statistics&, const T* scores, const T* p, T* dp, index count, T*,
+                  arena& scratch) const {
         const arena::scope mark(scratch);
         T* dx = scratch.take<T>(count);
         // Gradients that are all alike have no effect: without it less is lost by cancellation.
@@ -78,7 +78,6 @@ class perturb_row {
             },
             dp);
         std::copy_n(dx, static_cast<std::size_t>(count), dp);
-        return T(0);
     }
 
   private:

@@ -43,8 +43,8 @@ class quantile_row {
     }
 
     /// ∂p_i/∂x_j = −(1/K) Σ_k W_ik·(φ/Φ)(x_i − x_j + ε_k) for j ≠ i; those of a p_i sum to zero.
-    T gradient(const statistics&, const T* scores, const T*, T* dp, index count,
-               arena& scratch) const {
+    void gradient(const statistics&, const T* scores, const T*, T* dp, index count, T*,
+                  arena& scratch) const {
         constexpr index size = vec<T>::size;
         const arena::scope mark(scratch);
         T* dx = scratch.take<T>(count);
@@ -58,7 +58,6 @@ class quantile_row {
             dx[i] = fma(by, all, dx[i]);
         });
         std::copy_n(dx, static_cast<std::size_t>(count), dp);
-        return T(0);
     }
 
   private:

@@ -174,10 +174,10 @@ class largest_row {
         return fma(p, vec<T>(inverse_), vec<T>(T(0)));
     }
 
-    T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena& scratch) const {
+    void gradient(const statistics&, const T*, const T* p, T* dp, index count, T*,
+                  arena& scratch) const {
         weighted_gradient(
             p, dp, count, T(0), [&](vec<T> v) { return weight(v); }, scratch);
-        return T(0);
     }
 
     /// Which scores of a row are taken: they are left in `scores` and `positions`, which have room

@@ -72,10 +72,10 @@ class soft_top_k_row {
         return select(p >= vec<T>(T(1)), vec<T>(T(0)), p);
     }
 
-    T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena& scratch) const {
+    void gradient(const statistics&, const T*, const T* p, T* dp, index count, T*,
+                  arena& scratch) const {
         weighted_gradient(
             p, dp, count, T(0), [&](vec<T> v) { return weight(v); }, scratch);
-        return T(0);
     }
 
     solution<statistics> solve(const T* row, index count) const {

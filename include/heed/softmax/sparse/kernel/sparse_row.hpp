@@ -84,11 +84,11 @@ class sparse_row {
     /// What is better taken from every dp before Σg·dp/Σg, which it does not change.
     T origin(const T* p, const T* dp, index count) const { return solver_.origin(p, dp, count); }
 
-    /// dp becomes the gradient of the scores; returns that of the solver's parameter.
-    T gradient(const statistics&, const T*, const T* p, T* dp, index count, arena& scratch) const {
-        const T parameter = solver_.parameter_gradient(p, dp, count);
+    /// dp becomes the gradient of the scores; *of_parameter, unless null, that of the solver's.
+    void gradient(const statistics&, const T*, const T* p, T* dp, index count, T* of_parameter,
+                  arena& scratch) const {
+        if (of_parameter != nullptr) *of_parameter = solver_.parameter_gradient(p, dp, count);
         score_gradient(p, dp, count, scratch);
-        return parameter;
     }
 
     /// The gradient of the scores alone.
