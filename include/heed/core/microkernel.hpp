@@ -67,11 +67,12 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
 /// indices or, where the kernel is to be built for one, fixed<…>.
 ///
 /// `finish` must become part of the tile, or its sums go through memory: it, and all lambdas here,
-/// are to be inlined always, since g++ inlines those of the deepest loops last.
+/// are to be inlined always, since g++ inlines those of the deepest loops last. It holds what it
+/// needs by value: what it referred to would be read again after every store.
 template <int MaxRows, int Columns, class T, class RowStride, class Step, class OtherStep,
           class Finish>
 void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row, Step a_step, const T* b,
-                   OtherStep b_step, index depth, Finish&& finish) {
+                   OtherStep b_step, index depth, Finish finish) {
     index first = 0;
     const auto tile = [&]<int Rows>() __attribute__((always_inline)) {
         multiply_tile<Rows, Columns>(

@@ -197,7 +197,7 @@ void multiply_columns(index rows, const T* a, RowStride a_row, Step a_step,
         const auto product = [&]<int Vectors>() __attribute__((always_inline)) {
             multiply_rows<tiles.value_rows, Vectors>(
                 rows, a, tiles.value_rows * a_row, a_row, a_step, b.data + column, b.stride,
-                depth, [&](index r, const vec<T>* sums) __attribute__((always_inline)) {
+                depth, [=](index r, const vec<T>* sums) __attribute__((always_inline)) {
                     finish.template operator()<Vectors>(r, column, sums);
                 });
         };

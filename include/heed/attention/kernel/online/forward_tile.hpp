@@ -41,7 +41,7 @@ void add_values(const T* weights, index rows, index keys, const contiguous_rows<
                 index value_dim, const T* factor, T* output, index output_stride) {
     multiply_columns(
         rows, weights, score_stride<T>, index(1), values, value_dim, keys,
-        [&]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
+        [=]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
             T* to = output + r * output_stride + column;
             const vec<T> shrink(factor[r]);
             unroll<Vectors>([&](auto c) __attribute__((always_inline)) {

@@ -95,7 +95,7 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
     multiply_rows<tiles.score_rows, vectors>(
         rows, strips, tiles.score_rows * dim, fixed<1>(), fixed<tiles.score_rows>(), panel,
         fixed<panel_width<T>>(),
-        dim, [&](index r, const vec<T>* scores) __attribute__((always_inline)) {
+        dim, [=](index r, const vec<T>* scores) __attribute__((always_inline)) {
             unroll<vectors>([&](auto c) __attribute__((always_inline)) {
                 scores[c].store(to + r * stride + c * vec<T>::size);
             });
@@ -115,7 +115,7 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
                     T* lane_maximum) {
     multiply_panel(
         strips, rows, panel, dim, to,
-        stride, [&](index r, const vec<T>* scores) __attribute__((always_inline)) {
+        stride, [=](index r, const vec<T>* scores) __attribute__((always_inline)) {
             vec<T> maximum = vec<T>::load_aligned(lane_maximum + r * vec<T>::size);
             unroll<tiles.score_vectors>([&](auto c) __attribute__((always_inline)) {
                 maximum = max(maximum, scores[c]);

@@ -146,13 +146,15 @@ void add_dense_rows(const row_task<T>& task) {
         for (index r = first; r < first + count; ++r)
             clear_outside(rows.own[r], column, column + range.last - range.first, rows.row(r));
         if (finite) {
+            const index stride = task.output_stride;
+            T* output = task.output + first * stride;
             multiply_columns(
                 count, rows.row(first) + column, rows.stride, fixed<1>(), values, shape.value_dim,
                 keys,
-                [&]<int Vectors>(index r, index c, const vec<T>* sums)
+                [=]<int Vectors>(index r, index c, const vec<T>* sums)
                     __attribute__((always_inline)) {
                         if (r >= count) return;
-                        T* to = task.output + (first + r) * task.output_stride + c;
+                        T* to = output + r * stride + c;
                         unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
                             T* at = to + v * vec<T>::size;
                             (vec<T>::load_aligned(at) + sums[v]).store_aligned(at);
