@@ -170,6 +170,9 @@ struct positions_part : positions_base {
     kept_positions<Queries> queries;
     kept_positions<Keys> keys;
 
+    positions_part(kept_positions<Queries> of_queries, kept_positions<Keys> of_keys)
+        : queries(std::move(of_queries)), keys(std::move(of_keys)) {}
+
     void check(const attention_shape& shape) const {
         queries.check("the positions of queries", shape.batch, shape.queries);
         keys.check("the positions of keys", shape.batch, shape.keys);
@@ -199,6 +202,8 @@ struct positions_part : positions_base {
 template <position_list Both>
 struct shared_positions_part : positions_base {
     kept_positions<Both> both;
+
+    explicit shared_positions_part(kept_positions<Both> of_both) : both(std::move(of_both)) {}
 
     void check(const attention_shape& shape) const {
         both.check("the positions of queries and keys", shape.batch, shape.keys);
@@ -232,15 +237,15 @@ struct shared_positions_part : positions_base {
 /// next.
 template <detail::position_list Queries, detail::position_list Keys>
 detail::positions_part<Queries, Keys> positions(Queries&& queries, Keys&& keys) {
-    return {{},
-            detail::kept_positions<Queries>(std::forward<Queries>(queries)),
+    return {detail::kept_positions<Queries>(std::forward<Queries>(queries)),
             detail::kept_positions<Keys>(std::forward<Keys>(keys))};
 }
 
 /// The same where queries and keys stand at the same positions.
 template <detail::position_list Both>
 detail::shared_positions_part<Both> positions(Both&& both) {
-    return {{}, detail::kept_positions<Both>(std::forward<Both>(both))};
+    return detail::shared_positions_part<Both>(
+        detail::kept_positions<Both>(std::forward<Both>(both)));
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -29,6 +29,12 @@ struct axial_rotary_part : position_encoding_base {
     kept_axial_positions<Queries> queries;
     kept_axial_positions<Keys> keys;
 
+    axial_rotary_part(Frequencies&& of, kept_axial_positions<Queries> of_queries,
+                      kept_axial_positions<Keys> of_keys)
+        : frequencies(std::forward<Frequencies>(of)),
+          queries(std::move(of_queries)),
+          keys(std::move(of_keys)) {}
+
     void check(const attention_shape& shape) const {
         require_shape(frequencies.dim() <= shape.dim, "the frequencies rotate ", frequencies.dim(),
                       " dimensions, but q and k have ", shape.dim);
@@ -84,10 +90,9 @@ requires std::same_as<std::remove_cvref_t<Frequencies>, rope::axial_frequencies>
     using kept = std::conditional_t<std::is_lvalue_reference_v<Frequencies>,
                                     const rope::axial_frequencies&, rope::axial_frequencies>;
     const index axes = frequencies.axes();
-    return detail::axial_rotary_part<kept, Queries, Keys>{{},
-                                                          std::forward<Frequencies>(frequencies),
+    return detail::axial_rotary_part<kept, Queries, Keys>(std::forward<Frequencies>(frequencies),
                                                           {std::forward<Queries>(queries), axes},
-                                                          {std::forward<Keys>(keys), axes}};
+                                                          {std::forward<Keys>(keys), axes});
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -101,6 +101,9 @@ struct rectified_rotary_part : position_encoding_base {
     index near_window;
     far_positions far;
 
+    rectified_rotary_part(Frequencies&& of, index window_of_near, far_positions beyond)
+        : frequencies(std::forward<Frequencies>(of)), near_window(window_of_near), far(beyond) {}
+
     index window() const { return near_window; }
 
     void check(const attention_shape& shape) const {
@@ -176,9 +179,9 @@ struct rectified_rotary_part : position_encoding_base {
 template <class Frequencies>
 auto make_rectified(Frequencies&& frequencies, index window, const far_positions& far) {
     if constexpr (std::is_lvalue_reference_v<Frequencies>) {
-        return rectified_rotary_part<const rope::frequencies&>{{}, frequencies, window, far};
+        return rectified_rotary_part<const rope::frequencies&>(frequencies, window, far);
     } else {
-        return rectified_rotary_part<rope::frequencies>{{}, std::move(frequencies), window, far};
+        return rectified_rotary_part<rope::frequencies>(std::move(frequencies), window, far);
     }
 }
 

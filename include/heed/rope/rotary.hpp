@@ -81,6 +81,8 @@ template <class Frequencies>
 struct rotary_part : position_encoding_base {
     Frequencies frequencies;
 
+    explicit rotary_part(Frequencies&& of) : frequencies(std::forward<Frequencies>(of)) {}
+
     void check(const attention_shape& shape) const {
         require_shape(frequencies.dim() <= shape.dim, "the frequencies rotate ", frequencies.dim(),
                       " dimensions, but q and k have ", shape.dim);
@@ -130,9 +132,9 @@ template <class Frequencies>
 requires std::same_as<std::remove_cvref_t<Frequencies>, rope::frequencies>
 [[nodiscard]] auto rotary(Frequencies&& frequencies) {
     if constexpr (std::is_lvalue_reference_v<Frequencies>) {
-        return detail::rotary_part<const rope::frequencies&>{{}, frequencies};
+        return detail::rotary_part<const rope::frequencies&>(frequencies);
     } else {
-        return detail::rotary_part<rope::frequencies>{{}, std::move(frequencies)};
+        return detail::rotary_part<rope::frequencies>(std::move(frequencies));
     }
 }
 

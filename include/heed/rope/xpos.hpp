@@ -34,6 +34,9 @@ struct xpos_part : position_encoding_base {
     std::vector<double> log_decays;  ///< log ξ_t, one a pair
     double origin;
 
+    xpos_part(Frequencies&& of, std::vector<double> decays, double from)
+        : frequencies(std::forward<Frequencies>(of)), log_decays(std::move(decays)), origin(from) {}
+
     void check(const attention_shape& shape) const {
         require_shape(frequencies.dim() <= shape.dim, "the frequencies rotate ", frequencies.dim(),
                       " dimensions, but q and k have ", shape.dim);
@@ -100,7 +103,7 @@ auto make_xpos(Frequencies&& frequencies, std::vector<double> decays, double ori
     }
     using kept = std::conditional_t<std::is_lvalue_reference_v<Frequencies>,
                                     const rope::frequencies&, rope::frequencies>;
-    return xpos_part<kept>{{}, std::forward<Frequencies>(frequencies), std::move(decays), origin};
+    return xpos_part<kept>(std::forward<Frequencies>(frequencies), std::move(decays), origin);
 }
 
 }  // namespace detail
