@@ -1,6 +1,7 @@
 #pragma once
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/simd.hpp>
 
 /// \file
@@ -51,11 +52,5 @@ static_assert(key_block<double> % panel_width<double> == 0);
 static_assert(tiles.query_block % tiles.score_rows == 0);
 static_assert(tiles.query_block % tiles.value_rows == 0);
 static_assert(tiles.backward_block % tiles.score_rows == 0);
-
-/// Blocks that hold so many, the last of which may be shorter.
-constexpr index count_blocks(index number, index block) { return (number + block - 1) / block; }
-constexpr index round_up(index number, index multiple) {
-    return count_blocks(number, multiple) * multiple;
-}
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

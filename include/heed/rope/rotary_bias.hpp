@@ -15,6 +15,7 @@
 #include <heed/attention/detail/distance_bias.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rope/detail/angles.hpp>
@@ -43,7 +44,7 @@ class rotary_distance_bias {
         require_shape(a.extents[1] == dim_, "heed::rotary_bias: a and b have shape ", a.extents,
                       ", but the frequencies turn ", dim_, " dimensions");
         // Whole vectors of angles; those beyond the pairs are of no weight.
-        padded_ = (pairs() + size - 1) / size * size;
+        padded_ = round_up(pairs(), size);
         angular_.resize(static_cast<std::size_t>(padded_));
         cosine_.resize(static_cast<std::size_t>(rows_ * padded_));
         sine_.resize(static_cast<std::size_t>(rows_ * padded_));

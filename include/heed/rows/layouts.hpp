@@ -5,6 +5,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/rows/lines.hpp>
 
@@ -117,13 +118,13 @@ struct lane_layout {
 
     /// Numbers of scratch: a vector for each element of a line, and for each block.
     static index scratch_elements(index length, index lines) {
-        return lines * size * (length + (length + block - 1) / block);
+        return lines * size * (length + count_blocks(length, block));
     }
 
     /// The next call takes that many rows.
     void take(index count) {
         rows = count;
-        lines = (count + size - 1) / size;
+        lines = count_blocks(count, size);
     }
 
     template <std::size_t I, class Element>

@@ -9,6 +9,7 @@
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/view.hpp>
@@ -165,8 +166,8 @@ void walk_rows(const call_resources& resources, const row_walk<sizeof...(Ts)>& w
 
     // Task by task, `lines` rows (or vectors of rows) at a time, all with one outer index.
     const auto spread = [&](index rows_a_call, index calls_a_task, auto&& make_layout) {
-        const index calls = (inner + rows_a_call - 1) / rows_a_call;
-        const index tasks = (outer * calls + calls_a_task - 1) / calls_a_task;
+        const index calls = count_blocks(inner, rows_a_call);
+        const index tasks = count_blocks(outer * calls, calls_a_task);
         const auto run = [&](index slot, index task) {
             arena& memory = resources.memory->slot(slot);
             const arena::scope scope(memory);

@@ -7,6 +7,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/view.hpp>
@@ -136,7 +137,7 @@ struct norm_parameter_gradients {
     const T *means, *factors, *shifts, *scales;  ///< row by row
     T *gamma, *beta;                             ///< beta: null if there is none
 
-    index tasks() const { return (x.extents[last] + columns_a_task - 1) / columns_a_task; }
+    index tasks() const { return count_blocks(x.extents[last], columns_a_task); }
 
     void operator()(index task) const {
         const index first = task * columns_a_task;

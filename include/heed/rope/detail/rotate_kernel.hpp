@@ -9,6 +9,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/core/simd.hpp>
@@ -59,8 +60,8 @@ class rotation {
         const index batches = x_.extents[0], sequence = x_.extents[2];
         const index wanted = pool != nullptr ? 4 * (pool->NumThreads() + 1) : 1;
         const index block = block_length(wanted);
-        const index blocks = (sequence + block - 1) / block;
-        index groups = Positions::per_batch ? batches : (wanted + blocks - 1) / blocks;
+        const index blocks = count_blocks(sequence, block);
+        index groups = Positions::per_batch ? batches : count_blocks(wanted, blocks);
         groups = std::min(groups, batches);
         for_each_task(pool, scratch, blocks * groups, [&](index slot, index task) {
             const index first = task / groups * block, group = task % groups;
@@ -85,14 +86,14 @@ class rotation {
     /// Positions a block: as many as a table has room for, fewer where tasks would be too few.
     index block_length(index wanted_blocks) const {
         const index room = numbers_in(table_budget) / angles_.row_size();
-        const index share = (x_.extents[2] + wanted_blocks - 1) / wanted_blocks;
+        const index share = count_blocks(x_.extents[2], wanted_blocks);
         return std::max<index>(std::min(room, share + block_step - 1) / block_step, 1) * block_step;
     }
 
     static constexpr index numbers_in(index bytes) { return bytes / static_cast<index>(sizeof(T)); }
 
     void rotate_block(arena& memory, index first, index count, index batch, index last) const {
-        const index padded = (count + block_step - 1) / block_step * block_step;
+        const index padded = round_up(count, block_step);
         auto* where = memory.take<double>(angles_.axes * padded);
         if constexpr (requires { positions_.copy(where, padded, batch, first, count); })
             positions_.copy(where, padded, batch, first, count);

@@ -6,6 +6,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/rope/detail/angles.hpp>
 #include <heed/rope/frequencies.hpp>
@@ -30,7 +31,7 @@ struct padded_frequencies {
     padded_frequencies(arena& scratch, const Frequencies& rope)
         : axes(rope.axes()),
           pairs(rope.pairs()),
-          padded((pairs + vec<T>::size - 1) / vec<T>::size * vec<T>::size),
+          padded(round_up(pairs, vec<T>::size)),
           factor(static_cast<T>(rope.attention_factor())) {
         double* copy = scratch.take<double>(axes * padded);
         angular = copy;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/rows/lines.hpp>
 #include <heed/softmax/kernel/exponential_sums.hpp>
@@ -31,7 +32,7 @@ inline constexpr index block_elements = block_vectors* vec<T>::size;
 
 template <class T>
 constexpr index blocks_of(index length) {
-    return (length + block_elements<T> - 1) / block_elements<T>;
+    return count_blocks(length, block_elements<T>);
 }
 
 /// e = e^{(x − reference)/τ} of a row, its blocks' references in `references`; e may be x.
@@ -131,7 +132,7 @@ struct departing_row {
 template <class T>
 constexpr index scratch_row(index length) {
     constexpr auto page = index{4096 / sizeof(T)};
-    return (length + page - 1) / page * page + page / 2;
+    return round_up(length, page) + page / 2;
 }
 
 /// Numbers of scratch for streamed_softmax: exponentials and references of two rows.

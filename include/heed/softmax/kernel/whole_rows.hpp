@@ -6,6 +6,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/unroll.hpp>
@@ -26,7 +27,7 @@ namespace detail {
 template <class T>
 constexpr index whole_length(index length) {
     constexpr index pair = 2 * vec<T>::size;
-    return (length + pair - 1) / pair * pair;
+    return round_up(length, pair);
 }
 
 /// From row to row in scratch: aligned to a cache line, and an odd number of them, since rows a
@@ -34,7 +35,7 @@ constexpr index whole_length(index length) {
 template <class T>
 constexpr index whole_stride(index length) {
     constexpr auto line = static_cast<index>(arena::alignment / sizeof(T));
-    return ((whole_length<T>(length) + line - 1) / line | 1) * line;
+    return (count_blocks(whole_length<T>(length), line) | 1) * line;
 }
 
 /// The rows of a line in scratch.

@@ -7,6 +7,7 @@
 
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/blocks.hpp>
 
 /// \file
 /// The supports of a sparse attention: which keys each row gave a probability that is not zero.
@@ -34,7 +35,7 @@ class support_store {
         rows_a_block_ = rows_a_block;
         heads_ = shape.heads;
         queries_ = shape.queries;
-        blocks_a_head_ = (queries_ + rows_a_block - 1) / rows_a_block;
+        blocks_a_head_ = count_blocks(queries_, rows_a_block);
         places_.resize(static_cast<std::size_t>(shape.batch * heads_ * queries_));
         blocks_.resize(static_cast<std::size_t>(shape.batch * heads_ * blocks_a_head_));
     }

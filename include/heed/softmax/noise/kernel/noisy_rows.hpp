@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -40,7 +41,7 @@ void for_numbered_rows(const call_resources& resources, const tensor_view<T, Ran
     const index rows = count_rows(x);
     const index a_task =
         std::max<index>(1, task_elements / 16 / std::max<index>(1, x.extents[Rank - 1]));
-    for_each_task(resources.pool, *resources.memory, (rows + a_task - 1) / a_task,
+    for_each_task(resources.pool, *resources.memory, count_blocks(rows, a_task),
                   [&](index, index task) {
                       const index last = std::min(rows, (task + 1) * a_task);
                       for (index row = task * a_task; row < last; ++row) f(row);

@@ -9,6 +9,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/math.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/unroll.hpp>
@@ -94,7 +95,7 @@ selection<T> select_largest(T* scores, index count, T needed, Measure&& measure)
     for (int round = 0;; ++round) {
         vec<T>(-infinity).store(scores + count);
         if (count <= few_scores) return select_of_few(scores, count, needed, above, measure);
-        const index whole = (count + size - 1) / size * size;
+        const index whole = round_up(count, size);
         T pivot = scores[count / 2];
         if (round % 2 == 0) {
             vec<T> least(infinity), greatest(-infinity);
@@ -253,7 +254,7 @@ class largest_row {
     static T sum(T* scores, index count, Measure&& measure) {
         constexpr index size = vec<T>::size;
         vec<T>(-std::numeric_limits<T>::infinity()).store(scores + count);
-        const index whole = (count + size - 1) / size * size;
+        const index whole = round_up(count, size);
         return sums_over<1>(scores, whole, [&](vec<T> x, auto& sums) { sums[0] += measure(x); })[0];
     }
 

@@ -7,6 +7,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/softmax/kernel/candidates.hpp>
 
@@ -110,7 +111,7 @@ class sparse_row {
             return {has_nan(row, count) ? Solver::invalid() : Solver::empty(), 0};
         found =
             find_candidates(row, count, maximum, reach(row, count, maximum), candidates, positions);
-        const index whole = (found + vec<T>::size - 1) / vec<T>::size * vec<T>::size;
+        const index whole = round_up(found, vec<T>::size);
         return solver_.solve(candidates, whole, maximum);
     }
 
