@@ -4,6 +4,7 @@
 #include <limits>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -19,7 +20,9 @@ using heed::measure::numerical_rank;
 
 /// Those of a matrix, in the matrix's own unit.
 Eigen::VectorXd singular_values(const Eigen::MatrixXd& x) {
-    return heed::detail::singular_values(heed::detail::evaluate(x).view()) *
+    const std::vector<double> sigma =
+        heed::detail::singular_values(heed::detail::evaluate(x).view());
+    return Eigen::Map<const Eigen::VectorXd>(sigma.data(), Eigen::Index(sigma.size())) *
            std::ldexp(1, heed::detail::exponent_of(x.cwiseAbs().maxCoeff()));
 }
 
@@ -131,10 +134,25 @@ TEST_CASE("a tensor has a rank a matrix") {
 }
 
 TEST_CASE("a spectrum that is not found is an error") {
-    const Eigen::VectorXd zeros = Eigen::VectorXd::Zero(4),
-                          huge = Eigen::VectorXd::Constant(3, 1e200);
-    CHECK_THROWS_AS(heed::detail::tridiagonal_spectrum(zeros, huge, Eigen::EigenvaluesOnly),
+    CHECK_THROWS_AS(heed::detail::spectrum_of(std::vector<double>(4), {1e200, 1e200, 1e200}),
                     std::runtime_error);
+}
+
+TEST_CASE("the spectrum of a chain, and what its ends weigh") {
+    // 2 on the diagonal and −1 beside it: λ_k = 2 − 2·cos(kπ/(n+1)), and of its vector the first
+    // number is √(2/(n+1))·sin(kπ/(n+1)).
+    for (const std::size_t n : {1u, 2u, 3u, 17u}) {
+        const auto spectrum =
+            heed::detail::spectrum_of(std::vector<double>(n, 2), std::vector<double>(n - 1, -1));
+        REQUIRE(spectrum.values.size() == n);
+        for (std::size_t k = 0; k < n; ++k) {
+            const double angle = double(k + 1) * std::acos(-1) / double(n + 1);
+            CHECK(spectrum.values[k] == Approx(2 - 2 * std::cos(angle)).epsilon(1e-13));
+            CHECK(std::abs(spectrum.first[k]) ==
+                  Approx(std::sqrt(2 / double(n + 1)) * std::sin(angle)).epsilon(1e-13));
+        }
+    }
+    CHECK(heed::detail::spectrum_of({}, {}).values.empty());
 }
 
 TEST_CASE("the rank of equal rows is one, of zeros and of nothing none") {

@@ -114,7 +114,7 @@ TEST_CASE("more threads find the same, and progress ends at 1 on the caller's th
         elsewhere = elsewhere || std::this_thread::get_id() != caller;
     };
     for (const bool lasting : {false, true}) {
-        const auto search = lasting ? heed::rope::least_lasting_base : heed::rope::least_base;
+        const auto search = lasting ? heed::rope::least_lasting_base<> : heed::rope::least_base<>;
         fractions.clear();
         const auto alone = search({.dim = 64, .length = 1000, .rounds = 3}, {nullptr});
         const auto together =

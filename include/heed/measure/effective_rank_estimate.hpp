@@ -54,6 +54,8 @@ template <class T, class... Parts>
 class attention_operator {
   public:
     using block = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    /// double, and T's: what is made of it is compiled where T is known.
+    using wide = std::common_type_t<T, double>;
 
     attention_operator(const tensor_view<const T, 2>& q, const tensor_view<const T, 2>& k,
                        const Parts&... parts)
@@ -102,10 +104,10 @@ class attention_operator {
 };
 
 /// Divides the columns by their lengths, of any size, which are returned; what is zero stays zero.
-template <class Block>
-Eigen::RowVectorXd normalise_columns(Block& x) {
+template <class Block, class Row = Eigen::RowVectorXd>
+Row normalise_columns(Block& x) {
     using scalar = typename Block::Scalar;
-    Eigen::RowVectorXd lengths = x.template cast<double>().colwise().stableNorm();
+    Row lengths = x.template cast<double>().colwise().stableNorm();
     for (index c = 0; c < x.cols(); ++c)
         if (lengths(c) != 0)
             x.col(c) = (x.col(c).template cast<double>() / lengths(c)).template cast<scalar>();
@@ -113,8 +115,8 @@ Eigen::RowVectorXd normalise_columns(Block& x) {
 }
 
 /// x − y·diag(factor), in place.
-template <class Block>
-void subtract_columns(Block& x, const Block& y, const Eigen::RowVectorXd& factor) {
+template <class Block, class Row = Eigen::RowVectorXd>
+void subtract_columns(Block& x, const Block& y, const std::type_identity_t<Row>& factor) {
     for (index c = 0; c < x.cols(); ++c)
         x.col(c) -= static_cast<typename Block::Scalar>(factor(c)) * y.col(c);
 }
@@ -167,7 +169,7 @@ namespace measure {
 /// It does not depend on the size of A's elements, which a sink may make as small as it likes.
 ///
 /// Throws argument_error unless probes ≥ 2 and steps ≥ 1, and what attention throws;
-/// std::runtime_error should Eigen not find the rules' nodes, which has not been seen.
+/// std::runtime_error should the rules' nodes not be found, which has not been seen.
 template <tensor_like Q, tensor_like K, class... Parts>
 rank_estimate estimate_effective_rank(const Q& q, const K& k, const rank_probes& chosen = {},
                                       const Parts&... parts) {
@@ -182,16 +184,19 @@ rank_estimate estimate_effective_rank(const Q& q, const K& k, const rank_probes&
                              " steps, but must be at least 1");
     const auto held_q = detail::evaluate(q);
     const auto held_k = detail::evaluate(k);
-    detail::attention_operator<scalar_of<Q>, Parts...> a(held_q.view(), held_k.view(), parts...);
+    using matrix_a = detail::attention_operator<scalar_of<Q>, Parts...>;
+    using table = Eigen::Matrix<typename matrix_a::wide, Eigen::Dynamic, Eigen::Dynamic>;
+    using array = Eigen::Array<typename matrix_a::wide, Eigen::Dynamic, 1>;
+    matrix_a a(held_q.view(), held_k.view(), parts...);
     if (a.rows() == 0 || a.columns() == 0) {
         // Nothing to see, but shapes are checked.
-        a.times(typename decltype(a)::block(a.columns(), 1));
+        a.times(typename matrix_a::block(a.columns(), 1));
         return {};
     }
     // There are no more nodes than this.
     const index steps = std::min(chosen.steps, std::min(a.rows(), a.columns()) + 1);
-    detail::bidiagonal_probes seen{Eigen::MatrixXd(2 * steps, chosen.probes),
-                                   static_cast<double>(a.columns())};
+    detail::bidiagonal_probes<table> seen{table(2 * steps, chosen.probes),
+                                          static_cast<double>(a.columns())};
     constexpr index together = 64;
     for (index p = 0; p < chosen.probes; p += together)
         detail::bidiagonalise(a, chosen, p,
@@ -203,12 +208,13 @@ rank_estimate estimate_effective_rank(const Q& q, const K& k, const rank_probes&
     // A sink may leave A as little as it likes: what was seen is taken in units of its greatest.
     const int exponent = detail::exponent_of(seen.beside.maxCoeff());
     seen.beside = seen.beside.unaryExpr([&](double x) { return std::ldexp(x, -exponent); });
-    const detail::spectral_sums gauss = seen.sums(false), radau = seen.sums(true);
-    const detail::spectral_sums middle{(gauss.sigma + radau.sigma) / 2,
-                                       (gauss.sigma_log_sigma + radau.sigma_log_sigma) / 2,
-                                       gauss.square};
+    const auto gauss = seen.template sums<array>(false);
+    const auto radau = seen.template sums<array>(true);
+    const detail::spectral_sums<array> middle{(gauss.sigma + radau.sigma) / 2,
+                                              (gauss.sigma_log_sigma + radau.sigma_log_sigma) / 2,
+                                              gauss.square};
     const double square = a.square(exponent);
-    Eigen::ArrayXd others(chosen.probes);
+    array others(chosen.probes);
     for (index p = 0; p < chosen.probes; ++p)
         others(p) = detail::effective_rank_of(middle, square, p);
     const auto count = static_cast<double>(chosen.probes);

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <vector>
 
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -59,24 +60,24 @@ auto of_matrices(const A& a, F&& f) {
 }
 
 /// exp(H(σ/Σσ))
-inline double effective_rank_of(const Eigen::VectorXd& sigma) {
+inline double effective_rank_of(const std::vector<double>& sigma) {
     double sum = 0, entropy = 0;
-    for (Eigen::Index i = 0; i < sigma.size(); ++i) sum += sigma(i);
+    for (const double value : sigma) sum += value;
     if (sum == 0) return 0;
-    for (Eigen::Index i = 0; i < sigma.size(); ++i) {
-        const double p = sigma(i) / sum;
+    for (const double value : sigma) {
+        const double p = value / sum;
         if (p != 0) entropy -= p * std::log(p);
     }
     return std::exp(entropy);
 }
 
 /// How many σ exceed tolerance times the greatest.
-inline index numerical_rank_of(const Eigen::VectorXd& sigma, double tolerance) {
-    require_argument(sigma.size() == 0 || std::isfinite(sigma(0)),
+inline index numerical_rank_of(const std::vector<double>& sigma, double tolerance) {
+    require_argument(sigma.empty() || std::isfinite(sigma[0]),
                      "heed::measure::numerical_rank: an element is not finite");
-    index rank = 0;
-    while (rank < sigma.size() && sigma(rank) > tolerance * sigma(0)) ++rank;
-    return rank;
+    std::size_t rank = 0;
+    while (rank < sigma.size() && sigma[rank] > tolerance * sigma[0]) ++rank;
+    return static_cast<index>(rank);
 }
 
 }  // namespace detail

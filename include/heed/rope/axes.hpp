@@ -35,7 +35,7 @@ class axial_frequencies {
                                         axis.size(), " frequencies, but the first one ",
                                         angular.front().size());
             const frequencies checked(axis, layout, attention_factor);
-            angular_.insert(angular_.end(), axis.begin(), axis.end());
+            for (const double theta : axis) angular_.push_back(theta);
         }
     }
 
@@ -108,10 +108,11 @@ struct axial_options {
 [[nodiscard]] inline axial_frequencies axial(const axial_options& options) {
     std::vector<double> all;
     std::vector<std::size_t> axis;
-    for (const heed::detail::any_integral& dim : options.dims) {
-        const auto angular = heed::detail::ladder(dim.value, options.base.value);
-        all.insert(all.end(), angular.begin(), angular.end());
-        axis.resize(all.size(), axis.empty() ? 0 : axis.back() + 1);
+    for (std::size_t a = 0; a < options.dims.size(); ++a) {
+        for (const double theta : heed::detail::ladder(options.dims[a].value, options.base.value)) {
+            all.push_back(theta);
+            axis.push_back(a);
+        }
     }
     heed::detail::require_shape(!all.empty(), "dims are [0], but there must be an axis");
     return heed::detail::along_axes(frequencies(std::move(all), options.layout),

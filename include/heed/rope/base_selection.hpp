@@ -59,13 +59,14 @@ inline void check_base_search(index dim, index length) {
 
 /// Tries bases on one thread, and remembers which positions ruled them out: most often the same
 /// ones rule out the next base too.
+template <class T>
 class base_trial {
   public:
     base_trial(index dim, index length) : dim_(dim), length_(length) {}
 
     bool suffices(arena& scratch, double base) {
         const arena::scope scope(scratch);
-        const cosine_sums sums(scratch, dim_, base, length_);
+        const cosine_sums<T> sums(scratch, dim_, base, length_);
         const auto end = witnesses_.begin() + count_;
         auto witness =
             std::find_if(witnesses_.begin(), end, [&](index m) { return sums.is_negative(m); });
@@ -87,6 +88,7 @@ class base_trial {
 };
 
 /// The search of both kinds: rounds of a grid that becomes finer, on all threads.
+template <class T>
 class base_search {
   public:
     base_search(const rope::base_options& options, on_pool threads)
@@ -99,7 +101,7 @@ class base_search {
         require_argument(rounds_ >= 1 && rounds_ <= 7, "rounds is ", rounds_,
                          ", but it must be 1 to 7");
         const int others = pool_ != nullptr ? pool_->NumThreads() : 0;
-        trials_.assign(static_cast<std::size_t>(others) + 1, base_trial(dim_, length_));
+        trials_.assign(static_cast<std::size_t>(others) + 1, base_trial<T>(dim_, length_));
     }
 
     /// Each round cuts what is below the last one's base.
@@ -203,7 +205,7 @@ class base_search {
     const std::function<void(double)>& progress_;
     Eigen::ThreadPoolInterface* pool_;
     workspace scratch_;
-    std::vector<base_trial> trials_;
+    std::vector<base_trial<T>> trials_;
     index points_done_ = 0;  // of the rounds before
     double reported_ = 0;
 };
@@ -221,10 +223,11 @@ namespace rope {
 
 /// Whether f_b(m) ≥ 0 for all integers m in [0, length). Throws argument_error for a length below 1
 /// and what heed::rope::plain refuses.
-inline bool base_suffices(double base, index dim, index length) {
+template <class T = float>
+bool base_suffices(double base, index dim, index length) {
     heed::detail::require_argument(length >= 1 && length < (index(1) << 31), "length is ", length,
                                    ", but it must be at least 1 and less than 2^31");
-    return heed::detail::base_trial(dim, length).suffices(thread_workspace().slot(0), base);
+    return heed::detail::base_trial<T>(dim, length).suffices(thread_workspace().slot(0), base);
 }
 
 /// b*(length, dim), the least base that suffices, to the resolution that it states:
@@ -238,8 +241,9 @@ inline bool base_suffices(double base, index dim, index length) {
 /// too. The result is the same for any number of threads. Throws argument_error for a dim that is
 /// odd or below 2, a length outside 1 … 2³¹ − 1, rounds outside 1 … 7, and for dim = 2 with length
 /// > 2, where no base suffices. Source: arXiv 2405.14591; kexue 10122.
-inline found_base least_base(const base_options& options, on_pool threads = {nullptr}) {
-    return heed::detail::base_search(options, threads).least();
+template <class T = float>
+found_base least_base(const base_options& options, on_pool threads = {nullptr}) {
+    return heed::detail::base_search<T>(options, threads).least();
 }
 
 /// The least base from which on all that are tried suffice. From B = 1000·length, round r = 1 …
@@ -247,8 +251,9 @@ inline found_base least_base(const base_options& options, on_pool threads = {nul
 /// it suffice; where that is above B/2, B is doubled and all begins anew, so that bases up to twice
 /// the result have been tried. Every point above the result is tried at all positions: a round more
 /// takes ten times as long, far longer than in least_base. Errors and source as there.
-inline found_base least_lasting_base(const base_options& options, on_pool threads = {nullptr}) {
-    return heed::detail::base_search(options, threads).least_lasting();
+template <class T = float>
+found_base least_lasting_base(const base_options& options, on_pool threads = {nullptr}) {
+    return heed::detail::base_search<T>(options, threads).least_lasting();
 }
 
 /// The mean of the cosines, (2/d)·f_b(m), in the limit of many dimensions: ∫₀¹ cos(m·b^{−s}) ds =

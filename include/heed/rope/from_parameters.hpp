@@ -41,9 +41,10 @@ struct checkpoint_options {
 namespace detail {
 
 /// Turns the fields of one dictionary into frequencies.
+template <class Reader>
 class checkpoint_frequencies {
   public:
-    checkpoint_frequencies(parameter_reader& fields, const rope::checkpoint_options& options)
+    checkpoint_frequencies(Reader& fields, const rope::checkpoint_options& options)
         : fields_(fields), options_(options), type_(read_type()) {}
 
     const std::string& type() const { return type_; }
@@ -74,7 +75,7 @@ class checkpoint_frequencies {
     }
 
   private:
-    static constexpr const char* prefix = parameter_reader::prefix;
+    static constexpr const char* prefix = dictionary_prefix;
 
     /// rope_type, and its older name type, with the older names of some types.
     std::string read_type() {
@@ -107,9 +108,7 @@ class checkpoint_frequencies {
         return dim;
     }
 
-    double factor() {
-        return parameter_reader::required(fields_.number("factor", 1), "factor", type_);
-    }
+    double factor() { return Reader::required(fields_.number("factor", 1), "factor", type_); }
 
     /// A whole number of positions.
     std::optional<index> whole(const char* name) {
@@ -124,7 +123,7 @@ class checkpoint_frequencies {
     index original_length() {
         auto length = given_length();
         if (!length && known_length_ > 0) length = known_length_;
-        return parameter_reader::required(length, "original_max_position_embeddings", type_);
+        return Reader::required(length, "original_max_position_embeddings", type_);
     }
     /// For dynamic, the model's own length is the trained one.
     index dynamic_length() {
@@ -141,7 +140,7 @@ class checkpoint_frequencies {
         if (!given && known_length_ > 0)
             given =
                 std::max(1.0, static_cast<double>(known_length_) / static_cast<double>(original));
-        return parameter_reader::required(given, "factor", type_);
+        return Reader::required(given, "factor", type_);
     }
 
     std::optional<any_real> real(const char* name) {
@@ -175,7 +174,7 @@ class checkpoint_frequencies {
     rope::frequencies longrope() {
         const index original = original_length();
         const auto factors = [&](const char* name) {
-            return parameter_reader::required(fields_.list(name), name, type_);
+            return Reader::required(fields_.list(name), name, type_);
         };
         const auto attention_factor = longrope_attention_factor(original);
         return rope::longrope({.dim = rotated(),
@@ -196,7 +195,7 @@ class checkpoint_frequencies {
         require_argument(!given, prefix, "attention_factor is given, but also ",
                          within ? "short_mscale" : "long_mscale", ", which stands for another one");
         for (const char* name : {"short_mscale", "long_mscale"}) {
-            const double value = parameter_reader::required(fields_.number(name), name, type_);
+            const double value = Reader::required(fields_.number(name), name, type_);
             require_argument(value > 0 && std::isfinite(value), prefix, name, " is ", value,
                              ", but it must be finite and above 0");
         }
@@ -205,7 +204,7 @@ class checkpoint_frequencies {
 
     rope::frequencies llama3() {
         const auto needed = [&](const char* name) {
-            return parameter_reader::required(fields_.number(name), name, type_);
+            return Reader::required(fields_.number(name), name, type_);
         };
         return rope::llama3({.dim = rotated(),
                              .base = base_,
@@ -216,7 +215,7 @@ class checkpoint_frequencies {
                              .layout = options_.layout});
     }
 
-    parameter_reader& fields_;
+    Reader& fields_;
     const rope::checkpoint_options& options_;
     std::string type_;
     double base_ = 0, share_ = 0;
@@ -246,10 +245,11 @@ namespace rope {
 /// Throws argument_error, naming the field, for a type that is not known, a field that the type
 /// does not have, then for one that is missing, of another kind or out of range, or that
 /// contradicts another; shape_error for factors of another length than the pairs.
-[[nodiscard]] inline frequencies from_parameters(const parameters& fields,
-                                                 const checkpoint_options& options) {
-    heed::detail::parameter_reader reader(fields);
-    heed::detail::checkpoint_frequencies checkpoint(reader, options);
+template <class Reader = heed::detail::parameter_reader<parameters>>
+[[nodiscard]] frequencies from_parameters(const parameters& fields,
+                                          const checkpoint_options& options) {
+    Reader reader(fields);
+    heed::detail::checkpoint_frequencies<Reader> checkpoint(reader, options);
     heed::detail::refuse_other_fields(fields, checkpoint.type(), options.ignore_unknown, {});
     return checkpoint.make();
 }
@@ -257,16 +257,17 @@ namespace rope {
 /// The same for a model of several axes: mrope_section (or xdrope_section) cuts the ladder into
 /// heed::rope::sections, or, where mrope_interleaved is true, into
 /// heed::rope::interleaved_sections.
-[[nodiscard]] inline axial_frequencies axial_from_parameters(const parameters& fields,
-                                                             const checkpoint_options& options) {
-    heed::detail::parameter_reader reader(fields);
-    heed::detail::checkpoint_frequencies checkpoint(reader, options);
+template <class Reader = heed::detail::parameter_reader<parameters>>
+[[nodiscard]] axial_frequencies axial_from_parameters(const parameters& fields,
+                                                      const checkpoint_options& options) {
+    Reader reader(fields);
+    heed::detail::checkpoint_frequencies<Reader> checkpoint(reader, options);
     heed::detail::refuse_other_fields(
         fields, checkpoint.type(), options.ignore_unknown,
         {"mrope_section", "xdrope_section", "mrope_interleaved", "interleaved"});
     const frequencies ladder = checkpoint.make();
     const auto given = reader.list("mrope_section"), old = reader.list("xdrope_section");
-    heed::detail::require_argument(!given || !old || given == old, reader.prefix,
+    heed::detail::require_argument(!given || !old || given == old, heed::detail::dictionary_prefix,
                                    "mrope_section and xdrope_section are given, but differ");
     const auto sizes = reader.required(given ? given : old, "mrope_section", checkpoint.type());
     const bool in_turn = reader.truth("mrope_interleaved").value_or(false);
@@ -275,8 +276,8 @@ namespace rope {
     for (const double size : sizes) {
         heed::detail::require_argument(
             size >= 0 && size <= static_cast<double>(ladder.pairs()) && size == std::floor(size),
-            reader.prefix, "mrope_section holds ", size, ", but it must be whole, and at most ",
-            ladder.pairs());
+            heed::detail::dictionary_prefix, "mrope_section holds ", size,
+            ", but it must be whole, and at most ", ladder.pairs());
         whole.emplace_back(static_cast<index>(size));
     }
     return in_turn ? interleaved_sections(ladder, whole) : sections(ladder, whole);

@@ -49,36 +49,52 @@ class parameter {
     parameter(std::monostate) {}  // NOLINT
     template <class X>
     requires std::is_arithmetic_v<X> parameter(X value) {  // NOLINT
-        if constexpr (std::is_same_v<X, bool>)
-            value_ = value;
-        else
-            value_ = static_cast<double>(value);
+        if constexpr (std::is_same_v<X, bool>) {
+            kind_ = kind::truth;
+            truth_ = value;
+        } else {
+            kind_ = kind::number;
+            number_ = static_cast<double>(value);
+        }
     }
-    parameter(std::string text) : value_(std::move(text)) {}          // NOLINT
-    parameter(const char* text) : value_(std::string(text)) {}        // NOLINT
-    parameter(std::string_view text) : value_(std::string(text)) {}   // NOLINT
-    parameter(std::initializer_list<heed::detail::any_real> numbers)  // NOLINT
-        : value_(list()) {
-        for (const heed::detail::any_real number : numbers)
-            std::get<list>(value_).push_back(number.value);
+    parameter(std::string text) : kind_(kind::text), text_(std::move(text)) {}  // NOLINT
+    parameter(const char* text) : kind_(kind::text), text_(text) {}             // NOLINT
+    parameter(std::string_view text) : kind_(kind::text), text_(text) {}        // NOLINT
+    parameter(std::initializer_list<heed::detail::any_real> numbers)            // NOLINT
+        : kind_(kind::list) {
+        for (const heed::detail::any_real number : numbers) list_.push_back(number.value);
     }
     template <heed::detail::range_of_numbers Range>
-    parameter(const Range& numbers) : value_(list()) {  // NOLINT
-        for (const auto number : numbers)
-            std::get<list>(value_).push_back(static_cast<double>(number));
+    parameter(const Range& numbers) : kind_(kind::list) {  // NOLINT
+        for (const auto number : numbers) list_.push_back(static_cast<double>(number));
     }
     template <class... Types>
     parameter(const std::variant<Types...>& any)  // NOLINT
         : parameter(std::visit([](const auto& x) { return parameter(x); }, any)) {}
 
-    bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
+    bool is_null() const { return kind_ == kind::null; }
+    /// The value if it is an X: bool, double, std::string or list; otherwise a null pointer.
     template <class X>
     const X* get() const {
-        return std::get_if<X>(&value_);
+        if constexpr (std::is_same_v<X, bool>)
+            return kind_ == kind::truth ? &truth_ : nullptr;
+        else if constexpr (std::is_same_v<X, double>)
+            return kind_ == kind::number ? &number_ : nullptr;
+        else if constexpr (std::is_same_v<X, std::string>)
+            return kind_ == kind::text ? &text_ : nullptr;
+        else
+            return kind_ == kind::list ? &list_ : nullptr;
     }
 
   private:
-    std::variant<std::monostate, bool, double, std::string, list> value_;
+    // In members of their own, which cost less to compile than a std::variant.
+    enum class kind { null, truth, number, text, list };
+
+    kind kind_ = kind::null;
+    bool truth_ = false;
+    double number_ = 0;
+    std::string text_;
+    list list_;
 };
 
 /// The dictionary, by the usual names of its fields.
@@ -88,10 +104,15 @@ using parameters = std::map<std::string, parameter>;
 
 namespace detail {
 
-/// Reads the fields of a dictionary as what they must be.
+/// What messages about a dictionary begin with.
+inline constexpr const char* dictionary_prefix = "rope_parameters: ";
+
+/// Reads the fields of a dictionary as what they must be. Its type is a parameter so that a program
+/// compiles what reads dictionaries where it reads one.
+template <class Dictionary>
 class parameter_reader {
   public:
-    explicit parameter_reader(const rope::parameters& fields) : fields_(fields) {}
+    explicit parameter_reader(const Dictionary& fields) : fields_(fields) {}
 
     std::optional<double> number(const char* name) {
         const auto* value = get<double>(name, "a number");
@@ -99,8 +120,9 @@ class parameter_reader {
     }
     std::optional<double> number(const char* name, double least) {
         const auto value = number(name);
-        require_argument(!value || (*value >= least && std::isfinite(*value)), prefix, name, " is ",
-                         value.value_or(0), ", but it must be finite and at least ", least);
+        require_argument(!value || (*value >= least && std::isfinite(*value)), dictionary_prefix,
+                         name, " is ", value.value_or(0), ", but it must be finite and at least ",
+                         least);
         return value;
     }
     std::optional<bool> truth(const char* name) {
@@ -119,8 +141,8 @@ class parameter_reader {
     /// What was read, or an error that names the field.
     template <class X>
     static X required(std::optional<X> value, const char* name, std::string_view type) {
-        require_argument(value.has_value(), prefix, name, " is missing, but rope_type \"", type,
-                         "\" needs it");
+        require_argument(value.has_value(), dictionary_prefix, name,
+                         " is missing, but rope_type \"", type, "\" needs it");
         return *std::move(value);
     }
 
@@ -130,19 +152,17 @@ class parameter_reader {
         return found != fields_.end() && !found->second.is_null();
     }
 
-    static constexpr const char* prefix = "rope_parameters: ";
-
   private:
     template <class X>
     const X* get(const char* name, const char* kind) {
         if (!has(name)) return nullptr;
         const X* value = fields_.at(name).template get<X>();
-        require_argument(value != nullptr, prefix, name, " must be ", kind,
+        require_argument(value != nullptr, dictionary_prefix, name, " must be ", kind,
                          ", but it is something else");
         return value;
     }
 
-    const rope::parameters& fields_;
+    const Dictionary& fields_;
 };
 
 }  // namespace detail

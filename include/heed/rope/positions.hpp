@@ -31,12 +31,13 @@ namespace rope {
 /// fastest: {height, width} for an image, {frames, height, width} for a video.
 ///
 /// Throws shape_error for a grid without an axis, an extent below 0, or points beyond 64 bits.
-inline Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> grid_positions(
+template <class T = double>
+Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> grid_positions(
     const std::vector<heed::detail::any_integral>& extents) {
     heed::detail::require_shape(!extents.empty(), "a grid has [0] axes, but must have one");
     // Of as many bytes as positions have.
     const index most =
-        std::numeric_limits<index>::max() / static_cast<index>(sizeof(double) * extents.size());
+        std::numeric_limits<index>::max() / static_cast<index>(sizeof(T) * extents.size());
     index points = 1;
     for (const heed::detail::any_integral& extent : extents) {
         heed::detail::require_shape(extent.value >= 0, "an extent of a grid is ", extent.value,
@@ -46,12 +47,12 @@ inline Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> gr
         points *= extent.value;
     }
     const auto axes = static_cast<index>(extents.size());
-    Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> result(points, axes);
+    Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> result(points, axes);
     for (index i = 0; i < points; ++i) {
         index rest = i;
         for (index a = axes; a-- > 0;) {
             const index extent = extents[static_cast<std::size_t>(a)].value;
-            result(i, a) = static_cast<double>(rest % extent);
+            result(i, a) = static_cast<T>(rest % extent);
             rest /= extent;
         }
     }
@@ -75,8 +76,8 @@ struct random_sorted_options {
 ///
 /// The same on every platform. Throws argument_error unless 0 ≤ length ≤ range < 2⁵² and length <
 /// 2³¹. Source: arXiv 2305.16843; kexue 9444.
-[[nodiscard]] inline std::vector<double> random_sorted_positions(
-    const random_sorted_options& options) {
+template <class Set = std::set<index>>
+[[nodiscard]] std::vector<double> random_sorted_positions(const random_sorted_options& options) {
     const index n = options.length.value, range = options.range.value;
     heed::detail::require_argument(n >= 0, "length is ", n, ", but it must be at least 0");
     heed::detail::require_argument(n < index(1) << 31, "length is ", n,
@@ -86,7 +87,7 @@ struct random_sorted_options {
     const random_numbers random(options.seed, heed::detail::random_positions_stream,
                                 options.sequence.value);
     // Floyd's sampling: one draw a number, whatever the range.
-    std::set<index> chosen;
+    Set chosen;
     for (index last = range - n; last < range; ++last) {
         const double among = static_cast<double>(last + 1);
         const auto drawn = static_cast<index>(random.uniform(last) * among);

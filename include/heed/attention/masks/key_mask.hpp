@@ -23,30 +23,28 @@ class key_mask_part : public mask_base {
   public:
     static constexpr std::string_view name = "heed::key_mask";
 
-    explicit key_mask_part(const tensor_view<const bool, 2>& seen) {
+    explicit key_mask_part(const tensor_view<const bool, 2>& seen)
+        : sequences_(seen.extents[0]), keys_(seen.extents[1]) {
         detail::check_view(name, seen);
-        const auto [sequences, keys] = seen.extents;
-        seen_.resize(sequences, keys);
-        seen_before_.resize(sequences, keys + 1);
-        for (index batch = 0; batch < sequences; ++batch) {
+        seen_.resize(sequences_ * keys_);
+        for (index batch = 0; batch < sequences_; ++batch) {
             index count = 0;
             key_interval range{0, 0};
-            for (index j = 0; j < keys; ++j) {
-                seen_before_(batch, j) = count;
-                seen_(batch, j) = seen(batch, j);
+            for (index j = 0; j < keys_; ++j) {
+                seen_before_.push_back(count);
+                seen_(batch * keys_ + j) = seen(batch, j);
                 if (!seen(batch, j)) continue;
                 if (count++ == 0) range.first = j;
                 range.last = j + 1;
             }
-            seen_before_(batch, keys) = count;
+            seen_before_.push_back(count);
             ranges_.push_back(range);
         }
     }
 
     void check(const attention_shape& shape) const {
-        const index rows = seen_.rows();
-        detail::require_shape((rows == shape.batch || rows == 1) && seen_.cols() == shape.keys,
-                              name, " has shape [", rows, ", ", seen_.cols(),
+        detail::require_shape((sequences_ == shape.batch || sequences_ == 1) && keys_ == shape.keys,
+                              name, " has shape [", sequences_, ", ", keys_,
                               "], but must have [batch, keys] = [", shape.batch, ", ", shape.keys,
                               "], or [1, keys]");
     }
@@ -58,14 +56,14 @@ class key_mask_part : public mask_base {
 
     template <class T>
     auto on_row(const query_row& i) const {
-        return [seen = seen_.data() + row(i.batch) * seen_.cols()](const key_lanes<T>& j) {
+        return [seen = seen_.data() + row(i.batch) * keys_](const key_lanes<T>& j) {
             return vec_mask<T>::load(seen + j.first, j.count);
         };
     }
 
     visibility tile(const query_row& first, const query_row&, key_interval keys) const {
-        const index batch = row(first.batch);
-        const index count = seen_before_(batch, keys.last) - seen_before_(batch, keys.first);
+        const index* before = seen_before_.data() + row(first.batch) * (keys_ + 1);
+        const index count = before[keys.last] - before[keys.first];
         return count == 0                        ? visibility::none
                : count == keys.last - keys.first ? visibility::all
                                                  : visibility::mixed;
@@ -76,13 +74,11 @@ class key_mask_part : public mask_base {
     }
 
   private:
-    template <class X>
-    using rows_of = Eigen::Array<X, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    index row(index batch) const { return sequences_ == 1 ? 0 : batch; }
 
-    index row(index batch) const { return seen_.rows() == 1 ? 0 : batch; }
-
-    rows_of<bool> seen_;
-    rows_of<index> seen_before_;  ///< [batch, keys + 1]: how many keys before this one
+    index sequences_, keys_;
+    Eigen::Array<bool, Eigen::Dynamic, 1> seen_;  ///< [batch, keys]
+    std::vector<index> seen_before_;              ///< [batch, keys + 1]: how many before this one
     std::vector<key_interval> ranges_;
 };
 

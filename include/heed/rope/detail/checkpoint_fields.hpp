@@ -1,9 +1,7 @@
 #pragma once
 
-#include <algorithm>
-#include <string>
+#include <initializer_list>
 #include <string_view>
-#include <vector>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
@@ -14,24 +12,34 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// The fields that make the frequencies of a type, beside those that every type has.
-inline std::vector<std::string_view> fields_of(std::string_view type) {
-    if (type == "linear" || type == "proportional") return {"factor"};
-    if (type == "dynamic") return {"factor", "alpha", "original_max_position_embeddings"};
+inline bool is_one_of(std::string_view name, std::initializer_list<const char*> names) {
+    for (const char* other : names)
+        if (name == other) return true;
+    return false;
+}
+
+/// Whether every type has the field.
+inline bool is_common_field(std::string_view name) {
+    return is_one_of(name, {"rope_type", "type", "rope_theta", "partial_rotary_factor",
+                            "max_position_embeddings"});
+}
+
+/// Whether the field is one of those that make the frequencies of a type.
+inline bool is_field_of(std::string_view type, std::string_view name) {
+    if (type == "linear" || type == "proportional") return name == "factor";
+    if (type == "dynamic")
+        return is_one_of(name, {"factor", "alpha", "original_max_position_embeddings"});
     if (type == "yarn")
-        return {"factor",    "original_max_position_embeddings",
-                "beta_fast", "beta_slow",
-                "mscale",    "mscale_all_dim",
-                "truncate",  "attention_factor"};
+        return is_one_of(
+            name, {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "mscale",
+                   "mscale_all_dim", "truncate", "attention_factor"});
     if (type == "longrope")
-        return {"factor",          "original_max_position_embeddings",
-                "short_factor",    "long_factor",
-                "short_mscale",    "long_mscale",
-                "attention_factor"};
+        return is_one_of(name, {"factor", "original_max_position_embeddings", "short_factor",
+                                "long_factor", "short_mscale", "long_mscale", "attention_factor"});
     if (type == "llama3")
-        return {"factor", "original_max_position_embeddings", "low_freq_factor",
-                "high_freq_factor"};
-    return {};
+        return is_one_of(name, {"factor", "original_max_position_embeddings", "low_freq_factor",
+                                "high_freq_factor"});
+    return false;
 }
 
 /// Whether released dictionaries of a type carry the field with such a value, and no program makes
@@ -64,23 +72,19 @@ inline std::string_view beyond_frequencies(std::string_view name) {
 
 /// Refuses, before anything is read, the fields that would be left out though they matter, and,
 /// unless those are to be ignored, the ones that nobody knows. `of_axes` are known to the caller.
-inline void refuse_other_fields(const rope::parameters& fields, std::string_view type,
-                                bool ignore_unknown, const std::vector<std::string_view>& of_axes) {
-    std::vector<std::string_view> known{"rope_type", "type", "rope_theta", "partial_rotary_factor",
-                                        "max_position_embeddings"};
-    for (const auto& more : {fields_of(type), of_axes})
-        known.insert(known.end(), more.begin(), more.end());
+template <class Dictionary>
+void refuse_other_fields(const Dictionary& fields, std::string_view type, bool ignore_unknown,
+                         std::initializer_list<const char*> of_axes) {
     const bool has_alpha = fields.contains("alpha") && !fields.at("alpha").is_null();
 
     for (const auto& [name, value] : fields) {
-        if (value.is_null() || is_harmless(type, name, value, has_alpha) ||
-            std::find(known.begin(), known.end(), name) != known.end())
+        if (value.is_null() || is_common_field(name) || is_field_of(type, name) ||
+            is_one_of(name, of_axes) || is_harmless(type, name, value, has_alpha))
             continue;
         const std::string_view beyond = beyond_frequencies(name);
-        require_argument(beyond.empty(), parameter_reader::prefix, name, " ", beyond);
-        require_argument(ignore_unknown, parameter_reader::prefix, name,
-                         " is given, but rope_type \"", type,
-                         "\" has no such field; the option ignore_unknown leaves it out");
+        require_argument(beyond.empty(), dictionary_prefix, name, " ", beyond);
+        require_argument(ignore_unknown, dictionary_prefix, name, " is given, but rope_type \"",
+                         type, "\" has no such field; the option ignore_unknown leaves it out");
     }
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <numeric>
+#include <type_traits>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -31,15 +32,20 @@ inline double cosine_sum(const rope::frequencies& rope, index m) {
     return sum;
 }
 
-/// The sums of one base.
+/// The sums of one base, in vectors of T, which is float. T is a parameter, here and in what
+/// searches for a base, so that a program compiles the product of matrices where it searches for
+/// one.
+template <class T>
 class cosine_sums {
+    static_assert(std::is_same_v<T, float>);
+
   public:
     /// Of plain frequencies; takes memory from `scratch`, which must outlive this.
     cosine_sums(arena& scratch, index dim, double base, index length)
         : scratch_(scratch),
           rope_(rope::plain({.dim = dim, .base = base})),
           pairs_(rope_.pairs()),
-          padded_(round_up(pairs_, vec<float>::size)),
+          padded_(round_up(pairs_, vec<T>::size)),
           length_(length),
           error_(error_bound()) {
         double* padded = scratch.take<double>(padded_);
@@ -50,9 +56,9 @@ class cosine_sums {
 
     bool is_negative(index m) const {
         const arena::scope scope(scratch_);
-        float* row = scratch_.take<float>(2 * padded_);
+        T* row = scratch_.take<T>(2 * padded_);
         fill_row(m, row);
-        return is_negative(m, std::accumulate(row, row + pairs_, 0.0F));
+        return is_negative(m, std::accumulate(row, row + pairs_, T(0)));
     }
 
     /// A position below the length whose sum is negative, or −1. From the end: sums of distant
@@ -60,8 +66,8 @@ class cosine_sums {
     index find_negative() const {
         const arena::scope scope(scratch_);
         const index depth = 2 * padded_;
-        const float* steps = fill_steps();
-        float* strides = scratch_.take<float>(rows * depth);
+        const T* steps = fill_steps();
+        T* strides = scratch_.take<T>(rows * depth);
         constexpr index tile = rows * stride;
         for (index first = (length_ - 1) / tile * tile; first >= 0; first -= tile) {
             for (index r = 0; r < rows; ++r) fill_row(first + r * stride, strides + r * depth);
@@ -69,10 +75,10 @@ class cosine_sums {
                 index found = -1;
                 multiply_tile<rows, tiles.score_vectors>(
                     strides, depth, 1, steps + at * depth, width, depth,
-                    [&](auto r, const vec<float>* sums) {
-                        vec<float> least = sums[0];
+                    [&](auto r, const vec<T>* sums) {
+                        vec<T> least = sums[0];
                         for (int v = 1; v < tiles.score_vectors; ++v) least = min(least, sums[v]);
-                        if (any(least < vec<float>(error_))) [[unlikely]]
+                        if (any(least < vec<T>(error_))) [[unlikely]]
                             found = std::max(found, look_at(first + r * stride + at, sums));
                     });
                 if (found >= 0) return found;
@@ -83,7 +89,7 @@ class cosine_sums {
 
   private:
     static constexpr int rows = tiles.score_rows;
-    static constexpr index width = panel_width<float>;
+    static constexpr index width = panel_width<T>;
     static constexpr index stride = 128;
     static_assert(stride % width == 0);
 
@@ -91,28 +97,28 @@ class cosine_sums {
     /// pair's cosine is within 9u. No partial sum exceeds p, and each of the 2p additions rounds,
     /// without fused multiply-adds the products too: 2p·(p + 1)·u. The angles, here and in what
     /// cosine_sum computes, are rounded to double: 2⁻⁵² of the longest. The rest is reserve.
-    float error_bound() const {
+    T error_bound() const {
         const auto p = static_cast<double>(pairs_);
         const double turns = std::accumulate(rope_.angular().begin(), rope_.angular().end(), 0.0);
-        return static_cast<float>(0x1p-24 * 2 * p * (p + 8) +
-                                  0x1p-51 * static_cast<double>(length_) * turns);
+        return static_cast<T>(0x1p-24 * 2 * p * (p + 8) +
+                              0x1p-51 * static_cast<double>(length_) * turns);
     }
 
-    bool is_negative(index m, float sum) const {
+    bool is_negative(index m, T sum) const {
         return sum < -error_ || (sum <= error_ && cosine_sum(rope_, m) < 0);
     }
 
-    static void write_points(const std::array<vec<double>, angle_vectors<float>>& angle,
-                             float* cosine, float* sine) {
-        const cosine_sine<float> point = cosine_and_sine<float>(angle);
+    static void write_points(const std::array<vec<double>, angle_vectors<T>>& angle, T* cosine,
+                             T* sine) {
+        const cosine_sine<T> point = cosine_and_sine<T>(angle);
         point.cosine.store_aligned(cosine);
         point.sine.store_aligned(sine);
     }
 
     /// Cosines, then sines, of all pairs at position m.
-    void fill_row(index m, float* row) const {
-        std::array<vec<double>, angle_vectors<float>> angle;
-        for (index t = 0; t < padded_; t += vec<float>::size) {
+    void fill_row(index m, T* row) const {
+        std::array<vec<double>, angle_vectors<T>> angle;
+        for (index t = 0; t < padded_; t += vec<T>::size) {
             for (std::size_t v = 0; v < angle.size(); ++v)
                 angle[v] = vec<double>(m) * vec<double>::load(angular_ + t + lanes(v));
             write_points(angle, row + t, row + padded_ + t);
@@ -120,15 +126,15 @@ class cosine_sums {
     }
 
     /// Cosines and sines of −j for the steps j, in panels as the microkernel reads them.
-    const float* fill_steps() const {
+    const T* fill_steps() const {
         const index depth = 2 * padded_;
-        float* steps = scratch_.take<float>(stride * depth);
-        std::fill(steps, steps + stride * depth, 0.0F);  // the padding's cosines are no terms
-        std::array<vec<double>, angle_vectors<float>> angle;
+        T* steps = scratch_.take<T>(stride * depth);
+        std::fill(steps, steps + stride * depth, T(0));  // the padding's cosines are no terms
+        std::array<vec<double>, angle_vectors<T>> angle;
         for (index at = 0; at < stride; at += width) {
-            float* panel = steps + at * depth;
+            T* panel = steps + at * depth;
             for (index t = 0; t < pairs_; ++t) {
-                for (index j = 0; j < width; j += vec<float>::size) {
+                for (index j = 0; j < width; j += vec<T>::size) {
                     for (std::size_t v = 0; v < angle.size(); ++v)
                         angle[v] = vec<double>(-angular_[t]) *
                                    (vec<double>(at + j + lanes(v)) + vec<double>::iota());
@@ -144,10 +150,9 @@ class cosine_sums {
     }
 
     /// One of the positions from `first` on, whose sums are given, that is negative, or −1.
-    [[gnu::noinline]] index look_at(index first, const vec<float>* sums) const {
-        std::array<float, static_cast<std::size_t>(width)> lane;
-        for (int v = 0; v < tiles.score_vectors; ++v)
-            sums[v].store(lane.data() + v * vec<float>::size);
+    [[gnu::noinline]] index look_at(index first, const vec<T>* sums) const {
+        std::array<T, static_cast<std::size_t>(width)> lane;
+        for (int v = 0; v < tiles.score_vectors; ++v) sums[v].store(lane.data() + v * vec<T>::size);
         const index count = std::min(width, length_ - first);
         for (index j = 0; j < count; ++j)
             if (is_negative(first + j, lane[static_cast<std::size_t>(j)])) return first + j;
@@ -157,7 +162,7 @@ class cosine_sums {
     arena& scratch_;
     rope::frequencies rope_;
     index pairs_, padded_, length_;
-    float error_;
+    T error_;
     const double* angular_;  // padded to whole vectors of float
 };
 
