@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/shape.hpp>
@@ -178,7 +179,7 @@ class base_search {
     index first_of(index count, Holds holds) {
         constexpr index chunk = 16;
         std::atomic<index> first{count};
-        for_each_task(pool_, scratch_, (count + chunk - 1) / chunk, [&](index slot, index task) {
+        for_each_task(pool_, scratch_, count_blocks(count, chunk), [&](index slot, index task) {
             const index end = std::min(count, (task + 1) * chunk);
             for (index i = task * chunk; i < end; ++i) {
                 if (i >= first.load(std::memory_order_relaxed)) return;
