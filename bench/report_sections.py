@@ -110,8 +110,10 @@ GOALS = [
 SECTIONS = [
     Section("The limits", "bench_limits",
             "Fused multiply-adds on as many sums as fit the registers (two operations each); 128 MiB "
-            "of memory read; 128 MiB copied by `memcpy`, each byte counted once. The best of all "
-            "runs. Below, shares are of the limit as it was right before and after each run.",
+            "of memory read; 128 MiB copied, each byte counted once. Read and copied by the way that "
+            "is fastest: in 1 to 8 places at once, prefetched or not, on small and on huge pages. The "
+            "best of all runs. Below, shares are of the limit as it was right before and after each "
+            "run.",
             timed=False),
     Section("Exact attention, forward", "bench_forward",
             "`heed::attention_into`, 4·n²·d operations a head; the limit is the peak of fused "

@@ -2,7 +2,7 @@
 
 #include <heed/attention/attention.hpp>
 
-#include "support/limits.hpp"
+#include "support/multiply_add_limit.hpp"
 #include "support/problem.hpp"
 
 /// \file

@@ -18,7 +18,7 @@
 
 #include "support/backward_of.hpp"
 #include "support/by_turns.hpp"
-#include "support/limits.hpp"
+#include "support/multiply_add_limit.hpp"
 #include "support/problem.hpp"
 
 /// \file

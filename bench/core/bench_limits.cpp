@@ -1,6 +1,7 @@
 #include <benchmark/benchmark.h>
 
-#include "support/limits.hpp"
+#include "support/memory_limit.hpp"
+#include "support/multiply_add_limit.hpp"
 
 /// \file
 /// The limits themselves, which the other benchmarks measure again beside their work: the peak of

@@ -8,7 +8,7 @@
 #include <heed/rope/frequencies.hpp>
 
 #include "support/by_turns.hpp"
-#include "support/limits.hpp"
+#include "support/multiply_add_limit.hpp"
 
 /// \file
 /// Base selection, one thread.
