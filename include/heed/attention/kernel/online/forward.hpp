@@ -20,17 +20,24 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// All keys for one block of queries; writes o and, unless null, the statistics of its rows.
+/// Before the first block of keys: a task for one block of queries.
 template <class T>
-void attend(const attention_program<T>& program, const weight_rule<T>& weights,
-            const query_place& at, const packed_head<T>& packed, const tensor_view<T, 4>& o,
-            std::byte* statistics, arena& scratch) {
+forward_task<T> begin_attention(const attention_program<T>& program, const weight_rule<T>& weights,
+                                const query_place& at, const packed_head<T>& packed,
+                                arena& scratch) {
     auto task = make_forward_task(program, weights, packed, at.count, scratch);
     fill_tile(program, at, task.tile);
-    const running_rows<T>& rows = task.state.rows;
     weights.open(task.stream, at.head);
-    weights.begin(task.stream, rows, task.tile.visible, at.count);
-    attend_to_all(task, nullptr);
+    weights.begin(task.stream, task.state.rows, task.tile.visible, at.count);
+    return task;
+}
+
+/// After the last block of keys: writes o and, unless null, the statistics of its rows.
+template <class T>
+void end_attention(forward_task<T>& task, const query_place& at, const tensor_view<T, 4>& o,
+                   std::byte* statistics) {
+    const weight_rule<T>& weights = task.weights;
+    const running_rows<T>& rows = task.state.rows;
     if (weights.may_overflow && shrink_weights(task)) {
         task.observed.reset();
         attend_to_all(task, nullptr);
@@ -38,13 +45,51 @@ void attend(const attention_program<T>& program, const weight_rule<T>& weights,
     const bool moderate = outputs_are_moderate(task);
     T* factor = rows.factor;
     weights.finish(task.stream, rows, at.count, factor, statistics);
-    if (program.observers != nullptr)
+    const auto* observers = task.program.observers;
+    if (observers != nullptr)
         for (index r = 0; r < at.count; ++r)
-            program.observers->tell(task.tile.rows[r],
-                                    task.observed.finish(r, factor[r], task.tile.visible[r]));
+            observers->tell(task.tile.rows[r],
+                            task.observed.finish(r, factor[r], task.tile.visible[r]));
     if (!moderate) recover_outputs(task);
     write_rows(o, at.batch, at.head, at.first, at.count, task.state.output,
                task.state.output_stride, [factor](index r) { return factor[r]; });
+}
+
+/// Few queries a head of k: they are bound by the reading of k and v. Each block is packed once,
+/// into memory that the caches hold, and read by all of the heads that share it before the next.
+template <class T>
+void stream_head(const attention_program<T>& program, const weight_rule<T>& weights, index number,
+                 const tensor_view<T, 4>& o, std::byte* statistics, arena& scratch) {
+    const attention_shape& shape = program.shape();
+    const index heads = shape.heads / shape.kv_heads;
+    auto head = make_packed_head<T>(shape, program.source.key_map_count, !are_padded(program.v),
+                                    true, scratch);
+    locate_values(program.v, number / shape.kv_heads, number % shape.kv_heads, head);
+    auto** tasks = scratch.take<forward_task<T>*>(heads);
+    for (index h = 0; h < heads; ++h) {
+        const query_place at = locate_queries(shape, number, h, shape.queries);
+        tasks[h] =
+            &scratch.make<forward_task<T>>(begin_attention(program, weights, at, head, scratch));
+        begin_sums(*tasks[h]);
+    }
+    const index blocks = count_blocks(shape.keys, key_block<T>);
+    for (index b = 0; b < blocks; ++b) {
+        for (index h = 0; h < heads; ++h) {
+            forward_task<T>& task = *tasks[h];
+            const key_interval seen = task.tile.seen_by_all();
+            if (seen.last <= b * key_block<T> || seen.first >= (b + 1) * key_block<T>) continue;
+            look_at_block(program, task.tile, b * key_block<T>, task.block);
+            add_block(task, nullptr);
+        }
+    }
+    for (index h = 0; h < heads; ++h) {
+        const query_place at = locate_queries(shape, number, h, shape.queries);
+        const index row = (at.batch * shape.heads + at.head) * shape.queries;
+        end_sums(*tasks[h]);
+        end_attention(
+            *tasks[h], at, o,
+            statistics == nullptr ? nullptr : statistics + row * weights.statistics_bytes);
+    }
 }
 
 /// o, and the statistics of its rows ([batch, head, query], unless null), of a call.
@@ -53,14 +98,27 @@ void forward(const attention_program<T>& program, const weight_rule<T>& weights,
              const tensor_view<T, 4>& o, std::byte* statistics) {
     const attention_shape& shape = program.shape();
     const index threads = count_threads(program, 2);
+    if (streams_heads(shape, threads)) {
+        for_each_task(
+            program.threads.pool, program.memory, shape.batch * shape.kv_heads,
+            [&](index slot, index number) {
+                arena& scratch = program.memory.slot(slot);
+                const arena::scope mark(scratch);
+                stream_head(program, weights, number, o, statistics, scratch);
+            },
+            threads - 1);
+        return;
+    }
     for_query_blocks(
         program, threads, queries_a_task(shape, threads),
         [&](const query_place& at, const packed_head<T>& packed, arena& scratch) {
             const arena::scope mark(scratch);
             const index row = (at.batch * shape.heads + at.head) * shape.queries + at.first;
-            attend(program, weights, at, packed, o,
-                   statistics == nullptr ? nullptr : statistics + row * weights.statistics_bytes,
-                   scratch);
+            auto task = begin_attention(program, weights, at, packed, scratch);
+            attend_to_all(task, nullptr);
+            end_attention(
+                task, at, o,
+                statistics == nullptr ? nullptr : statistics + row * weights.statistics_bytes);
         });
 }
 

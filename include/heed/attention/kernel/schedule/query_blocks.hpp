@@ -36,7 +36,7 @@ class query_blocks {
 
     bundle take(index, arena& scratch) const {
         return make_packed_head<T>(program_.shape(), program_.source.key_map_count,
-                                   !are_padded(program_.v), scratch);
+                                   !are_padded(program_.v), false, scratch);
     }
     index prepare_count(int) const { return count_blocks(program_.shape().keys, key_block<T>); }
     void prepare(const bundle& head, index number, int, index block,
@@ -65,6 +65,12 @@ class query_blocks {
     index rows_;
     const Attend& attend_;
 };
+
+/// Whether a call has so few queries a head that it is bound by reading k and v, and enough heads
+/// for all threads.
+inline bool streams_heads(const attention_shape& shape, index threads) {
+    return shape.queries <= tiles.score_rows && shape.batch * shape.kv_heads >= threads;
+}
 
 /// What a head's keys and values may take for a core's cache to hold them.
 inline constexpr index cached_head_bytes = 256 * 1024;

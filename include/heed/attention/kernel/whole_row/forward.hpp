@@ -142,7 +142,7 @@ void add_dense_rows(const row_task<T>& task) {
         const index column = block.first - rows.first + range.first;
         const index first_key = block.first + range.first;
         const index keys = std::min(range.last - range.first, shape.keys - first_key);
-        const contiguous_rows<T> values{task.head.values[first_key], task.head.values.stride};
+        const contiguous_rows<T> values = task.head.values(first_key);
         for (index r = first; r < first + count; ++r)
             clear_outside(rows.own[r], column, column + range.last - range.first, rows.row(r));
         if (finite) {
@@ -216,8 +216,8 @@ void normalise_rows(row_task<T>& task, const row_rule<T>& rule, const kept_rows<
             if (task.dense[r])
                 rule.recompute(kernel, statistics, row, width);
             else
-                gather_values(support, {task.head.values[first_key], task.head.values.stride},
-                              shape.value_dim, task.output + r * task.output_stride);
+                gather_values(support, task.head.values(first_key), shape.value_dim,
+                              task.output + r * task.output_stride);
             if (kept.supports != nullptr)
                 kept.supports->add(tile.batch, tile.head, tile.first + r, first_key, support);
             if (observers != nullptr) {
@@ -241,8 +241,12 @@ void forward_whole_rows(const attention_program<T>& program, const row_rule<T>& 
                      [&](const query_place& at, const packed_head<T>& packed, arena& scratch) {
                          const arena::scope mark(scratch);
                          auto task = make_row_task(program, at, packed, scratch);
-                         score_all_keys(program, task.tile, packed.key_panels, task.rows,
-                                        task.block, scratch);
+                         const auto keys_of = [&](index block) {
+                             open_block(program, task.tile, block, packed, scratch);
+                             return packed.keys();
+                         };
+                         score_all_keys(program, task.tile, keys_of, task.rows, task.block,
+                                        scratch);
                          normalise_rows(task, rule, kept);
                          for_seen_blocks(program, task.tile, task.block,
                                          [&](const block_view<T>&) { add_dense_rows(task); });
