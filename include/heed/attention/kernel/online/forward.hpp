@@ -55,36 +55,43 @@ void end_attention(forward_task<T>& task, const query_place& at, const tensor_vi
                task.state.output_stride, [factor](index r) { return factor[r]; });
 }
 
-/// Few queries a head of k: they are bound by the reading of k and v. Each block is packed once,
-/// into memory that the caches hold, and read by all of the heads that share it before the next.
+/// A block of queries of all heads that share a head of k, whose blocks are opened one after the
+/// other and read by all of them before the next: so each is read from memory once.
 template <class T>
 void stream_head(const attention_program<T>& program, const weight_rule<T>& weights, index number,
-                 const tensor_view<T, 4>& o, std::byte* statistics, arena& scratch) {
+                 index first, index count, const tensor_view<T, 4>& o, std::byte* statistics,
+                 arena& scratch) {
     const attention_shape& shape = program.shape();
+    const index batch = number / shape.kv_heads, kv_head = number % shape.kv_heads;
     const index heads = shape.heads / shape.kv_heads;
-    auto head = make_packed_head<T>(shape, program.source.key_map_count, !are_padded(program.v),
-                                    true, scratch);
-    locate_values(program.v, number / shape.kv_heads, number % shape.kv_heads, head);
+    auto head = make_open_head(program, scratch);
+    if (program.cache == nullptr) locate_values(program.v, batch, kv_head, head);
     auto** tasks = scratch.take<forward_task<T>*>(heads);
+    key_interval seen{shape.keys, 0};
     for (index h = 0; h < heads; ++h) {
-        const query_place at = locate_queries(shape, number, h, shape.queries);
+        const query_place at{batch, kv_head * heads + h, first, count};
         tasks[h] =
             &scratch.make<forward_task<T>>(begin_attention(program, weights, at, head, scratch));
         begin_sums(*tasks[h]);
+        const key_interval own = tasks[h]->tile.seen_by_all();
+        if (own.first == own.last) continue;
+        seen = {std::min(seen.first, own.first), std::max(seen.last, own.last)};
     }
-    const index blocks = count_blocks(shape.keys, key_block<T>);
-    for (index b = 0; b < blocks; ++b) {
+    for (index block = seen.first / key_block<T>;; ++block) {
+        block = next_block(program, batch, block);
+        const index first_key = block * key_block<T>;
+        if (first_key >= seen.last) break;
         for (index h = 0; h < heads; ++h) {
             forward_task<T>& task = *tasks[h];
-            const key_interval seen = task.tile.seen_by_all();
-            if (seen.last <= b * key_block<T> || seen.first >= (b + 1) * key_block<T>) continue;
-            look_at_block(program, task.tile, b * key_block<T>, task.block);
+            const key_interval own = task.tile.seen_by_all();
+            if (own.last <= first_key || own.first >= first_key + key_block<T>) continue;
+            look_at_block(program, task.tile, first_key, task.block);
             add_block(task, nullptr);
         }
     }
     for (index h = 0; h < heads; ++h) {
-        const query_place at = locate_queries(shape, number, h, shape.queries);
-        const index row = (at.batch * shape.heads + at.head) * shape.queries;
+        const query_place at{batch, kv_head * heads + h, first, count};
+        const index row = (batch * shape.heads + at.head) * shape.queries + first;
         end_sums(*tasks[h]);
         end_attention(
             *tasks[h], at, o,
@@ -98,19 +105,16 @@ void forward(const attention_program<T>& program, const weight_rule<T>& weights,
              const tensor_view<T, 4>& o, std::byte* statistics) {
     const attention_shape& shape = program.shape();
     const index threads = count_threads(program, 2);
-    if (streams_heads(shape, threads)) {
-        for_each_task(
-            program.threads.pool, program.memory, shape.batch * shape.kv_heads,
-            [&](index slot, index number) {
-                arena& scratch = program.memory.slot(slot);
-                const arena::scope mark(scratch);
-                stream_head(program, weights, number, o, statistics, scratch);
-            },
-            threads - 1);
+    const index rows = queries_a_task(shape, threads);
+    if (program.cache != nullptr || streams_heads(shape, threads)) {
+        for_streamed_queries(
+            program, threads, rows, [&](index number, index first, index count, arena& scratch) {
+                stream_head(program, weights, number, first, count, o, statistics, scratch);
+            });
         return;
     }
     for_query_blocks(
-        program, threads, queries_a_task(shape, threads),
+        program, threads, rows,
         [&](const query_place& at, const packed_head<T>& packed, arena& scratch) {
             const arena::scope mark(scratch);
             const index row = (at.batch * shape.heads + at.head) * shape.queries + at.first;

@@ -54,14 +54,21 @@ void look_at_block(const attention_program<T>& program, const query_tile<T>& til
     }
 }
 
+/// The first block of keys, from this one on, that there is: a cache may have forgotten some.
+template <class T>
+index next_block(const attention_program<T>& program, index batch, index number) {
+    return program.cache == nullptr ? number : program.cache->next(batch, number);
+}
+
 /// f(block view) for every block of keys that a tile sees, in their order.
 template <class T, class F>
 void for_seen_blocks(const attention_program<T>& program, const query_tile<T>& tile,
                      block_view<T>& block, F&& f) {
     const key_interval seen = tile.seen_by_all();
-    for (index key = seen.first / key_block<T> * key_block<T>; key < seen.last;
-         key += key_block<T>) {
-        look_at_block(program, tile, key, block);
+    for (index number = seen.first / key_block<T>;; ++number) {
+        number = next_block(program, tile.batch, number);
+        if (number * key_block<T> >= seen.last) break;
+        look_at_block(program, tile, number * key_block<T>, block);
         f(block);
     }
 }
