@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include <heed/attention/kernel/online/forward_recovery.hpp>
