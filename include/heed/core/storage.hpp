@@ -1,6 +1,5 @@
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -8,7 +7,9 @@
 #include <Eigen/Core>
 
 #include <heed/core/architecture.hpp>
-#include <heed/core/simd/halves.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/simd/widen.hpp>
+#include <heed/core/unroll.hpp>
 
 /// \file
 /// Numbers kept in 16 or 8 bits, in which nothing is computed: rounded when they are stored, exact
@@ -64,26 +65,26 @@ Storage narrow(T number) {
     return static_cast<Storage>(number);
 }
 
-/// to[i] = from[i], exactly. What bfloat16 is to float is a shift, which compilers make vectors of.
-inline void widen(const Eigen::bfloat16* from, index count, float* to) {
-    for (index i = 0; i < count; ++i)
-        to[i] = std::bit_cast<float>(static_cast<std::uint32_t>(from[i].value) << 16);
-}
-inline void widen(const Eigen::half* from, index count, float* to) {
-    for (index i = widen_halves(from, count, to); i < count; ++i)
-        to[i] = static_cast<float>(from[i]);
+/// to[i] = from[i], exactly, for a whole number of vectors.
+template <class Storage>
+void widen(const Storage* from, index count, float* to) {
+    for (index i = 0; i < count; i += vec<float>::size) load_widened(from + i).store(to + i);
 }
 
-/// to[i] = scale[i mod period]·from[i], rounded once; `period` divides the count.
-inline void widen_scaled(const std::int8_t* from, index count, const float* scale, index period,
-                         float* to) {
-    for (index first = 0; first < count; first += period)
-        for (index i = 0; i < period; ++i)
-            to[first + i] = scale[i] * static_cast<float>(from[first + i]);
+/// to[i] = scale[i mod (Vectors·size)]·from[i], rounded once.
+template <int Vectors>
+void widen_scaled(const std::int8_t* from, index count, const float* scale, float* to) {
+    constexpr index size = vec<float>::size;
+    array_of<vec<float>, Vectors> by;
+    unroll<Vectors>([&](auto v) { by[v] = vec<float>::load(scale + v * size); });
+    for (index i = 0; i < count; i += Vectors * size)
+        unroll<Vectors>(
+            [&](auto v) { (load_widened(from + i + v * size) * by[v]).store(to + i + v * size); });
 }
 /// to[i] = scale·from[i], rounded once.
 inline void widen_scaled(const std::int8_t* from, index count, float scale, float* to) {
-    for (index i = 0; i < count; ++i) to[i] = scale * static_cast<float>(from[i]);
+    const vec<float> by(scale);
+    for (index i = 0; i < count; i += vec<float>::size) (load_widened(from + i) * by).store(to + i);
 }
 
 /// The scale of numbers whose largest magnitude this is: they become integers up to ±127.

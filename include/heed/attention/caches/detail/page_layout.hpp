@@ -169,8 +169,9 @@ class page_layout {
         scalar* panels = to.key_panels[static_cast<std::size_t>(map)];
         if constexpr (has_scales) {
             for (index first = 0; first < whole; first += width)
-                widen_scaled(from + first * dim_, width * dim_, key_scales(page, map) + first,
-                             width, panels + first * dim_);
+                widen_scaled<tiles.score_vectors>(from + first * dim_, width * dim_,
+                                                  key_scales(page, map) + first,
+                                                  panels + first * dim_);
         } else {
             widen(from, whole * dim_, panels);
         }
