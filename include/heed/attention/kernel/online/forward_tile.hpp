@@ -187,8 +187,7 @@ void end_stretch(const forward_state<T>& state, index count, bool is_last) {
         const vec<T> factor(state.before_factor[r]);
         const index row = r * state.output_stride;
         for (index c = row; c < row + state.output_stride; c += vec<T>::size) {
-            // The sum with 0 keeps compilers from fusing the product with what comes next.
-            const vec<T> before = fma(vec<T>::load(state.before + c), factor, zero);
+            const vec<T> before = product(vec<T>::load(state.before + c), factor);
             const vec<T> now = vec<T>::load(state.output + c);
             const vec<T> sum = before + now;
             const vec<T> of_now = sum - before;
