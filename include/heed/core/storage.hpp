@@ -65,6 +65,11 @@ Storage narrow(T number) {
     return static_cast<Storage>(number);
 }
 
+/// A vector of float from as many stored numbers, exactly.
+inline vec<float> load_widened(const Eigen::bfloat16* from) { return widen_bfloat16(from); }
+inline vec<float> load_widened(const Eigen::half* from) { return widen_half(from); }
+inline vec<float> load_widened(const std::int8_t* from) { return widen_int8(from); }
+
 /// to[i] = from[i], exactly, for a whole number of vectors.
 template <class Storage>
 void widen(const Storage* from, index count, float* to) {
