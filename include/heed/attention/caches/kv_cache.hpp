@@ -349,6 +349,7 @@ class kv_cache {
                     const Count& count);
     static void check_finite(std::string_view name, const tensor_view<const cached_scalar, 4>& x,
                              index batch, index count);
+    index missing_pages(const detail::stored_sequence& sequence, index keys) const;
     void make_room(detail::stored_sequence& sequence, index keys);
     void forget_before_window(detail::stored_sequence& sequence) noexcept;
     void write(detail::stored_sequence& to, index batch, index count,

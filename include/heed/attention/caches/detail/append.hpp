@@ -50,8 +50,7 @@ void kv_cache<Storage>::append_all(const K& k, const V& v, index first_sequence,
             check_finite("k", all_k, b, added);
             check_finite("v", all_v, b, added);
         }
-        // What may have to be taken: new blocks, and a copy of a shared last one.
-        pages += (blocks_of(length) - one.length / keys_a_page) * kv_heads();
+        pages += missing_pages(one, length);
     }
     pool_->require(pages);
     for (index b = 0; b < sequences; ++b) {
@@ -80,6 +79,17 @@ void kv_cache<Storage>::check_finite(std::string_view name,
                                          static_cast<double>(x(batch, h, i, c)), " at [", batch,
                                          ", ", h, ", ", i, ", ", c,
                                          "], but a cache of integers holds finite numbers");
+}
+
+/// Pages that must be taken for so many keys: of new blocks, and copies of shared ones that will be
+/// written to.
+template <storage_type Storage>
+index kv_cache<Storage>::missing_pages(const detail::stored_sequence& sequence, index keys) const {
+    const index held = static_cast<index>(sequence.pages.size());
+    index missing = std::max<index>(0, blocks_of(keys) * kv_heads() - held);
+    for (index i = sequence.length / keys_a_page * kv_heads(); i < held; ++i)
+        missing += sequence.pages[static_cast<std::size_t>(i)]->owners > 1 ? 1 : 0;
+    return missing;
 }
 
 /// Every block up to so many keys has pages, and those that will be written to have no other owner.

@@ -132,7 +132,7 @@ constexpr bool check_cached_parts() {
 /// The norm of keys is the cache's, that of queries the call's: a scale of both must find it there.
 template <class T, class Access, class... Parts>
 void check_key_norm(const Access& access, const Parts&... parts) {
-    const auto check = [&]<class Part>(const Part& part) {
+    [[maybe_unused]] const auto check = [&]<class Part>(const Part& part) {
         if constexpr (part_of<Part, role::scale>) {
             constexpr bool wanted = std::remove_cvref_t<decltype(unwrap(part))>::normalises_key;
             require_argument(!wanted || access.normalises_key(),
