@@ -2,7 +2,6 @@
 #include <cstdint>
 
 #include <Eigen/Core>
-
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/caches/cached_attention.hpp>
@@ -15,7 +14,7 @@
 /// \file
 /// Decoding with a cache: a query a sequence and head against n = 4096 keys of d = 128, stored in
 /// 32, 16 and 8 bits. `share` is of the bandwidth of reading memory with as many threads: what the
-/// cache holds is read once. And what it costs to append: `over` is a copy's time.
+/// cache holds is read once.
 
 namespace {
 
@@ -41,17 +40,16 @@ void decode(benchmark::State& state) {
     memory other;
     report_share(
         state, 1, [&] { heed::attention_into(in.o, in.q, cache, heed::causal, threads.part()); },
-        [&] {
-            return in.sizes.cache_bytes(sizeof(Storage)) * other.seconds_a_byte_read(threads);
-        });
+        [&] { return in.sizes.cache_bytes(sizeof(Storage)) * other.seconds_a_byte_read(threads); });
 }
 
-/// A chunk of queries at the end of a long sequence, `over` the same without a cache.
+/// A chunk of queries at the end of a long sequence, `of_tensors` over the same call without a
+/// cache.
 template <class Storage>
 void chunk(benchmark::State& state) {
     problem<float> in(shape{1, 8, 8, state.range(0), 4096, 128});
     const auto cache = filled<Storage>(in);
-    state.counters["over"] = time_over(
+    state.counters["of_tensors"] = time_over(
         state, [&] { heed::attention_into(in.o, in.q, cache, heed::causal); },
         [&] { heed::attention_into(in.o, in.q, in.k, in.v, heed::causal); });
 }
