@@ -181,16 +181,11 @@ TEMPLATE_TEST_CASE("the kernels' own exp2 is within 2 ulp", "", float, double) {
     REQUIRE_WITHIN(largest_error<T>(vector_exp2_fast, exact_exp2, samples_a_binade<T>, least, most),
                    2);
     REQUIRE_WITHIN(largest_error_within<T>(vector_exp2_fast, exact_exp2, -2, 2, 1 << 20), 2);
-    if (heed::detail::has_avx512) {
-        REQUIRE_WITHIN(largest_error<T>(vector_exp2_fast, exact_exp2, samples_a_binade<T>), 2);
-        REQUIRE_WITHIN(
-            largest_error_within<T>(vector_exp2_fast, exact_exp2, 2 * least, least, 1 << 18), 2);
-    }
-    // Elsewhere a result below the normal numbers is theirs or zero.
+    // A result below the normal numbers is theirs or zero: where denormal weights were, Intel's
+    // processors would take an assist for each multiply-add.
     for (T x = least - 1; x > -2000; x -= T(0.37)) {
         const T y = at(vector_exp2_fast, x);
-        REQUIRE(y >= 0);
-        REQUIRE(y <= limits<T>::min());
+        REQUIRE((y == 0 || y == limits<T>::min()));
     }
 }
 
