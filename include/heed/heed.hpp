@@ -16,5 +16,6 @@
 #include <heed/modifiers.hpp>
 #include <heed/normalisers.hpp>
 #include <heed/observers.hpp>
+#include <heed/projection.hpp>
 #include <heed/rope.hpp>
 #include <heed/scales.hpp>
