@@ -54,6 +54,7 @@ COUNTERS = {
     "busy": Counter("busy", percent),
     "busy_in_waves": Counter("busy in waves", percent),
     "of_alone": Counter("over alone", times),
+    "of_eigen": Counter("over Eigen's product", times),
     "speedup": Counter("speedup", times),
     "exps": Counter("over exp", times),
     "copies": Counter("over a copy", times),
@@ -97,6 +98,8 @@ GOALS = [
     (r"^rectified/", "≤ 1.10 ×"),
     (r"^rectified_backward/", "≤ 1.15 ×"),
     (r"^part/", "≤ 1.08 ×"),
+    (r"^one_row<float>", "≥ 85 %"),
+    (r"^many_rows<float>", "≥ 92 %"),
     (r"^decode", "≥ 90 % (not tuned yet)"),
     (r"^softmax_over_exp/512/512", "≤ 2 ×, ≤ 0.25 ns"),
     (r"^softmax_of_columns", "≤ 1.3 ×"),
@@ -161,6 +164,11 @@ SECTIONS = [
     Section("Losses on logits", "bench_losses",
             "Rows and columns; float, one thread: the time of a loss with its gradient over that of "
             "reading the logits once and writing as many bytes once."),
+    Section("Projections", "bench_project",
+            "One row against 128 MiB of weights packed, in place, and in place column-major: the limit "
+            "is the bandwidth of reading memory. Many rows, and backward (dx and dW): the limit is the "
+            "peak of fused multiply-adds. *Over Eigen's product*: so many rows against 2048 × 2048 "
+            "weights, float, one thread."),
     Section("Norms", "bench_norms", "Rows and columns in cache; float, one thread."),
     Section("Rotating", "bench_rotate",
             "`heed::rotate_into` on [1, 32, n, 128] floats: the time over `memcpy` of the same bytes "

@@ -43,11 +43,32 @@ class few_rows {
     static constexpr index room = panels * fetched * width;
 
     void multiply(index first, index last, T* scratch) const {
-        for (; first + panels <= last; first += panels) multiply_panels<panels>(first, scratch);
-        for (; first < last; ++first) multiply_panels<1>(first, scratch);
+        if constexpr (in_panels<Source>) {
+            multiply_all<panels>(first, last, scratch);
+        } else {
+            // Each of a panel's outputs is a stream of its own where inputs lie side by side.
+            if (has_columns())
+                multiply_all<panels>(first, last, scratch);
+            else
+                multiply_all<std::min(2, panels)>(first, last, scratch);
+        }
     }
 
   private:
+    bool has_columns() const {
+        if constexpr (requires { weights_.has_columns(); })
+            return weights_.has_columns();
+        else
+            return false;
+    }
+
+    template <int Panels>
+    void multiply_all(index first, index last, T* scratch) const {
+        for (; first + Panels <= last; first += Panels) multiply_panels<Panels>(first, scratch);
+        if constexpr (Panels > 1)
+            for (; first < last; ++first) multiply_panels<1>(first, scratch);
+    }
+
     template <int Panels>
     [[gnu::noinline]] void multiply_panels(index first, T* scratch) const {
         array_of<array_of<vec<T>, stream_vectors<Panels>>, Rows> sums;
@@ -73,24 +94,21 @@ class few_rows {
         index first, T* scratch,
         array_of<vec<T>, stream_vectors<Panels>> (&sums)[static_cast<std::size_t>(Rows)]) const {
         const index inputs = weights_.inputs;
-        if constexpr (requires { weights_.at(first, first); }) {
+        if constexpr (in_panels<Source>) {
             stream_panels<Rows, Panels>(weights_.at(first, 0), width * inputs, fixed<width>{}, x_,
                                         inputs, sums);
-            return;
-        }
-        if constexpr (requires { weights_.has_columns(); }) {
-            if (weights_.has_columns() && (first + Panels) * width <= weights_.outputs) {
-                stream_panels<Rows, Panels>(weights_.column(first * width), width,
-                                            weights_.input_stride(), x_, inputs, sums);
-                return;
+        } else {
+            if constexpr (requires { weights_.has_columns(); }) {
+                if (weights_.has_columns() && (first + Panels) * width <= weights_.outputs) {
+                    stream_panels<Rows, Panels>(weights_.column(first * width), width,
+                                                weights_.input_stride(), x_, inputs, sums);
+                    return;
+                }
             }
-        }
-        if constexpr (!requires { weights_.at(first, first); }) {
             array_of<const T*, Rows> x;
             for (index k = 0; k < inputs; k += fetched) {
                 const index depth = std::min(fetched, inputs - k);
-                for (int p = 0; p < Panels; ++p)
-                    weights_.fetch(first + p, k, depth, scratch + p * fetched * width);
+                weights_.fetch(first, first + Panels, k, depth, scratch, fetched * width);
                 unroll<Rows>([&](auto r) { x[r] = x_[r] + k; });
                 stream_panels<Rows, Panels>(static_cast<const T*>(scratch), fetched * width,
                                             fixed<width>{}, x, depth, sums);

@@ -105,22 +105,19 @@ class packed_rows {
 };
 
 /// What the last few of `strips` strips, each over `depth` inputs, bring nearer of the panel that
-/// comes next, depth block `depth_block` of panel `p`: a share each.
-template <class Source>
+/// comes next: a share each.
 class next_panel {
     static constexpr index most_shares = 8;
 
   public:
-    next_panel(const Source& weights, index p, index depth_block, index depth, index strips)
-        : shares_(std::min(strips, most_shares)), first_strip_(strips - shares_) {
-        if constexpr (requires { weights.at(p, p); }) {
-            const index first = depth_block * projection.depth_block;
-            if (first >= weights.inputs) return;
-            from_ = reinterpret_cast<std::uintptr_t>(weights.at(p, first));
-            constexpr auto bytes = Source::width * sizeof(typename Source::storage);
-            step_ = count_blocks(bytes, shares_);
-            share_ = step_ * depth;
-        }
+    next_panel() = default;
+    /// `bytes` an input, from `panel` on.
+    next_panel(const void* panel, index bytes, index depth, index strips)
+        : from_(reinterpret_cast<std::uintptr_t>(panel)) {
+        const index shares = std::min(strips, most_shares);
+        first_strip_ = strips - shares;
+        step_ = count_blocks(bytes, shares);
+        share_ = step_ * depth;
     }
 
     read_ahead operator()(index strip) const {
@@ -130,8 +127,57 @@ class next_panel {
     }
 
   private:
-    index shares_, first_strip_, step_ = 0, share_ = 0;
     std::uintptr_t from_ = 0;
+    index first_strip_ = 0, step_ = 0, share_ = 0;
+};
+
+/// The panels that a task meets, depth block by depth block.
+template <class Source>
+class panel_group {
+    using T = typename Source::scalar;
+    using S = typename Source::storage;
+    static constexpr index width = Source::width, size = projection.depth_block * width;
+    /// Weights of fewer bits are widened a panel at a time.
+    static constexpr bool is_packed = in_panels<Source>;
+
+  public:
+    panel_group(const Source& weights, index first, index last, arena& memory)
+        : weights_(weights),
+          first_(first),
+          last_(last),
+          room_(memory.take<T>(is_packed ? size : (last - first) * size)) {}
+
+    void begin(index depth_block, index depth) {
+        input_ = depth_block * projection.depth_block;
+        depth_ = depth;
+        if constexpr (!is_packed) weights_.fetch(first_, last_, input_, depth, room_, size);
+    }
+
+    const T* operator[](index p) const {
+        if constexpr (is_packed)
+            return weights_.fetch(p, input_, depth_, room_);
+        else
+            return room_ + (p - first_) * size;
+    }
+
+    next_panel behind(index p, index strips) const {
+        if constexpr (is_packed) {
+            const bool goes_on = p + 1 < last_;
+            const index input = goes_on ? input_ : input_ + projection.depth_block;
+            if (input >= weights_.inputs) return {};
+            return {weights_.at(goes_on ? p + 1 : first_, input), width * index(sizeof(S)), depth_,
+                    strips};
+        } else {
+            if (p + 1 == last_) return {};
+            return {(*this)[p + 1], width * index(sizeof(T)), depth_, strips};
+        }
+    }
+
+  private:
+    Source weights_;
+    index first_, last_;
+    T* room_;
+    index input_ = 0, depth_ = 0;
 };
 
 /// One task: a block of rows of x against the panels `first` … `last` − 1.
@@ -141,18 +187,16 @@ void multiply_block(const packed_rows<T>& x, index block, const Source& weights,
     constexpr index width = Source::width, height = tiles.score_rows;
     const index depth_blocks = x.depth_blocks(), rows = x.rows_of(block);
     const arena::scope scope(memory);
-    T* const room = memory.take<T>(projection.depth_block * width);
+    panel_group<Source> panels(weights, first, last, memory);
     T* const partial =
         depth_blocks > 1 ? memory.take<T>((last - first) * x.block_rows() * width) : nullptr;
     for (index depth_block = 0; depth_block < depth_blocks; ++depth_block) {
         const index depth = x.depth_of(depth_block);
         depth_step<T> step{nullptr, depth_block == 0, depth_block + 1 == depth_blocks, adds_blocks};
+        panels.begin(depth_block, depth);
         for (index p = first; p < last; ++p) {
-            const T* const panel =
-                weights.fetch(p, depth_block * projection.depth_block, depth, room);
-            const next_panel<Source> next(weights, p + 1 < last ? p + 1 : first,
-                                          p + 1 < last ? depth_block : depth_block + 1, depth,
-                                          count_blocks(rows, height));
+            const T* const panel = panels[p];
+            const next_panel next = panels.behind(p, count_blocks(rows, height));
             for (index row = 0; row < rows; row += height) {
                 if (partial != nullptr)
                     step.partial = partial + ((p - first) * x.block_rows() + row) * width;

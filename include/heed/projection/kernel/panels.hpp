@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -17,10 +18,10 @@
 /// \file
 /// Panels of weights: panel_width outputs, input by input, an output a lane.
 ///
-/// A matrix of weights, however it lies in memory, is to the kernels a sequence of panels. Of each
-/// they fetch one depth block at a time: packed weights in the scalar of the call are read where
-/// they lie, all others are brought into a few kilobytes of L1, widened and transposed, once for
-/// all rows that pass them.
+/// A matrix of weights, however it lies in memory, is to the kernels a sequence of panels, of which
+/// they take one depth block at a time. Packed weights in the scalar of the call are read where
+/// they lie; those of fewer bits are widened, a panel at a time, into L1; all others are brought
+/// into scratch memory, a group of panels at a time, once for all rows that meet them.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -60,7 +61,7 @@ void gather_transposed(Whole whole, Part part, index count, index depth, T* to) 
     }
 }
 
-/// The same of strided memory.
+/// The same of strided memory whose rows lie side by side, or anyhow.
 template <index Width, class S, class T>
 void gather_strided(const tensor_view<const S, 2>& from, index first_row, index first_column,
                     index count, index depth, T* to) {
@@ -68,7 +69,14 @@ void gather_strided(const tensor_view<const S, 2>& from, index first_row, index 
     const index down = from.strides[0], along = from.strides[1];
     if (along == 1) {
         gather_transposed<Width>(
-            [=](index r, index c) { return load_stored(data + r * down + c); },
+            [=](index r, index c) __attribute__((always_inline)) {
+                const S* const at = data + r * down + c;
+                // As many rows as a panel has are more than a processor foresees.
+                prefetch(
+                    reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(at) +
+                                                  static_cast<std::uintptr_t>(depth) * sizeof(S)));
+                return load_stored(at);
+            },
             [=](index r, index c, index n) { return load_stored(data + r * down + c, 1, n); },
             count, depth, to);
         return;
@@ -78,13 +86,16 @@ void gather_strided(const tensor_view<const S, 2>& from, index first_row, index 
         const S* const column = data + c * along;
         for (index r = 0; r < Width; r += size) {
             const index last = std::min(size, count - r);
-            const vec<T> numbers = down == 1 && last == size
-                                       ? load_stored(column + r)
-                                       : load_stored(column + r * down, down, last);
-            numbers.store_partial(to + c * Width + r, Width - r);
+            load_stored(column + r * down, down, last).store_partial(to + c * Width + r, Width - r);
         }
     }
 }
+
+/// Whether weights are packed: panels that `at` points into.
+template <class Source>
+concept in_panels = requires(const Source& weights, index i) {
+    weights.at(i, i);
+};
 
 /// Weights in panels one after the other, the last filled up with zeros.
 template <class S>
@@ -127,10 +138,29 @@ struct strided_panels {
     index input_stride() const { return weight.strides[1]; }
     const S* column(index output) const { return weight.data + output; }
 
-    const scalar* fetch(index p, index first, index depth, scalar* room) const {
-        gather_strided<width>(weight, p * width, first, std::min(width, outputs - p * width), depth,
-                              room);
-        return room;
+    /// Panels `first` … `last` − 1, `apart` numbers from one another in `room`.
+    void fetch(index first, index last, index input, index depth, scalar* room, index apart) const {
+        if (has_columns()) return fetch_columns(first, last, input, depth, room, apart);
+        for (index p = first; p < last; ++p, room += apart)
+            gather_strided<width>(weight, p * width, input, std::min(width, outputs - p * width),
+                                  depth, room);
+    }
+
+  private:
+    /// All panels an input at a time: the longer a piece, the fewer there are.
+    void fetch_columns(index first, index last, index input, index depth, scalar* room,
+                       index apart) const {
+        constexpr index size = vec<scalar>::size;
+        const index whole = std::min(last, outputs / width);
+        for (index k = 0; k < depth; ++k, room += width) {
+            const S* const from = column(0) + (input + k) * input_stride();
+            scalar* to = room;
+            for (index p = first; p < whole; ++p, to += apart)
+                for (index l = 0; l < width; l += size)
+                    load_stored(from + p * width + l).store(to + l);
+            for (index l = 0; whole < last && l < width; l += size)
+                load_stored(from + whole * width + l, 1, outputs - whole * width - l).store(to + l);
+        }
     }
 };
 
@@ -144,14 +174,14 @@ struct transposed_panels {
     packed_panels<T> of;
     index outputs = of.inputs, inputs = of.outputs;
 
-    /// `first` is a multiple of the panels' width, as depth blocks are.
-    const T* fetch(index p, index first, index depth, T* room) const {
-        const index count = std::min(width, outputs - p * width);
-        for (index done = 0; done < depth; done += width) {
-            pack_transposed<width>(of.at((first + done) / width, p * width), width, count,
-                                   std::min(width, depth - done), room + done * width);
+    /// `input` is a multiple of the panels' width, as depth blocks are.
+    void fetch(index first, index last, index input, index depth, T* room, index apart) const {
+        for (index p = first; p < last; ++p, room += apart) {
+            const index count = std::min(width, outputs - p * width);
+            for (index done = 0; done < depth; done += width)
+                pack_transposed<width>(of.at((input + done) / width, p * width), width, count,
+                                       std::min(width, depth - done), room + done * width);
         }
-        return room;
     }
 };
 

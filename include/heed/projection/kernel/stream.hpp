@@ -21,6 +21,9 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// How far ahead of its use a stream of weights is fetched, in bytes.
 inline constexpr std::uintptr_t stream_ahead = 2048;
+/// The same of weights in columns, in inputs: few, since columns a power of two apart share sets of
+/// the caches.
+inline constexpr index inputs_ahead = 6;
 
 /// Vectors of one row's sums over Panels panels.
 template <int Panels>
@@ -59,14 +62,15 @@ template <int Rows, int Panels, class S, class InputStride, class T = computed_i
     for (; k + inputs_a_line <= depth; k += inputs_a_line) {
         unroll<Panels>([&](auto p) __attribute__((always_inline)) {
             const S* const from = weights + p * panel_stride + k * input_stride;
-            if constexpr (is_packed) {
-                constexpr int lines = bytes < line ? 1 : static_cast<int>(bytes / line);
-                // As a number: a pointer must not leave its array.
-                const auto ahead = reinterpret_cast<std::uintptr_t>(from) + stream_ahead;
-                unroll<lines>([&](auto l) __attribute__((always_inline)) {
-                    prefetch(reinterpret_cast<const void*>(ahead + l * line));
-                });
-            }
+            constexpr int lines = is_packed && bytes > line ? static_cast<int>(bytes / line) : 1;
+            // As a number: a pointer must not leave its array.
+            const auto ahead =
+                reinterpret_cast<std::uintptr_t>(from) +
+                (is_packed ? stream_ahead
+                           : static_cast<std::uintptr_t>(inputs_ahead * input_stride) * sizeof(S));
+            unroll<lines>([&](auto l) __attribute__((always_inline)) {
+                prefetch(reinterpret_cast<const void*>(ahead + l * line));
+            });
         });
         unroll<inputs_a_line>([&](auto i) __attribute__((always_inline)) { multiply(k + i); });
     }
