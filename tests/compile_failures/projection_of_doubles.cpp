@@ -1,4 +1,4 @@
-// The compiler says: heed: x and its projection are double for weights stored in double, and float for all others
+// The compiler says: heed: x is double for weights stored in double, and float for all others
 
 #include <heed/heed.hpp>
 

@@ -50,9 +50,7 @@ S rounded_to(T number) {
 template <class X, class W>
 constexpr bool fits_weights() {
     constexpr bool fits = std::is_same_v<X, computed_in<W>>;
-    static_assert(fits,
-                  "heed: x and its projection are double for weights stored in double, and float "
-                  "for all others");
+    static_assert(fits, "heed: x is double for weights stored in double, and float for all others");
     return fits;
 }
 
