@@ -55,6 +55,7 @@ COUNTERS = {
     "busy_in_waves": Counter("busy in waves", percent),
     "of_tensors": Counter("over tensors", times),
     "of_alone": Counter("over alone", times),
+    "of_eigen": Counter("over Eigen's product", times),
     "speedup": Counter("speedup", times),
     "exps": Counter("over exp", times),
     "copies": Counter("over a copy", times),
@@ -105,6 +106,8 @@ GOALS = [
     (r"^decode<.*int8_t>", "≥ 55 %"),
     (r"^decode.*kv_heads:32/", "≥ 85 %"),
     (r"^decode", "≥ 80 %"),
+    (r"^one_row<float>", "≥ 85 %"),
+    (r"^many_rows<float>", "≥ 92 %"),
     (r"^softmax_over_exp/512/512", "≤ 2 ×, ≤ 0.25 ns"),
     (r"^softmax_of_columns", "≤ 1.3 ×"),
     (r"^softmax_over_copy/1024/32768", "≤ 1.05 ×"),
@@ -173,6 +176,11 @@ SECTIONS = [
     Section("Losses on logits", "bench_losses",
             "Rows and columns; float, one thread: the time of a loss with its gradient over that of "
             "reading the logits once and writing as many bytes once."),
+    Section("Projections", "bench_project",
+            "One row against 128 MiB of weights packed, in place, and in place column-major: the limit "
+            "is the bandwidth of reading memory. Many rows, and backward (dx and dW): the limit is the "
+            "peak of fused multiply-adds. *Over Eigen's product*: so many rows against 2048 × 2048 "
+            "weights, float, one thread."),
     Section("Norms", "bench_norms", "Rows and columns in cache; float, one thread."),
     Section("Rotating", "bench_rotate",
             "`heed::rotate_into` on [1, 32, n, 128] floats: the time over `memcpy` of the same bytes "

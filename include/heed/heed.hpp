@@ -17,5 +17,6 @@
 #include <heed/modifiers.hpp>
 #include <heed/normalisers.hpp>
 #include <heed/observers.hpp>
+#include <heed/projection.hpp>
 #include <heed/rope.hpp>
 #include <heed/scales.hpp>
