@@ -17,6 +17,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/projection/kernel/checks.hpp>
@@ -51,15 +52,15 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// O(outputs·inputs), on the calling thread.
 template <class Storage>
 class packed_weights {
-    static_assert(detail::weight_storage<Storage>,
+    static_assert(storage_type<Storage>,
                   "heed: weights are stored as float, double, Eigen::bfloat16, Eigen::half or "
                   "std::int8_t");
-    static constexpr bool is_scaled = detail::has_scales<Storage>;
+    static constexpr bool is_scaled = detail::stored_as<Storage>::has_scales;
 
   public:
     using storage = Storage;
     /// What x and y are made of: double for packed_weights<double>, float for all others.
-    using scalar = detail::computed_in<Storage>;
+    using scalar = computed_scalar<Storage>;
 
     template <tensor_like Weight>
     requires(!is_scaled || !std::is_same_v<scalar_of<Weight>, std::int8_t>) explicit packed_weights(

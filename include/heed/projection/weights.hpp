@@ -9,6 +9,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>
 #include <heed/core/memory_span.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/projection/kernel/checks.hpp>
@@ -37,8 +38,8 @@ class weights_in_place {
   public:
     using storage = std::remove_const_t<
         std::remove_pointer_t<decltype(std::declval<const Weight&>().view().data)>>;
-    using scalar = detail::computed_in<storage>;
-    static_assert(detail::weight_storage<storage>,
+    using scalar = computed_scalar<storage>;
+    static_assert(storage_type<storage>,
                   "heed: weights are float, double, Eigen::bfloat16, Eigen::half, or std::int8_t "
                   "with their scales");
 

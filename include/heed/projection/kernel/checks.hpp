@@ -10,6 +10,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/projection/kernel/storage.hpp>
 
 /// \file
@@ -49,7 +50,7 @@ S rounded_to(T number) {
 /// Whether x is of what the weights compute in; if not, the compiler says so, and no more.
 template <class X, class W>
 constexpr bool fits_weights() {
-    constexpr bool fits = std::is_same_v<X, computed_in<W>>;
+    constexpr bool fits = std::is_same_v<X, computed_scalar<W>>;
     static_assert(fits, "heed: x is double for weights stored in double, and float for all others");
     return fits;
 }

@@ -11,6 +11,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
 #include <heed/projection/kernel/storage.hpp>
@@ -101,7 +102,7 @@ concept in_panels = requires(const Source& weights, index i) {
 template <class S>
 struct packed_panels {
     using storage = S;
-    using scalar = computed_in<S>;
+    using scalar = computed_scalar<S>;
     static constexpr index width = panel_width<scalar>;
 
     const S* data;
@@ -127,7 +128,7 @@ struct packed_panels {
 template <class S>
 struct strided_panels {
     using storage = S;
-    using scalar = computed_in<S>;
+    using scalar = computed_scalar<S>;
     static constexpr index width = panel_width<scalar>;
 
     tensor_view<const S, 2> weight;
@@ -198,7 +199,7 @@ strided_panels<T> transposed(const strided_panels<T>& weights) {
 /// Packs weights [outputs, inputs], element(o, k) being that of output o and input k.
 template <class S, class Element>
 void pack_weights(index outputs, index inputs, Element element, S* to) {
-    constexpr index width = panel_width<computed_in<S>>;
+    constexpr index width = panel_width<computed_scalar<S>>;
     // A few inputs at a time: rows a power of two apart would otherwise push one another out.
     constexpr index block = 64;
     for (index first = 0; first < outputs; first += width) {

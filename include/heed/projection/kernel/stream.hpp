@@ -6,6 +6,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
 #include <heed/projection/kernel/storage.hpp>
@@ -32,7 +33,7 @@ inline constexpr int stream_vectors = Panels* tiles.score_vectors;
 /// sums[r] go on over `depth` inputs: x[r] are those of row r, weights of input k and panel p begin
 /// at weights + p·panel_stride + k·input_stride, a stride known to the compiler if weights are
 /// packed.
-template <int Rows, int Panels, class S, class InputStride, class T = computed_in<S>>
+template <int Rows, int Panels, class S, class InputStride, class T = computed_scalar<S>>
 [[gnu::always_inline]] inline void stream_panels(
     const S* weights, index panel_stride, InputStride input_stride, const T* const* x, index depth,
     array_of<vec<T>, stream_vectors<Panels>> (&sums)[static_cast<std::size_t>(Rows)]) {
