@@ -81,6 +81,10 @@ packed_head<T> make_open_head(const attention_program<T>& program, arena& scratc
     const attention_shape& shape = program.shape();
     auto head = make_bare_head<T>(shape, scratch);
     head.open = &scratch.make<ready_block<T>>();
+    // Blocks that no query sees are never opened: nothing of theirs is in a sum.
+    const auto blocks = static_cast<std::size_t>(count_blocks(shape.keys, key_block<T>));
+    std::fill_n(head.finite_values, blocks, true);
+    std::fill_n(head.moderate_values, blocks, true);
     if (program.cache != nullptr) {
         *head.open = program.cache->take(scratch);
         head.own_values.stride = padded<T>(shape.value_dim);
