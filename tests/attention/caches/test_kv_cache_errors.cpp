@@ -69,7 +69,9 @@ struct filled {
 
 TEST_CASE("tensors that do not fit the cache change nothing") {
     filled it;
-    auto& [random, in, cache] = it;
+    auto& random = it.random;
+    auto& in = it.in;
+    auto& cache = it.cache;
     it.check<heed::shape_error>("k has shape [2, 3, 4, 8], but the cache takes [2, 2, 4, 8]", [&] {
         cache.append(random.tensor<float>(2, 3, 4, 8), random.tensor<float>(2, 3, 4, 5));
     });
@@ -126,7 +128,8 @@ TEST_CASE("sequences, lengths and beams that there are not") {
 
 TEST_CASE("queries that do not fit the cache write nothing") {
     filled it;
-    auto& [random, in, cache] = it;
+    auto& random = it.random;
+    auto& cache = it.cache;
     tensor4<float> o(2, 4, 1, 5);
     o.setConstant(42);
     const auto untouched = [&] { return are_same(o, tensor4<float>(o.constant(42))); };
