@@ -15,6 +15,7 @@
 #include <heed/measure.hpp>
 #include <heed/modifiers.hpp>
 #include <heed/normalisers.hpp>
+#include <heed/nystrom.hpp>
 #include <heed/observers.hpp>
 #include <heed/rope.hpp>
 #include <heed/scales.hpp>
