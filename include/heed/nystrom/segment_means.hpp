@@ -51,8 +51,8 @@ void segment_means_into(Y&& means, const X& x, Segments segments, const Extras&.
 ///
 ///     auto landmarks = heed::segment_means(k, 64);
 ///
-/// Every 16 rows are summed by themselves, and these sums added, in order. O(size of x). Throws
-/// argument_error for less than one segment.
+/// Every 16 rows are summed by themselves, and these sums added as Kahan's, in order. O(size of x).
+/// Throws argument_error for less than one segment.
 template <class X, std::integral Segments, class... Extras>
 [[nodiscard]] auto segment_means(const X& x, Segments segments, const Extras&... extras) {
     if constexpr (detail::check_matrices<X>()) {

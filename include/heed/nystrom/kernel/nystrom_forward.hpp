@@ -16,6 +16,7 @@
 #include <heed/nystrom/kernel/convolution.hpp>
 #include <heed/nystrom/kernel/inverse_rounds.hpp>
 #include <heed/nystrom/kernel/inverse_svd.hpp>
+#include <heed/nystrom/kernel/key_pieces.hpp>
 #include <heed/nystrom/kernel/landmarks.hpp>
 #include <heed/nystrom/kernel/matrix_steps.hpp>
 #include <heed/nystrom/kernel/nystrom_call.hpp>
@@ -167,7 +168,12 @@ void forward_run(const Call& of, const nystrom_run& run, const tensor_view<T, 4>
 
     find_landmarks(threads, memory, q, x.q);
     find_landmarks(threads, memory, k, x.k);
-    attend(x.f, &Stats::of_landmarks, x.q, k, v);
+    std::apply(
+        [&](const auto&... part) {
+            attend_in_pieces<T>(x.f, kept == nullptr ? nullptr : &kept->of_landmarks, x.q, k, v,
+                                part...);
+        },
+        parts);
     if (layout.inverts) {
         const auto ones = unit_values<T>(run.count, of.shape().heads, run.landmarks, own);
         attend(x.a, &Stats::among_landmarks, x.q, x.k, ones);

@@ -30,20 +30,25 @@ constexpr row_segment segment_of(index i, index count, index rows) {
 /// How many segments there are where `wanted` are asked for: each has a row.
 constexpr index count_segments(index wanted, index rows) { return std::min(wanted, rows); }
 
-/// Rows whose sum begins anew: of a few numbers and then of these, since one chain over a thousand
-/// would lose digits.
+/// Rows that are summed by themselves, from zero. Their sums are added as Kahan's: one plain chain
+/// over a long segment would lose digits.
 inline constexpr index rows_a_sum = 16;
 
 /// The means of Vectors vectors of columns; load(row, vector) are their numbers.
 template <class T, int Vectors, class Load>
 [[gnu::always_inline]] inline void mean_columns(index rows, vec<T>* means, const Load& load) {
-    unroll<Vectors>([&](auto v) { means[v] = vec<T>(T(0)); });
+    array_of<vec<T>, Vectors> lost;  // in rounding, so far
+    unroll<Vectors>([&](auto v) { means[v] = lost[v] = vec<T>(T(0)); });
     for (index first = 0; first < rows; first += rows_a_sum) {
         array_of<vec<T>, Vectors> sum;
         unroll<Vectors>([&](auto v) { sum[v] = load(first, v); });
         for (index r = first + 1; r < std::min(rows, first + rows_a_sum); ++r)
             unroll<Vectors>([&](auto v) { sum[v] += load(r, v); });
-        unroll<Vectors>([&](auto v) { means[v] += sum[v]; });
+        unroll<Vectors>([&](auto v) {
+            const vec<T> corrected = sum[v] - lost[v], before = means[v];
+            means[v] = before + corrected;
+            lost[v] = (means[v] - before) - corrected;
+        });
     }
     unroll<Vectors>([&](auto v) { means[v] /= vec<T>(static_cast<T>(rows)); });
 }
