@@ -51,8 +51,8 @@ template <class... Parts>
 constexpr bool check_nystrom_parts() {
     constexpr bool are_parts = (has_known_role<Parts> && ...);
     static_assert(are_parts,
-                  "heed: an argument behind q, k, v and the options is not a part of Nyström "
-                  "attention (a scale, heed::softmax.temperature, heed::key_lengths, "
+                  "heed: an argument behind q, k, v and the options is not a part of "
+                  "nystrom_attention (a scale, heed::softmax.temperature, heed::key_lengths, "
                   "heed::residual_convolution, heed::on or heed::in)");
     if constexpr (!are_parts) {
         return false;
@@ -60,35 +60,35 @@ constexpr bool check_nystrom_parts() {
         constexpr bool masks =
             (is_other<role::mask, Parts>([]<class A>() { return is_key_lengths<A>; }) || ...);
         static_assert(!masks,
-                      "heed: Nyström attention takes no mask but heed::key_lengths, and cannot be "
+                      "heed: nystrom_attention takes no mask but heed::key_lengths, and cannot be "
                       "causal: landmarks are means over the whole sequence");
         constexpr bool normalisers = (is_other<role::normaliser, Parts>([]<class A>() {
                                           return std::is_same_v<A, softmax_normaliser>;
                                       }) ||
                                       ...);
         static_assert(!normalisers,
-                      "heed: Nyström attention takes no normaliser but heed::softmax and its "
+                      "heed: nystrom_attention takes no normaliser but heed::softmax and its "
                       "temperature");
         constexpr bool modifiers = (may_play<Parts, role::modifier> || ...);
         static_assert(!modifiers,
-                      "heed: Nyström attention takes no score modifier: it never forms the scores "
+                      "heed: nystrom_attention takes no score modifier: it never forms the scores "
                       "of queries and keys");
         constexpr bool encodings =
             ((may_play<Parts, role::position_encoding> || may_play<Parts, role::positions>) || ...);
         static_assert(!encodings,
-                      "heed: Nyström attention takes no position encoding: landmarks are means of "
+                      "heed: nystrom_attention takes no position encoding: landmarks are means of "
                       "rows, so rotate q and k first, by heed::rotate");
         constexpr bool others =
             ((may_play<Parts, role::input_bias> || may_play<Parts, role::observer> ||
               may_play<Parts, role::lse_gradient>) ||
              ...);
         static_assert(!others,
-                      "heed: Nyström attention takes no bias of q or k, no observer and no "
+                      "heed: nystrom_attention takes no bias of q or k, no observer and no "
                       "gradient of the log-sum-exp: it has no rows of probabilities");
         constexpr bool chosen = ((is_choice<Parts> && may_play<Parts, role::residual>) || ...);
         static_assert(!chosen, "heed: heed::residual_convolution cannot be chosen at run time");
         constexpr bool is_single = count_of<role::residual, Parts...> <= 1;
-        static_assert(is_single, "heed: Nyström attention takes one heed::residual_convolution");
+        static_assert(is_single, "heed: nystrom_attention takes one heed::residual_convolution");
         return !(masks || normalisers || modifiers || encodings || others || chosen) && is_single;
     }
 }

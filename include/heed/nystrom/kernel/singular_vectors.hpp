@@ -34,38 +34,42 @@ struct singular_vectors {
     double* v_row(index j) const { return v + j * of_v().stride(); }
 };
 
-/// Σp², Σq² and Σp·q of two padded rows.
+/// Σp·q of two padded rows.
 template <class Real>
-struct row_products {
-    Real pp, qq, pq;
-};
-
-template <class Real>
-row_products<Real> multiply_two_rows(const Real* p, const Real* q, index count) {
+Real multiply_two_rows(const Real* p, const Real* q, index count) {
     using V = vec<Real>;
-    V pp[2] = {0.0, 0.0}, qq[2] = {0.0, 0.0}, pq[2] = {0.0, 0.0};  // chains that do not wait
-    const auto add = [&](auto chain, index i) {
-        const V a = V::load(p + i), b = V::load(q + i);
-        pp[chain] = fma(a, a, pp[chain]);
-        qq[chain] = fma(b, b, qq[chain]);
-        pq[chain] = fma(a, b, pq[chain]);
-    };
+    constexpr int chains = 4;  // that do not wait for one another
+    V sum[chains] = {0.0, 0.0, 0.0, 0.0};
     index i = 0;
-    for (; i + 2 * V::size <= count; i += 2 * V::size)
-        unroll<2>([&](auto chain) { add(chain, i + chain * V::size); });
-    if (i < count) add(fixed<0>(), i);
-    return {reduce_add(pp[0] + pp[1]), reduce_add(qq[0] + qq[1]), reduce_add(pq[0] + pq[1])};
+    for (; i + chains * V::size <= count; i += chains * V::size)
+        unroll<chains>([&](auto c) {
+            sum[c] = fma(V::load(p + i + c * V::size), V::load(q + i + c * V::size), sum[c]);
+        });
+    for (; i < count; i += V::size) sum[0] = fma(V::load(p + i), V::load(q + i), sum[0]);
+    return reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
-/// p ← cos·p − sin·q, q ← sin·p + cos·q.
+/// Σp² and Σq² of two rows.
 template <class Real>
-void rotate_two_rows(Real* p, Real* q, index count, Real cosine, Real sine) {
+struct two_squares {
+    Real p, q;
+};
+
+/// p ← cos·p − sin·q, q ← sin·p + cos·q, and their squares then.
+template <class Real>
+two_squares<Real> rotate_two_rows(Real* p, Real* q, index count, Real cosine, Real sine) {
     using V = vec<Real>;
+    V of_p(Real(0)), of_q(Real(0));
     for (index i = 0; i < count; i += V::size) {
         const V a = V::load(p + i), b = V::load(q + i);
-        fma(V(cosine), a, -product(V(sine), b)).store(p + i);
-        fma(V(sine), a, product(V(cosine), b)).store(q + i);
+        const V turned_a = fma(V(cosine), a, -product(V(sine), b));
+        const V turned_b = fma(V(sine), a, product(V(cosine), b));
+        turned_a.store(p + i);
+        turned_b.store(q + i);
+        of_p = fma(turned_a, turned_a, of_p);
+        of_q = fma(turned_b, turned_b, of_q);
     }
+    return {reduce_add(of_p), reduce_add(of_q)};
 }
 
 /// The decomposition of A [rows, columns], a padded matrix; its numbers are finite, or all of the
@@ -87,25 +91,29 @@ singular_vectors find_singular_vectors(const padded_matrix<T>& shape, const T* a
     const index rows = padded<double>(s.rows), columns = padded<double>(s.columns);
     const double tolerance =
         std::numeric_limits<double>::epsilon() * std::sqrt(static_cast<double>(s.rows));
+    double* squares = s.sigma;  // of w_j, until the end
+    for (index j = 0; j < s.columns; ++j)
+        squares[j] = multiply_two_rows(s.w_row(j), s.w_row(j), rows);
+    const auto turn = [&](index p, index q) {  // whether it had to be
+        const double pq = multiply_two_rows(s.w_row(p), s.w_row(q), rows);
+        const double limit = tolerance * std::sqrt(squares[p]) * std::sqrt(squares[q]);
+        if (!(std::abs(pq) > limit)) return false;
+        const double zeta = (squares[q] - squares[p]) / (2 * pq);
+        const double tangent = std::copysign(1 / (std::abs(zeta) + std::hypot(1, zeta)), zeta);
+        const double cosine = 1 / std::sqrt(1 + tangent * tangent), sine = cosine * tangent;
+        const auto turned = rotate_two_rows(s.w_row(p), s.w_row(q), rows, cosine, sine);
+        rotate_two_rows(s.v_row(p), s.v_row(q), columns, cosine, sine);
+        squares[p] = turned.p;
+        squares[q] = turned.q;
+        return true;
+    };
     bool turned = true;
     for (int sweep = 0; turned && sweep < most_sweeps; ++sweep) {
         turned = false;
-        for (index p = 0; p < s.columns; ++p) {
-            for (index q = p + 1; q < s.columns; ++q) {
-                const auto [pp, qq, pq] = multiply_two_rows(s.w_row(p), s.w_row(q), rows);
-                if (!(std::abs(pq) > tolerance * std::sqrt(pp) * std::sqrt(qq))) continue;
-                const double zeta = (qq - pp) / (2 * pq);
-                const double tangent =
-                    std::copysign(1 / (std::abs(zeta) + std::hypot(1, zeta)), zeta);
-                const double cosine = 1 / std::sqrt(1 + tangent * tangent);
-                rotate_two_rows(s.w_row(p), s.w_row(q), rows, cosine, cosine * tangent);
-                rotate_two_rows(s.v_row(p), s.v_row(q), columns, cosine, cosine * tangent);
-                turned = true;
-            }
-        }
+        for (index p = 0; p < s.columns; ++p)
+            for (index q = p + 1; q < s.columns; ++q) turned |= turn(p, q);
     }
-    for (index j = 0; j < s.columns; ++j)
-        s.sigma[j] = std::sqrt(multiply_two_rows(s.w_row(j), s.w_row(j), rows).pp);
+    for (index j = 0; j < s.columns; ++j) s.sigma[j] = std::sqrt(squares[j]);
     return s;
 }
 
