@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cstddef>
 
+#include <Eigen/Core>
 #include <benchmark/benchmark.h>
+#include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/attention.hpp>
 #include <heed/nystrom/iterative_pseudo_inverse.hpp>

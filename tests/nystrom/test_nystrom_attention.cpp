@@ -1,10 +1,14 @@
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <optional>
 #include <type_traits>
 #include <variant>
 #include <vector>
+
+#include <Eigen/Core>
+#include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/masks/key_lengths.hpp>

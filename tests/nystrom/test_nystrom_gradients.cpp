@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <optional>
 #include <tuple>
 #include <vector>
+
+#include <Eigen/Core>
 
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/scales/scale.hpp>

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cstddef>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/ThreadPool>

@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
+#include <utility>
 #include <vector>
 
+#include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/core/arena.hpp>

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <concepts>
+#include <type_traits>
 #include <utility>
 
 #include <heed/core/architecture.hpp>
