@@ -8,6 +8,7 @@
 #define HEED_VERSION_PATCH 0
 
 #include <heed/attention.hpp>
+#include <heed/caches.hpp>
 #include <heed/contexts.hpp>
 #include <heed/init.hpp>
 #include <heed/losses.hpp>

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/caches/detail/cache_like.hpp>
 #include <heed/attention/forward_result.hpp>
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/kernel/call/call.hpp>
@@ -40,8 +41,13 @@ namespace detail {
 /// caller's body is left out and the sentence is not followed by a page of what could not work.
 template <class Q, class K, class V>
 constexpr bool check_inputs() {
-    constexpr bool tensors = tensor_like<Q> && tensor_like<K> && tensor_like<V>;
-    static_assert(tensors,
+    constexpr bool cached = cache_like<K>;
+    static_assert(
+        !cached,
+        "heed: backward takes k and v, not a cache, which holds them rounded and keeps no "
+        "gradients");
+    constexpr bool tensors = !cached && tensor_like<Q> && tensor_like<K> && tensor_like<V>;
+    static_assert(tensors || cached,
                   "heed: q, k and v must be Eigen tensors, matrices, arrays, maps, blocks, or "
                   "heed::view");
     if constexpr (tensors) {
@@ -235,7 +241,8 @@ using stats_for = stats<Scalar, detail::normaliser_of<std::remove_cvref_t<Parts>
 /// attention, written to the caller's memory: o [batch, heads, queries, value_dim], of any storage
 /// order; it is never resized, and must not overlap q, k, v or what a part was given.
 template <class O, class Q, class K, class V, class... Parts>
-void attention_into(O&& o, const Q& q, const K& k, const V& v, const Parts&... parts) {
+requires(!detail::cache_like<K>) void attention_into(O&& o, const Q& q, const K& k, const V& v,
+                                                     const Parts&... parts) {
     using T = scalar_of<Q>;
     detail::check_forward_parts<Parts...>();
     detail::with_call(
@@ -251,7 +258,8 @@ void attention_into(O&& o, const Q& q, const K& k, const V& v, const Parts&... p
 ///
 ///     auto o = heed::attention(q, k, v, heed::causal);
 template <class Q, class K, class V, class... Parts>
-[[nodiscard]] auto attention(const Q& q, const K& k, const V& v, const Parts&... parts) {
+requires(!detail::cache_like<K>)
+    [[nodiscard]] auto attention(const Q& q, const K& k, const V& v, const Parts&... parts) {
     if constexpr (detail::check_inputs<Q, K, V>()) {
         auto o = detail::make_output(q, k, v);
         attention_into(o, q, k, v, parts...);
@@ -263,8 +271,9 @@ template <class Q, class K, class V, class... Parts>
 /// allocates nothing when it held the stats of as many rows before. If a part's function throws, or
 /// memory runs out, `kept` are the stats of no call, and backward refuses them.
 template <class O, class Scalar, class Normaliser, class Q, class K, class V, class... Parts>
-void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q, const K& k,
-                            const V& v, const Parts&... parts) {
+requires(!detail::cache_like<K>) void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept,
+                                                             const Q& q, const K& k, const V& v,
+                                                             const Parts&... parts) {
     static_assert(std::is_same_v<Scalar, scalar_of<Q>>,
                   "heed: stats must have the scalar of q, k and v");
     detail::check_forward_parts<Parts...>();
@@ -289,13 +298,19 @@ attention_shape rows_of_output(O& o) {
     return {.batch = extents[0], .heads = extents[1], .queries = extents[2]};
 }
 
-template <class Stats, class O, class... Observed, class Q, class K, class V, class... Parts>
-auto make_forward_result(O o, std::tuple<Observed...> observed, const Q& q, const K& k, const V& v,
-                         const Parts&... parts) {
+/// The result of attention_forward, filled by attention_forward_into of `inputs`: q, k and v, or q
+/// and a cache.
+template <class Stats, class O, class... Observed, class... Inputs, class... Parts>
+auto make_forward_result(O o, std::tuple<Observed...> observed,
+                         const std::tuple<const Inputs&...>& inputs, const Parts&... parts) {
     forward_result<O, Stats, Observed...> result{std::move(o), {}, std::move(observed)};
     with_bound_observers(
         [&](const auto&... bound) {
-            attention_forward_into(result.output, result.stats, q, k, v, bound...);
+            std::apply(
+                [&](const auto&... input) {
+                    attention_forward_into(result.output, result.stats, input..., bound...);
+                },
+                inputs);
         },
         result.observed, parts...);
     return result;
@@ -305,7 +320,9 @@ auto make_forward_result(O o, std::tuple<Observed...> observed, const Q& q, cons
 
 /// o as attention computes it, and the stats that attention_backward needs: `auto [o, stats] = …`.
 template <class Q, class K, class V, class... Parts>
-[[nodiscard]] auto attention_forward(const Q& q, const K& k, const V& v, const Parts&... parts) {
+requires(!detail::cache_like<K>)
+    [[nodiscard]] auto attention_forward(const Q& q, const K& k, const V& v,
+                                         const Parts&... parts) {
     if constexpr (detail::check_inputs<Q, K, V>()) {
         using T = scalar_of<Q>;
         using stats_type = stats_for<T, Parts...>;
@@ -313,8 +330,8 @@ template <class Q, class K, class V, class... Parts>
         attention_shape rows;
         if constexpr ((detail::is_unbound_observer<Parts> || ...)) rows = detail::rows_of_output(o);
         return detail::make_forward_result<stats_type>(
-            std::move(o), std::tuple_cat(detail::make_observed<T>(parts, rows)...), q, k, v,
-            parts...);
+            std::move(o), std::tuple_cat(detail::make_observed<T>(parts, rows)...),
+            std::tie(q, k, v), parts...);
     }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
 #include <heed/core/architecture.hpp>
@@ -20,18 +21,49 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 template <index Stride>
 using fixed = std::integral_constant<index, Stride>;
 
+/// The stride of rows that come from memory: the lines of one that lies `ahead`, in numbers, are
+/// fetched meanwhile, so that the arithmetic goes on while memory answers.
+template <class Step>
+struct streamed {
+    Step step;
+    index ahead;
+
+    constexpr operator index() const { return step; }
+};
+
+/// Rows that are read from caches are not fetched.
+template <int Columns, class T, class Step>
+[[gnu::always_inline]] inline void fetch_ahead(const T*, const Step&) {}
+template <int Columns, class T, class Step>
+[[gnu::always_inline]] inline void fetch_ahead(const T* row, const streamed<Step>& by) {
+    constexpr int a_line = std::max(1, 64 / static_cast<int>(sizeof(T) * vec<T>::size));
+    unroll<(Columns + a_line - 1) / a_line>([&](auto l) __attribute__((always_inline)) {
+        prefetch(row + by.ahead + l * a_line * vec<T>::size);
+    });
+}
+
+/// Where sums begin: at zero.
+struct from_zero {};
+
 /// sum[r][c] = Σ_k a[r·a_row + k·a_step]·b[k·b_step + c], each a single chain of multiply-adds from
-/// zero in the order of k; then `finish(row, sums)` for each row, sums being Columns vectors.
-template <int Rows, int Columns, class T, class RowStride, class Step, class OtherStep,
+/// zero in the order of k; then `finish(row, sums)` for each row, sums being Columns vectors. If
+/// `begin` is not from_zero{}, chains go on from the vectors at begin(row).
+template <int Rows, int Columns, class T, class RowStride, class Step, class OtherStep, class Begin,
           class Finish>
 [[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step,
                                                  const T* b, OtherStep b_step, index depth,
-                                                 Finish&& finish) {
+                                                 Begin&& begin, Finish&& finish) {
     array_of<array_of<vec<T>, Columns>, Rows> sum;
-    unroll<Rows * Columns>([&](auto i) __attribute__((always_inline)) {
-        sum[i / Columns][i % Columns] = vec<T>(T(0));
+    unroll<Rows>([&](auto r) __attribute__((always_inline)) {
+        unroll<Columns>([&](auto c) __attribute__((always_inline)) {
+            if constexpr (std::is_same_v<std::remove_cvref_t<Begin>, from_zero>)
+                sum[r][c] = vec<T>(T(0));
+            else
+                sum[r][c] = vec<T>::load(begin(r) + c * vec<T>::size);
+        });
     });
     for (index k = 0; k < depth; ++k) {
+        fetch_ahead<Columns>(b, b_step);
         array_of<vec<T>, Columns> right;
         unroll<Columns>([&](auto c) __attribute__((always_inline)) {
             right[c] = vec<T>::load(b + c * vec<T>::size);
@@ -58,6 +90,13 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
         finish(r, row);
     });
 }
+template <int Rows, int Columns, class T, class RowStride, class Step, class OtherStep,
+          class Finish>
+[[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step,
+                                                 const T* b, OtherStep b_step, index depth,
+                                                 Finish&& finish) {
+    multiply_tile<Rows, Columns>(a, a_row, a_step, b, b_step, depth, from_zero{}, finish);
+}
 
 /// multiply_tile over as many rows as there are, MaxRows at a time; `finish(row, sums)` gets the
 /// row's index. The last tile may be up to MaxRows/3 rows too high: there must be memory below `a`,
@@ -70,14 +109,21 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
 /// are to be inlined always, since g++ inlines those of the deepest loops last. It holds what it
 /// needs by value: what it referred to would be read again after every store.
 template <int MaxRows, int Columns, class T, class RowStride, class Step, class OtherStep,
-          class Finish>
+          class Finish, class Begin = from_zero>
 void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row, Step a_step, const T* b,
-                   OtherStep b_step, index depth, Finish finish) {
+                   OtherStep b_step, index depth, Finish finish,
+                   [[maybe_unused]] Begin begin = {}) {
     index first = 0;
+    const auto begin_tile = [&] {
+        if constexpr (std::is_same_v<Begin, from_zero>)
+            return begin;
+        else
+            return [&](auto r) __attribute__((always_inline)) { return begin(first + r); };
+    };
     const auto tile = [&]<int Rows>() __attribute__((always_inline)) {
         multiply_tile<Rows, Columns>(
-            a, a_row, a_step, b, b_step,
-            depth, [&](auto r, const vec<T>* sums) __attribute__((always_inline)) {
+            a, a_row, a_step, b, b_step, depth,
+            begin_tile(), [&](auto r, const vec<T>* sums) __attribute__((always_inline)) {
                 finish(first + r, sums);
             });
     };

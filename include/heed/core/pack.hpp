@@ -192,7 +192,19 @@ void multiply_columns(index rows, const T* a, RowStride a_row, Step a_step,
                       const contiguous_rows<T>& b, index columns, index depth, Finish&& finish) {
     constexpr index size = vec<T>::size;
     constexpr index full = tiles.value_vectors * size;
-    for (index column = 0; column < columns; column += full) {
+    index column = 0;
+    // A row alone: as many columns at once as hide the multiply-add's latency, and read whole
+    // lines.
+    if (rows == 1) {
+        for (; column + one_row_vectors * size <= columns; column += one_row_vectors * size) {
+            multiply_tile<1, one_row_vectors>(
+                a, a_row, a_step, b.data + column, b.stride,
+                depth, [&](auto r, const vec<T>* sums) __attribute__((always_inline)) {
+                    finish.template operator()<one_row_vectors>(index(r), column, sums);
+                });
+        }
+    }
+    for (; column < columns; column += full) {
         const index width = std::min(full, padded<T>(columns - column));
         const auto product = [&]<int Vectors>() __attribute__((always_inline)) {
             multiply_rows<tiles.value_rows, Vectors>(

@@ -37,6 +37,9 @@ inline constexpr tile_sizes tiles{6, 2, 6, 2, 48, 96, 1024};
 template <class T>
 inline constexpr index panel_width = tiles.score_vectors* vec<T>::size;
 
+/// Vectors of the microkernels of one row alone.
+inline constexpr int one_row_vectors = 8;
+
 /// Keys in a block. Blocks begin at absolute multiples of it, and every sum over keys runs block by
 /// block, so that a row's bits depend on nothing but the row.
 template <class T>

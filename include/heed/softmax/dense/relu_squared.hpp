@@ -31,7 +31,7 @@ template <class T>
 struct relu_squared_weight {
     [[gnu::always_inline]] vec<T> operator()(vec<T> x) const {
         const vec<T> r = relu(x);
-        return fma(r, r, vec<T>(T(0)));  // a bare product may be fused with the sum it goes into
+        return product(r, r);  // a bare product may be fused with the sum it goes into
     }
     [[gnu::always_inline]] vec<T> slope(vec<T> x) const { return relu(x) * vec<T>(T(2)); }
     /// Sums of 2^31 squares of it are within a float.

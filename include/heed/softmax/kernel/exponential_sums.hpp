@@ -26,7 +26,7 @@ struct temperature_factors {
           temperature(within_range(tau)) {}
 
     /// log₂ e^{x/τ}. The sum with 0 keeps compilers from fusing the product with what comes next.
-    vec<T> exponent_of(vec<T> x) const { return fma(x, exponent, vec<T>(T(0))); }
+    vec<T> exponent_of(vec<T> x) const { return product(x, exponent); }
 
     vec<T> exponent;  ///< log₂e/τ
     vec<T> inverse;   ///< 1/τ
@@ -131,7 +131,7 @@ template <class T, class Line>
     const line_below<Line> others{x, shift};
     const vec<T> maximum = maximum_over(others);
     const auto weights = sum_exponentials<T>(others, maximum, by, no_sink{}, [](auto, vec<T>) {});
-    return weights.sum * exp(fma(maximum - shift, by.inverse, vec<T>(T(0))));
+    return weights.sum * exp(product(maximum - shift, by.inverse));
 }
 
 /// log Σ e^{(x − shift)/τ}, of a sum without sink. Where one element makes up nearly all of it, and

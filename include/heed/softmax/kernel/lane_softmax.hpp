@@ -94,7 +94,7 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
         const bool ends_part = (b + 1) % blocks_a_part == 0 || last == layout.length;
         for_lines([&](auto l) {
             part[l] = fma(part[l], shrink[l], block_sum[l]);
-            fade[l] = fma(fade[l], shrink[l], vec<T>(T(0)));
+            fade[l] = product(fade[l], shrink[l]);
             if (!ends_part) return;
             if (b < blocks_a_part) {
                 sum[l] = compensated_sum<vec<T>>(part[l]);

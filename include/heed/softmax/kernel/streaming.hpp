@@ -77,14 +77,14 @@ class relative_exponents {
 
     /// The sum with 0 keeps compilers from fusing the product with what comes next.
     [[gnu::always_inline]] vec<T> plain(vec<T> s, vec<T> reference) const {
-        return fma(s - reference, vec<T>(coefficient_), vec<T>(T(0)));
+        return product(s - reference, vec<T>(coefficient_));
     }
     /// The same at temperatures so large that s − reference may be beyond T, or so small that
     /// log₂e/τ is.
     vec<T> scaled(vec<T> s, vec<T> reference) const {
         const vec<T> before(before_);
         const vec<T> difference = s * before - reference * before;  // powers of two: exact
-        return fma(difference * vec<T>(between_), vec<T>(coefficient_), vec<T>(T(0)));
+        return product(difference * vec<T>(between_), vec<T>(coefficient_));
     }
     [[gnu::always_inline]] vec<T> operator()(vec<T> s, vec<T> reference) const {
         return is_plain_ ? plain(s, reference) : scaled(s, reference);

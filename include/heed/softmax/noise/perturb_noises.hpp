@@ -85,10 +85,10 @@ struct normal_noise {
         const auto below = z < zero;
         const vec<T> t = min(vec<T>(T(40)), abs(z));  // of a number and a NaN, the second
         const vec<T> ratio = detail::mills_ratio(t);
-        const vec<T> half_square = fma(t * vec<T>(T(0.5)), t, zero);
+        const vec<T> half_square = detail::product(t * vec<T>(T(0.5)), t);
         // Below 0, Φ = φ·ratio, else 1 − φ·ratio; 1/√2π and its logarithm.
         const vec<T> density = exp(-half_square) * vec<T>(T(0.39894228040143267794));
-        const vec<T> tail = fma(density, ratio, zero);
+        const vec<T> tail = detail::product(density, ratio);
         const vec<T> log_part = log1p(select(below, ratio - one, -tail));
         const vec<T> log_density = -half_square - vec<T>(T(0.91893853320467274178));
         return {select(below, log_part + log_density, log_part),

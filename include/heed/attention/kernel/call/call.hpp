@@ -9,6 +9,7 @@
 
 #include <heed/attention/kernel/call/padding.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
@@ -62,12 +63,18 @@ class attention_call {
   public:
     attention_shape shape;
     tensor_view<const T, 4> q, k, v;
+    const key_blocks<T>* cache = nullptr;  ///< what holds k and v; the two are null then
 
     attention_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
                    const tensor_view<const T, 4>& values, const Parts&... parts)
         : shape(shape_of(queries, keys, values)), q(queries), k(keys), v(values), parts_(parts...) {
-        for_each_part([&](const auto& part) { part.check(shape); });
-        check_padding<T>(shape, parts...);
+        check();
+    }
+    /// Of queries and a cache, which fit this shape.
+    attention_call(const attention_shape& of, const tensor_view<const T, 4>& queries,
+                   const key_blocks<T>& keys_and_values, const Parts&... parts)
+        : shape(of), q(queries), k{}, v{}, cache(&keys_and_values), parts_(parts...) {
+        check();
     }
 
     const auto& parts() const { return parts_; }
@@ -126,6 +133,11 @@ class attention_call {
     }
 
   private:
+    void check() const {
+        for_each_part([&](const auto& part) { part.check(shape); });
+        std::apply([&](const auto&... part) { check_padding<T>(shape, part...); }, parts_);
+    }
+
     std::tuple<const Parts&...> parts_;
 };
 

@@ -91,8 +91,9 @@ void multiply_tile_pair(const attention_program<T>& program, const backward_keys
                         const backward_state<T>& state) {
     const index dim = program.shape().value_dim;
     const query_tile<T>& tile = queries.tile;
+    const panels_of_keys<T> of_keys{keys.key_panels, 0, program.shape().dim};
     for (index key = block.seen.first; key < block.seen.last; key += panel_width<T>) {
-        multiply_keys(program, tile, block, key, keys.key_panels, state.p, score_stride<T>,
+        multiply_keys(program, tile, block, key, of_keys, state.p, score_stride<T>,
                       static_cast<T*>(nullptr));
         for_strips_seeing(tile, block, key, [&](index first_row, index rows) {
             multiply_panel(queries.gradient_strips + first_row * dim, rows,

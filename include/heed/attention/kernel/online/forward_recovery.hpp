@@ -33,8 +33,7 @@ bool shrink_weights(forward_task<T>& task) {
     T* largest = task.scratch.template take<T>(tile.count);
     std::fill_n(largest, static_cast<std::size_t>(tile.count), T(0));
     for_seen_blocks(task.program, tile, task.block, [&](const block_view<T>& block) {
-        score_block(task.program, tile, block, task.head.key_panels, state.scores, score_stride<T>,
-                    state.lane_maximum, state.row_maximum);
+        score_head_block(task);
         for (index r = 0; r < tile.count; ++r) {
             const key_interval range = block.range[r / tile.strip];
             const contiguous_line<const T> row{state.scores + r * score_stride<T> + range.first,

@@ -131,14 +131,22 @@ forward_task<T> make_forward_task(const attention_program<T>& program,
             {program.observers == nullptr ? 0 : count, scratch}};
 }
 
+/// The scores of a task's block of keys.
+template <class T>
+void score_head_block(const forward_task<T>& task) {
+    const forward_state<T>& state = task.state;
+    open_block(task.program, task.tile, task.block.first / key_block<T>, task.head, task.scratch);
+    score_block(task.program, task.tile, task.block, task.head.keys(), state.scores,
+                score_stride<T>, state.lane_maximum, state.row_maximum);
+}
+
 /// One block of keys: scores, weights, or where the rows' statistics are `known`, probabilities,
 /// and their product with v.
 template <class T>
 void attend_to_block(forward_task<T>& task, const std::byte* known) {
     const auto& [program, weights, head, scratch, tile, state, block, stream, observed] = task;
     const index value_dim = program.shape().value_dim;
-    score_block(program, tile, block, head.key_panels, state.scores, score_stride<T>,
-                state.lane_maximum, state.row_maximum);
+    score_head_block(task);
     if (known == nullptr) weights.advance(stream, state.rows, state.row_maximum, tile.count);
     const bool finite = head.finite_values[block.first / key_block<T>];
     for (index s = 0; s < tile.strip_count(); ++s) {
@@ -152,7 +160,7 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
             weights.weigh_known(stream, known, first, last, state.scores, range);
         const index first_key = block.first + range.first;
         const index keys = std::min(range.last - range.first, program.shape().keys - first_key);
-        const contiguous_rows<T> values{head.values[first_key], head.values.stride};
+        const contiguous_rows<T> values = head.values(first_key);
         const T* of_first = state.scores + range.first;
         if (finite) {
             add_values(of_first + first * score_stride<T>, last - first, keys, values, value_dim,
@@ -179,8 +187,7 @@ void end_stretch(const forward_state<T>& state, index count, bool is_last) {
         const vec<T> factor(state.before_factor[r]);
         const index row = r * state.output_stride;
         for (index c = row; c < row + state.output_stride; c += vec<T>::size) {
-            // The sum with 0 keeps compilers from fusing the product with what comes next.
-            const vec<T> before = fma(vec<T>::load(state.before + c), factor, zero);
+            const vec<T> before = product(vec<T>::load(state.before + c), factor);
             const vec<T> now = vec<T>::load(state.output + c);
             const vec<T> sum = before + now;
             const vec<T> of_now = sum - before;
@@ -200,9 +207,9 @@ void end_stretch(const forward_state<T>& state, index count, bool is_last) {
     }
 }
 
-/// Σ weight·v over all keys, in state.output; or Σ p·v where the rows' statistics are known.
+/// Before the first block.
 template <class T>
-void attend_to_all(forward_task<T>& task, const std::byte* known) {
+void begin_sums(const forward_task<T>& task) {
     const forward_state<T>& state = task.state;
     const index count = task.tile.count;
     const index rows =
@@ -216,14 +223,32 @@ void attend_to_all(forward_task<T>& task, const std::byte* known) {
             std::fill_n(sums, static_cast<std::size_t>(rows * state.output_stride), T(0));
         std::fill_n(state.before_factor, static_cast<std::size_t>(rows), T(1));
     }
-    for_seen_blocks(task.program, task.tile, task.block, [&](const block_view<T>& block) {
-        attend_to_block(task, known);
-        if (state.before == nullptr) return;
-        for (index r = 0; r < count; ++r) state.before_factor[r] *= state.rows.factor[r];
-        const index blocks = block.first / key_block<T> + 1;
-        if (blocks % blocks_in_a_stretch == 0) end_stretch(state, count, false);
-    });
-    if (state.before != nullptr) end_stretch(state, count, true);
+}
+
+/// The sums of the task's block are added.
+template <class T>
+void add_block(forward_task<T>& task, const std::byte* known) {
+    const forward_state<T>& state = task.state;
+    attend_to_block(task, known);
+    if (state.before == nullptr) return;
+    for (index r = 0; r < task.tile.count; ++r) state.before_factor[r] *= state.rows.factor[r];
+    const index blocks = task.block.first / key_block<T> + 1;
+    if (blocks % blocks_in_a_stretch == 0) end_stretch(state, task.tile.count, false);
+}
+
+/// After the last block.
+template <class T>
+void end_sums(const forward_task<T>& task) {
+    if (task.state.before != nullptr) end_stretch(task.state, task.tile.count, true);
+}
+
+/// Σ weight·v over all keys, in state.output; or Σ p·v where the rows' statistics are known.
+template <class T>
+void attend_to_all(forward_task<T>& task, const std::byte* known) {
+    begin_sums(task);
+    for_seen_blocks(task.program, task.tile, task.block,
+                    [&](const block_view<T>&) { add_block(task, known); });
+    end_sums(task);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

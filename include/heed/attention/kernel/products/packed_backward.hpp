@@ -63,7 +63,7 @@ std::array<T*, Most> take_rows(index count, index dim, std::size_t maps, arena& 
 template <class T>
 backward_keys<T> make_backward_keys(const attention_shape& shape, std::size_t maps,
                                     arena& scratch) {
-    return {take_key_panels<T>(shape, maps, scratch),
+    return {take_key_panels<T>(shape.keys, shape.dim, maps, scratch),
             take_rows<T, most_key_maps>(shape.keys, shape.dim, maps, scratch),
             scratch.take<T>(packed_size<T>(panel_width<T>, shape.keys, shape.value_dim)),
             scratch.take<bool>(count_blocks(shape.keys, key_block<T>))};

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 
+#include <heed/attention/kernel/products/key_blocks.hpp>
+#include <heed/attention/kernel/products/panels_of_keys.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
@@ -12,46 +15,91 @@
 #include <heed/core/tiles.hpp>
 
 /// \file
-/// What forward reads, packed: the keys and values of a head.
+/// What forward reads: the keys and values of a head, packed whole or opened a block at a time.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// The keys and values of one head as the microkernels read them.
+/// The keys and values of one head as the microkernels read them: all of them packed, or, where few
+/// queries read a head or a cache holds it, one block after the other opened.
 template <class T>
 struct packed_head {
-    key_maps<T*> key_panels;    ///< pack_panels, of each map
-    T* padded_values;           ///< null if v's own memory will do
-    contiguous_rows<T> values;  ///< padded rows
-    bool* finite_values;        ///< [blocks]: whether a block of v is free of NaN and infinities
-    bool* moderate_values;      ///< [blocks]: whether no sum of weighted values can overflow
+    key_maps<T*> key_panels;  ///< pack_panels, of each map
+    T* padded_values;         ///< padded rows; null if v's own memory will do
+    contiguous_rows<T> own_values;
+    bool* finite_values;    ///< [blocks]: whether a block of v is free of NaN and infinities
+    bool* moderate_values;  ///< [blocks]: whether no sum of weighted values can overflow
+    index dim;
+    ready_block<T>* open;  ///< the block that is open now; null if all are packed
+
+    /// The keys that may be read.
+    panels_of_keys<T> keys() const {
+        if (open == nullptr) return {key_panels, 0, dim};
+        return {open->key_panels, open->number * key_block<T>, dim};
+    }
+    /// The values from a key on.
+    contiguous_rows<T> values(index key) const {
+        const index stride = own_values.stride;
+        if (open != nullptr && open->values != nullptr)
+            return {open->values + (key - open->number * key_block<T>)*stride, stride};
+        if (padded_values == nullptr) return {own_values[key], stride};
+        return {padded_values + key * stride, stride};
+    }
 };
 
-/// Memory for the keys of a head as panels, of each map.
+/// Memory for keys of a head as panels, of each map.
 template <class T>
-key_maps<T*> take_key_panels(const attention_shape& shape, std::size_t maps, arena& scratch) {
+key_maps<T*> take_key_panels(index keys, index dim, std::size_t maps, arena& scratch) {
     key_maps<T*> panels{};
     for (std::size_t m = 0; m < maps; ++m)
-        panels[m] = scratch.take<T>(packed_size<T>(panel_width<T>, shape.keys, shape.dim));
+        panels[m] = scratch.take<T>(packed_size<T>(panel_width<T>, keys, dim));
     return panels;
 }
 
+/// Memory for what is known of each block.
 template <class T>
-packed_head<T> make_packed_head(const attention_shape& shape, std::size_t maps, bool pads_values,
-                                arena& scratch) {
-    return {take_key_panels<T>(shape, maps, scratch),
-            pads_values ? scratch.take<T>(shape.keys * padded<T>(shape.value_dim)) : nullptr,
-            {},
-            scratch.take<bool>(count_blocks(shape.keys, key_block<T>)),
-            scratch.take<bool>(count_blocks(shape.keys, key_block<T>))};
+packed_head<T> make_bare_head(const attention_shape& shape, arena& scratch) {
+    const index blocks = count_blocks(shape.keys, key_block<T>);
+    return {{},        nullptr, {}, scratch.take<bool>(blocks), scratch.take<bool>(blocks),
+            shape.dim, nullptr};
 }
 
-/// Where the values of a head will be once they are packed.
+/// Memory for a head whose blocks are all packed.
+template <class T>
+packed_head<T> make_packed_head(const attention_program<T>& program, arena& scratch) {
+    const attention_shape& shape = program.shape();
+    auto head = make_bare_head<T>(shape, scratch);
+    head.key_panels =
+        take_key_panels<T>(shape.keys, shape.dim, program.source.key_map_count, scratch);
+    if (!are_padded(program.v))
+        head.padded_values = scratch.take<T>(shape.keys * padded<T>(shape.value_dim));
+    return head;
+}
+
+/// Memory for one whose blocks are opened one after the other.
+template <class T>
+packed_head<T> make_open_head(const attention_program<T>& program, arena& scratch) {
+    const attention_shape& shape = program.shape();
+    auto head = make_bare_head<T>(shape, scratch);
+    head.open = &scratch.make<ready_block<T>>();
+    if (program.cache != nullptr) {
+        *head.open = program.cache->take(scratch);
+        head.own_values.stride = padded<T>(shape.value_dim);
+        return head;
+    }
+    const index keys = std::min(shape.keys, key_block<T>);
+    head.open->key_panels =
+        take_key_panels<T>(keys, shape.dim, program.source.key_map_count, scratch);
+    if (!are_padded(program.v))
+        head.open->values = scratch.take<T>(keys * padded<T>(shape.value_dim));
+    return head;
+}
+
+/// Where the values of a head are, or will be once they are packed.
 template <class T>
 void locate_values(const tensor_view<const T, 4>& v, index batch, index kv_head,
                    packed_head<T>& head) {
-    head.values = head.padded_values == nullptr
-                      ? rows_of<T>(v, batch, kv_head, 0, v.extents[2], nullptr)
-                      : contiguous_rows<T>{head.padded_values, padded<T>(v.extents[3])};
+    head.own_values = are_padded(v) ? rows_of<T>(v, batch, kv_head, 0, v.extents[2], nullptr)
+                                    : contiguous_rows<T>{nullptr, padded<T>(v.extents[3])};
 }
 
 /// Keys first … first + count − 1 of a kv head, the `block`-th block.
@@ -92,24 +140,56 @@ void for_key_maps(const attention_program<T>& program, const key_place& at, bool
     }
 }
 
-/// Packs one block of keys and values.
+/// Packs a block of keys, its first at `panels`, and of values, its first at `padded_values` unless
+/// that is null; tells what is known of it.
 template <class T>
-void pack_block(const attention_program<T>& program, const key_place& at, const packed_head<T>& to,
+void pack_block(const attention_program<T>& program, const key_place& at,
+                const key_maps<T*>& panels, T* padded_values, bool& finite, bool& moderate,
                 arena& scratch) {
     const attention_shape& shape = program.shape();
     const index count = at.count, first = at.first;
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
     for_key_maps(program, at, false, buffer, [&](std::size_t m, const contiguous_rows<T>& keys) {
-        pack_panels(keys, count, shape.dim, to.key_panels[m] + first * shape.dim);
+        pack_panels(keys, count, shape.dim, panels[m]);
     });
     const auto values = rows_of(program.v, at.batch, at.kv_head, first, count, buffer);
-    if (to.padded_values != nullptr)
-        pad_rows(values, count, shape.value_dim,
-                 to.padded_values + first * padded<T>(shape.value_dim));
-    to.moderate_values[at.block] = all_moderate(values, count, shape.value_dim);
-    to.finite_values[at.block] =
-        to.moderate_values[at.block] || all_finite(values, count, shape.value_dim);
+    if (padded_values != nullptr) pad_rows(values, count, shape.value_dim, padded_values);
+    moderate = all_moderate(values, count, shape.value_dim);
+    finite = moderate || all_finite(values, count, shape.value_dim);
+}
+
+/// Packs one block of a head whose blocks are all packed.
+template <class T>
+void pack_block(const attention_program<T>& program, const key_place& at, const packed_head<T>& to,
+                arena& scratch) {
+    key_maps<T*> panels = to.key_panels;
+    for (std::size_t m = 0; m < program.source.key_map_count; ++m)
+        panels[m] += at.first * program.shape().dim;
+    T* values = to.padded_values;
+    if (values != nullptr) values += at.first * padded<T>(program.shape().value_dim);
+    pack_block(program, at, panels, values, to.finite_values[at.block],
+               to.moderate_values[at.block], scratch);
+}
+
+/// A block that a tile is about to read is opened, if it is not open.
+template <class T>
+void open_block(const attention_program<T>& program, const query_tile<T>& tile, index number,
+                const packed_head<T>& head, arena& scratch) {
+    if (head.open == nullptr || head.open->number == number) return;
+    ready_block<T>& block = *head.open;
+    const attention_shape& shape = program.shape();
+    const index kv_head = tile.head / (shape.heads / shape.kv_heads);
+    block.number = number;
+    if (program.cache != nullptr) {
+        program.cache->open(tile.batch, kv_head, number, block);
+    } else {
+        const index head_number = tile.batch * shape.kv_heads + kv_head;
+        pack_block(program, locate_keys<T>(shape, head_number, number), block.key_panels,
+                   block.values, block.finite, block.moderate, scratch);
+    }
+    head.finite_values[number] = block.finite;
+    head.moderate_values[number] = block.moderate;
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

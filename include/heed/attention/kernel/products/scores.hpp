@@ -5,6 +5,7 @@
 
 #include <heed/attention/kernel/products/block_view.hpp>
 #include <heed/attention/kernel/products/encoding_maps.hpp>
+#include <heed/attention/kernel/products/panels_of_keys.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/program/program.hpp>
 #include <heed/core/architecture.hpp>
@@ -53,14 +54,21 @@ void look_at_block(const attention_program<T>& program, const query_tile<T>& til
     }
 }
 
+/// The first block of keys, from this one on, that there is: a cache may have forgotten some.
+template <class T>
+index next_block(const attention_program<T>& program, index batch, index number) {
+    return program.cache == nullptr ? number : program.cache->next(batch, number);
+}
+
 /// f(block view) for every block of keys that a tile sees, in their order.
 template <class T, class F>
 void for_seen_blocks(const attention_program<T>& program, const query_tile<T>& tile,
                      block_view<T>& block, F&& f) {
     const key_interval seen = tile.seen_by_all();
-    for (index key = seen.first / key_block<T> * key_block<T>; key < seen.last;
-         key += key_block<T>) {
-        look_at_block(program, tile, key, block);
+    for (index number = seen.first / key_block<T>;; ++number) {
+        number = next_block(program, tile.batch, number);
+        if (number * key_block<T> >= seen.last) break;
+        look_at_block(program, tile, number * key_block<T>, block);
         f(block);
     }
 }
@@ -128,7 +136,7 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
 template <class T>
 void multiply_mixed(const attention_program<T>& program, const query_tile<T>& tile,
                     const block_view<T>& block, index strip, index key,
-                    const key_maps<T*>& key_panels, T* to, index stride) {
+                    const panels_of_keys<T>& keys, T* to, index stride) {
     constexpr index size = vec<T>::size, width = panel_width<T>;
     const index dim = program.shape().dim, first_row = strip * tile.strip;
     const index rows = std::min(tile.strip, tile.count - first_row);
@@ -138,7 +146,7 @@ void multiply_mixed(const attention_program<T>& program, const query_tile<T>& ti
     for (const encoding_map map : all_encoding_maps) {
         if (!maps.has(map)) continue;
         const T* strips = tile.strips[query_map(map)] + first_row * dim;
-        const T* panel = key_panels[key_map(map)] + (block.first + key) * dim;
+        const T* panel = keys.at(map, block.first + key);
         if (is_first) {
             multiply_panel(strips, rows, panel, dim, to, stride);
             is_first = false;
@@ -148,8 +156,8 @@ void multiply_mixed(const attention_program<T>& program, const query_tile<T>& ti
         for (index r = 0; r < rows; ++r) {
             for (index c = 0; c < width; c += size) {
                 T* at = to + r * stride + c;
-                const auto keys = make_lanes<T>(program.place, tile.batch, block.first + key + c);
-                select(take_map<T>(program.source.window, tile.rows[first_row + r], keys, map),
+                const auto lanes = make_lanes<T>(program.place, tile.batch, block.first + key + c);
+                select(take_map<T>(program.source.window, tile.rows[first_row + r], lanes, map),
                        vec<T>::load(other + r * width + c), vec<T>::load(at))
                     .store(at);
             }
@@ -161,13 +169,13 @@ void multiply_mixed(const attention_program<T>& program, const query_tile<T>& ti
 /// gets the largest of each lane so far.
 template <class T>
 void multiply_keys(const attention_program<T>& program, const query_tile<T>& tile,
-                   const block_view<T>& block, index key, const key_maps<T*>& key_panels, T* scores,
+                   const block_view<T>& block, index key, const panels_of_keys<T>& keys, T* scores,
                    index stride, T* lane_maximum) {
     constexpr index size = vec<T>::size;
     const index dim = program.shape().dim;
     const auto multiply = [&](encoding_map map, index first_row, index rows) {
         const T* strips = tile.strips[query_map(map)] + first_row * dim;
-        const T* panel = key_panels[key_map(map)] + (block.first + key) * dim;
+        const T* panel = keys.at(map, block.first + key);
         T* to = scores + first_row * stride + key;
         if (lane_maximum != nullptr)
             multiply_panel(strips, rows, panel, dim, to, stride, lane_maximum + first_row * size);
@@ -189,7 +197,7 @@ void multiply_keys(const attention_program<T>& program, const query_tile<T>& til
         if (!block.maps_of(s, key).is_mixed() || !block.sees(s, key)) continue;
         const index first_row = s * tile.strip;
         T* to = scores + first_row * stride + key;
-        multiply_mixed(program, tile, block, s, key, key_panels, to, stride);
+        multiply_mixed(program, tile, block, s, key, keys, to, stride);
         if (lane_maximum == nullptr) continue;
         for (index r = 0; r < std::min(tile.strip, tile.count - first_row); ++r) {
             T* at = lane_maximum + (first_row + r) * size;
@@ -201,14 +209,59 @@ void multiply_keys(const attention_program<T>& program, const query_tile<T>& til
     }
 }
 
+/// The products of a row alone with panels that follow one another: several at once hide the
+/// multiply-add's latency.
+template <int Panels, class T>
+void multiply_row_panels(const T* strip, const T* panel, index dim, T* to, T* lane_maximum) {
+    constexpr int vectors = tiles.score_vectors, all = Panels * vectors;
+    array_of<vec<T>, all> sum;
+    unroll<all>([&](auto i) __attribute__((always_inline)) { sum[i] = vec<T>(T(0)); });
+    const index next = dim * panel_width<T>;
+    for (index k = 0; k < dim; ++k, strip += tiles.score_rows, panel += panel_width<T>) {
+        const vec<T> left(*strip);
+        unroll<all>([&](auto i) __attribute__((always_inline)) {
+            const T* at = panel + i / vectors * next + i % vectors * vec<T>::size;
+            sum[i] = fma(left, vec<T>::load(at), sum[i]);
+        });
+    }
+    unroll<all>([&](auto i) __attribute__((always_inline)) {
+        sum[i].store(to + i / vectors * panel_width<T> + i % vectors * vec<T>::size);
+    });
+    if (lane_maximum == nullptr) return;
+    vec<T> maximum = vec<T>::load_aligned(lane_maximum);
+    unroll<all>([&](auto i) __attribute__((always_inline)) { maximum = max(maximum, sum[i]); });
+    maximum.store_aligned(lane_maximum);
+}
+
+/// The products of a tile of one row with the panels of a block, where they are seen.
+template <class T>
+void multiply_one_row(const query_tile<T>& tile, const block_view<T>& block,
+                      const panels_of_keys<T>& keys, T* scores, T* lane_maximum) {
+    constexpr index width = panel_width<T>;
+    constexpr int at_once = one_row_vectors / tiles.score_vectors;
+    const T* strip = tile.strips[query_map(encoding_map::near)];
+    for (index key = block.seen.first; key < block.seen.last;) {
+        int seen = 0;
+        while (seen < at_once && key + seen * width < block.seen.last &&
+               block.sees(0, key + seen * width))
+            ++seen;
+        const T* panel = keys.at(encoding_map::near, block.first + key);
+        if (seen == at_once)
+            multiply_row_panels<at_once>(strip, panel, keys.dim, scores + key, lane_maximum);
+        else if (seen > 0)
+            multiply_row_panels<1>(strip, panel, keys.dim, scores + key, lane_maximum);
+        key += width * (seen == at_once ? at_once : 1);
+    }
+}
+
 /// The scores of a tile against one block of keys, rows `stride` apart, what is not seen −∞; and
 /// the largest of each row in this block.
 ///
-/// `key_panels` are those of the head, `lane_maximum` is scratch of a vector a row.
+/// `lane_maximum` is scratch of a vector a row.
 template <class T>
 void score_block(const attention_program<T>& program, const query_tile<T>& tile,
-                 const block_view<T>& block, const key_maps<T*>& key_panels, T* scores,
-                 index stride, T* lane_maximum, T* row_maximum) {
+                 const block_view<T>& block, const panels_of_keys<T>& keys, T* scores, index stride,
+                 T* lane_maximum, T* row_maximum) {
     // Where scores are changed afterwards, so is the largest of them.
     T* maximum = program.scores.changes_products ? nullptr : lane_maximum;
     if (maximum != nullptr) {
@@ -216,8 +269,12 @@ void score_block(const attention_program<T>& program, const query_tile<T>& tile,
         for (index r = 0; r < round_up(tile.count, tile.strip); ++r)
             lowest.store_aligned(maximum + r * vec<T>::size);
     }
-    for (index key = block.seen.first; key < block.seen.last; key += panel_width<T>)
-        multiply_keys(program, tile, block, key, key_panels, scores, stride, maximum);
+    if (tile.count == 1 && !program.source.is_rectified()) {
+        multiply_one_row(tile, block, keys, scores, maximum);
+    } else {
+        for (index key = block.seen.first; key < block.seen.last; key += panel_width<T>)
+            multiply_keys(program, tile, block, key, keys, scores, stride, maximum);
+    }
     program.scores.finish(tile, block, scores, stride, lane_maximum, row_maximum);
 }
 

@@ -145,6 +145,7 @@ attention_program<T> make_program(const Call& call, arena& scratch) {
     const auto ways = make_row_ways<T, Returns>(call, place, scratch);
     return {place,
             call.v,
+            call.cache,
             call.threads(),
             call.memory(),
             make_row_sight<T>(call, place, scratch),

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include <heed/attention/kernel/products/block_view.hpp>
+#include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
@@ -143,6 +144,7 @@ template <class T>
 struct attention_program {
     const call_place& place;
     tensor_view<const T, 4> v;
+    const key_blocks<T>* cache;  ///< what holds k and v, in the place of tensors; or null
     on_pool threads;
     workspace& memory;
     const row_sight<T>& sight;

@@ -87,6 +87,7 @@ class row_source_of final : public row_source<T> {
     row_source_of(const Preparation& preparation, [[maybe_unused]] index of_encoding)
         : rows_(preparation) {
         if constexpr (Preparation::is_rectified) {
+            if (of_encoding == 0) return;  // a cache's, which may be of any kind
             this->query_map_count = most_query_maps;
             this->key_map_count = most_key_maps;
             this->window = of_encoding;

@@ -34,10 +34,7 @@ class query_blocks {
     query_blocks(const attention_program<T>& program, index rows, const Attend& attend)
         : program_(program), rows_(rows), attend_(attend) {}
 
-    bundle take(index, arena& scratch) const {
-        return make_packed_head<T>(program_.shape(), program_.source.key_map_count,
-                                   !are_padded(program_.v), scratch);
-    }
+    bundle take(index, arena& scratch) const { return make_packed_head(program_, scratch); }
     index prepare_count(int) const { return count_blocks(program_.shape().keys, key_block<T>); }
     void prepare(const bundle& head, index number, int, index block,
                  const running_task& task) const {
@@ -66,6 +63,12 @@ class query_blocks {
     const Attend& attend_;
 };
 
+/// Whether a call has so few queries a head that it is bound by reading k and v, and enough heads
+/// for all threads.
+inline bool streams_heads(const attention_shape& shape, index threads) {
+    return shape.queries <= tiles.score_rows && shape.batch * shape.kv_heads >= threads;
+}
+
 /// What a head's keys and values may take for a core's cache to hold them.
 inline constexpr index cached_head_bytes = 256 * 1024;
 template <class T>
@@ -89,6 +92,25 @@ void for_query_blocks(const attention_program<T>& program, index threads, index 
     const query_blocks<T, Attend> kernel(program, rows, attend);
     deal_heads(program.threads.pool, program.memory, deal_forward<T>(program.shape(), threads),
                threads, kernel);
+}
+
+/// attend(number of a head of k, first query, count, scratch) for all queries of a call whose heads
+/// of k are not packed, in blocks of `rows`, the last first: under a causal mask they take the
+/// longest.
+template <class T, class Attend>
+void for_streamed_queries(const attention_program<T>& program, index threads, index rows,
+                          const Attend& attend) {
+    const attention_shape& shape = program.shape();
+    const index blocks = count_blocks(shape.queries, rows);
+    for_each_task(
+        program.threads.pool, program.memory, shape.batch * shape.kv_heads * blocks,
+        [&](index slot, index task) {
+            arena& scratch = program.memory.slot(slot);
+            const arena::scope mark(scratch);
+            const index first = (blocks - 1 - task % blocks) * rows;
+            attend(task / blocks, first, std::min(rows, shape.queries - first), scratch);
+        },
+        threads - 1);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

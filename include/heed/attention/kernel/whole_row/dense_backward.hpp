@@ -94,6 +94,7 @@ void multiply_seen(const attention_program<T>& program, const row_head<T>& head,
                    block_view<T>& block) {
     const query_tile<T>& tile = queries.tile;
     const index dim = program.shape().value_dim, stride = rows.scores.stride;
+    const panels_of_keys<T> keys{head.packed.key_panels, 0, program.shape().dim};
     for_seen_blocks(program, tile, block, [&](const block_view<T>& at) {
         const index column = at.first - rows.scores.first;
         for (index key = at.seen.first; key < at.seen.last; key += panel_width<T>) {
@@ -103,8 +104,8 @@ void multiply_seen(const attention_program<T>& program, const row_head<T>& head,
                                rows.ds + first_row * stride + column + key, stride);
             });
             if (rows.products != nullptr)
-                multiply_keys(program, tile, at, key, head.packed.key_panels,
-                              rows.products + column, stride, static_cast<T*>(nullptr));
+                multiply_keys(program, tile, at, key, keys, rows.products + column, stride,
+                              static_cast<T*>(nullptr));
         }
     });
 }
@@ -123,7 +124,9 @@ gradient_rows<T> differentiate_rows(const attention_program<T>& program,
     const index count = round_up(tile.count, tile.strip) + tiles.score_rows;
     rows.p = scratch.take<T>(count * rows.scores.stride);
     rows.ds = scratch.take<T>(count * rows.scores.stride);
-    score_all_keys(program, tile, head.packed.key_panels, rows.scores, block, scratch);
+    const panels_of_keys<T> keys{head.packed.key_panels, 0, program.shape().dim};
+    score_all_keys(
+        program, tile, [&](index) { return keys; }, rows.scores, block, scratch);
     if (!rule.modifiers.only_adds) rows.products = scratch.take<T>(count * rows.scores.stride);
     if (program.source.is_rectified()) rows.mixed = scratch.take<T>(count * rows.scores.stride);
     multiply_seen(program, head, queries, rows, block);

@@ -40,10 +40,9 @@ inline constexpr index dense_share = 4;
 /// Entries of a sum that starts from zero: a long chain of additions loses accuracy.
 inline constexpr index support_block = 256;
 
-/// output = Σ p_j·v_j over a support.
-template <int Vectors, class T>
-void gather_columns(const row_support<T>& support, const contiguous_rows<T>& values, index column,
-                    T* output) {
+/// output = Σ p_j·v_j over a support; values(s) is the row of its s-th key.
+template <int Vectors, class T, class Values>
+void gather_columns(const row_support<T>& support, const Values& values, index column, T* output) {
     constexpr int size = static_cast<int>(vec<T>::size);
     array_of<vec<T>, Vectors> total;
     unroll<Vectors>([&](auto c) { total[c] = vec<T>(T(0)); });
@@ -54,7 +53,7 @@ void gather_columns(const row_support<T>& support, const contiguous_rows<T>& val
         unroll<Vectors>([&](auto c) { even[c] = odd[c] = vec<T>(T(0)); });
         const auto add = [&](index s, vec<T> * sums) __attribute__((always_inline)) {
             const vec<T> p(support.probabilities[s]);
-            const T* row = values[support.positions[s]] + column;
+            const T* row = values(s) + column;
             unroll<Vectors>(
                 [&](auto c) { sums[c] = fma(p, vec<T>::load(row + c * size), sums[c]); });
         };
@@ -69,8 +68,8 @@ void gather_columns(const row_support<T>& support, const contiguous_rows<T>& val
     unroll<Vectors>([&](auto c) { total[c].store(output + column + c * size); });
 }
 
-template <class T>
-void gather_values(const row_support<T>& support, const contiguous_rows<T>& values, index value_dim,
+template <class T, class Values>
+void gather_values(const row_support<T>& support, const Values& values, index value_dim,
                    T* output) {
     constexpr index size = vec<T>::size;
     const index columns = padded<T>(value_dim);
@@ -142,7 +141,7 @@ void add_dense_rows(const row_task<T>& task) {
         const index column = block.first - rows.first + range.first;
         const index first_key = block.first + range.first;
         const index keys = std::min(range.last - range.first, shape.keys - first_key);
-        const contiguous_rows<T> values{task.head.values[first_key], task.head.values.stride};
+        const contiguous_rows<T> values = task.head.values(first_key);
         for (index r = first; r < first + count; ++r)
             clear_outside(rows.own[r], column, column + range.last - range.first, rows.row(r));
         if (finite) {
@@ -178,6 +177,29 @@ struct kept_rows {
     std::byte* statistics;       ///< [batch, head, query]
     support_store<T>* supports;  ///< of a sparse normaliser
 };
+
+/// The product of a row's support with v, its positions counted from `first_key`.
+template <class T>
+void gather_row(const row_task<T>& task, index r, const row_support<T>& support, index first_key) {
+    const attention_shape& shape = task.program.shape();
+    T* output = task.output + r * task.output_stride;
+    const auto gather = [&](const auto& values) {
+        gather_values(support, values, shape.value_dim, output);
+    };
+    const auto* cache = task.program.cache;
+    if (cache == nullptr) {
+        const contiguous_rows<T> values = task.head.values(first_key);
+        return gather([&](index s) { return values[support.positions[s]]; });
+    }
+    const index kv_head = task.tile.head / (shape.heads / shape.kv_heads);
+    const index width = padded<T>(shape.value_dim);
+    const T** rows = task.scratch.template take<const T*>(support.count);
+    T* buffer = task.scratch.template take<T>(support.count * width);
+    for (index s = 0; s < support.count; ++s)
+        rows[s] = cache->value_row(task.tile.batch, kv_head, first_key + support.positions[s],
+                                   buffer + s * width);
+    gather([rows](index s) { return rows[s]; });
+}
 
 /// The normaliser on all rows of a task: probabilities in place, or where they are few, their
 /// product with v at once.
@@ -216,8 +238,7 @@ void normalise_rows(row_task<T>& task, const row_rule<T>& rule, const kept_rows<
             if (task.dense[r])
                 rule.recompute(kernel, statistics, row, width);
             else
-                gather_values(support, {task.head.values[first_key], task.head.values.stride},
-                              shape.value_dim, task.output + r * task.output_stride);
+                gather_row(task, r, support, first_key);
             if (kept.supports != nullptr)
                 kept.supports->add(tile.batch, tile.head, tile.first + r, first_key, support);
             if (observers != nullptr) {
@@ -235,20 +256,37 @@ void normalise_rows(row_task<T>& task, const row_rule<T>& rule, const kept_rows<
 template <class T>
 void forward_whole_rows(const attention_program<T>& program, const row_rule<T>& rule,
                         const tensor_view<T, 4>& o, const kept_rows<T>& kept) {
-    const index rows = row_block<T>(program.shape().keys);
-    if (kept.supports != nullptr) kept.supports->reset(program.shape(), rows);
-    for_query_blocks(program, count_threads(program, 2), rows,
-                     [&](const query_place& at, const packed_head<T>& packed, arena& scratch) {
-                         const arena::scope mark(scratch);
-                         auto task = make_row_task(program, at, packed, scratch);
-                         score_all_keys(program, task.tile, packed.key_panels, task.rows,
-                                        task.block, scratch);
-                         normalise_rows(task, rule, kept);
-                         for_seen_blocks(program, task.tile, task.block,
-                                         [&](const block_view<T>&) { add_dense_rows(task); });
-                         write_rows(o, at.batch, at.head, at.first, at.count, task.output,
-                                    task.output_stride, [](index) { return T(1); });
-                     });
+    const attention_shape& shape = program.shape();
+    const index rows = row_block<T>(shape.keys);
+    const index threads = count_threads(program, 2);
+    if (kept.supports != nullptr) kept.supports->reset(shape, rows);
+    const auto attend = [&](const query_place& at, const packed_head<T>& packed, arena& scratch) {
+        const arena::scope mark(scratch);
+        auto task = make_row_task(program, at, packed, scratch);
+        const auto keys_of = [&](index block) {
+            open_block(program, task.tile, block, packed, scratch);
+            return packed.keys();
+        };
+        score_all_keys(program, task.tile, keys_of, task.rows, task.block, scratch);
+        normalise_rows(task, rule, kept);
+        if (std::find(task.dense, task.dense + at.count, true) != task.dense + at.count) {
+            for_seen_blocks(program, task.tile, task.block, [&](const block_view<T>& block) {
+                open_block(program, task.tile, block.first / key_block<T>, packed, scratch);
+                add_dense_rows(task);
+            });
+        }
+        write_rows(o, at.batch, at.head, at.first, at.count, task.output, task.output_stride,
+                   [](index) { return T(1); });
+    };
+    if (program.cache == nullptr) return for_query_blocks(program, threads, rows, attend);
+    for_streamed_queries(
+        program, threads, rows, [&](index number, index first, index count, arena& scratch) {
+            const packed_head<T> head = make_open_head(program, scratch);
+            const index heads = shape.heads / shape.kv_heads;
+            for (index h = 0; h < heads; ++h)
+                attend({number / shape.kv_heads, number % shape.kv_heads * heads + h, first, count},
+                       head, scratch);
+        });
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

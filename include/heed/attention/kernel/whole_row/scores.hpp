@@ -68,10 +68,10 @@ score_rows<T> make_score_rows(const query_tile<T>& tile, arena& scratch) {
     return rows;
 }
 
-/// All scores of a tile, and the largest of each row.
-template <class T>
+/// All scores of a tile, and the largest of each row. keys_of(block) are the panels of a block.
+template <class T, class KeysOf>
 void score_all_keys(const attention_program<T>& program, const query_tile<T>& tile,
-                    const key_maps<T*>& key_panels, const score_rows<T>& rows, block_view<T>& block,
+                    KeysOf&& keys_of, const score_rows<T>& rows, block_view<T>& block,
                     arena& scratch) {
     constexpr T left_out = -std::numeric_limits<T>::infinity();
     const arena::scope mark(scratch);
@@ -84,8 +84,9 @@ void score_all_keys(const attention_program<T>& program, const query_tile<T>& ti
             std::fill(rows.row(r) + rows.own[r].first, rows.row(r) + rows.own[r].last, left_out);
     }
     for_seen_blocks(program, tile, block, [&](const block_view<T>& at) {
-        score_block(program, tile, at, key_panels, rows.scores + (at.first - rows.first),
-                    rows.stride, lane_maximum, block_maximum);
+        score_block(program, tile, at, keys_of(at.first / key_block<T>),
+                    rows.scores + (at.first - rows.first), rows.stride, lane_maximum,
+                    block_maximum);
         for (index r = 0; r < tile.count; ++r)
             rows.maximum[r] = std::max(rows.maximum[r], block_maximum[r]);
     });

@@ -214,7 +214,7 @@ class entropy_row {
         [[gnu::always_inline]] vec<T> exponent(vec<T> x) const {
             // The sum with 0 keeps compilers from fusing the product with what comes next. −∞ times
             // a scale of 0 is NaN, of which and a number max takes the second.
-            const vec<T> u = fma(fma(x, scale_, top_), coefficient_, vec<T>(T(0)));
+            const vec<T> u = product(fma(x, scale_, top_), coefficient_);
             return max(u, vec<T>(T(-16384)));
         }
         [[gnu::always_inline]] power operator()(vec<T> x) const {
@@ -285,10 +285,10 @@ class entropy_row {
         const powers e(at);
         const auto [sum, first, second] = sums_over<3>(row, count, [&](vec<T> x, auto& sums) {
             const auto [value, u] = e(x);
-            const vec<T> product = fma(value, u, vec<T>(T(0)));
+            const vec<T> weighted = product(value, u);
             sums[0] += value;
-            sums[1] += product;
-            sums[2] = fma(product, u, sums[2]);
+            sums[1] += weighted;
+            sums[2] = fma(weighted, u, sums[2]);
         });
         // u is an exponent of 2.
         constexpr double unit = std::numbers::ln2;

@@ -91,7 +91,7 @@ template <class T, bool IsWeighted>
     if constexpr (!IsWeighted) return {e, e};
     // 0·(−∞) is NaN.
     const vec<T> finite = max(gap, vec<T>(std::numeric_limits<T>::lowest()));
-    return {e, fma(e, finite, vec<T>(T(0)))};
+    return {e, product(e, finite)};
 }
 
 /// Their sums over a line of a few blocks' length at most.
@@ -160,7 +160,7 @@ template <class T, class Loss, class Line>
             const auto fade = exponentials_of<T, is_weighted>(reference_before, shift, by);
             if constexpr (is_weighted) {
                 weighted.scale(fade.sum);
-                weighted.add(fma(sum.value(), fade.weighted, zero));
+                weighted.add(product(sum.value(), fade.weighted));
             }
             sum.scale(fade.sum);
         }
@@ -173,7 +173,7 @@ template <class T, class Loss, class Line>
             // In units so small that neither a difference nor a sum of them is infinite.
             const vec<T> by_unit(unit), shift_units(shift * by_unit);
             const vec<T> seen(static_cast<T>(first));
-            gaps.add(fma(fma(shift_before, by_unit, -shift_units), seen, zero));
+            gaps.add(product(fma(shift_before, by_unit, -shift_units), seen));
             gaps.add(sum_over(
                 x, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {
                     const vec<T> gap = fma(x.load(at), by_unit, -shift_units);

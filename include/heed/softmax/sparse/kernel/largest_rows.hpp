@@ -171,9 +171,7 @@ class largest_row {
     }
 
     /// The sum with 0 keeps compilers from fusing the product with what comes next.
-    [[gnu::always_inline]] vec<T> weight(vec<T> p) const {
-        return fma(p, vec<T>(inverse_), vec<T>(T(0)));
-    }
+    [[gnu::always_inline]] vec<T> weight(vec<T> p) const { return product(p, vec<T>(inverse_)); }
 
     void gradient(const statistics&, const T*, const T* p, T* dp, index count, T*,
                   arena& scratch) const {

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <heed/attention/attention.hpp>
+#include <heed/attention/caches/detail/cached_call.hpp>
+#include <heed/attention/caches/kv_cache.hpp>
+#include <heed/core/architecture.hpp>
+
+/// \file
+/// Exact attention over a cache: the calls of attention.hpp with a heed::kv_cache in the place of k
+/// and v.
+///
+/// q is [batch, heads, queries, dim] of any rank that attention takes, in the scalar that the cache
+/// computes in; sequence b's queries stand at the end of its own keys, query i at length(b) − N +
+/// i, so append before you attend. All masks, modifiers, scales, normalisers, observers, heed::on
+/// and heed::in are parts as elsewhere; a position encoding is the cache's.
+///
+/// A row of the result has the same bits however the tokens were cut into calls and sequences put
+/// into batches; over a cache of float or double it has those of attention(q, k, v).
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+/// attention over a cache, written to the caller's memory.
+template <class O, class Q, class Storage, class... Parts>
+void attention_into(O&& o, const Q& q, const kv_cache<Storage>& cache, const Parts&... parts) {
+    detail::check_forward_parts<Parts...>();
+    detail::with_cached_call(
+        q, cache,
+        [&](const auto& call) {
+            using T = scalar_of<Q>;
+            detail::run_forward(call, detail::checked_output<T>(o, call),
+                                static_cast<stats_for<T, Parts...>*>(nullptr));
+        },
+        parts...);
+}
+
+/// o [batch, heads, queries, value_dim], an object of q's kind.
+///
+///     cache.append(k, v);
+///     auto o = heed::attention(q, cache, heed::causal);
+template <class Q, class Storage, class... Parts>
+[[nodiscard]] auto attention(const Q& q, const kv_cache<Storage>& cache, const Parts&... parts) {
+    auto o = detail::make_cached_output(q, cache);
+    attention_into(o, q, cache, parts...);
+    return o;
+}
+
+/// attention_into that also keeps the stats of the rows.
+template <class O, class Scalar, class Normaliser, class Q, class Storage, class... Parts>
+void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q,
+                            const kv_cache<Storage>& cache, const Parts&... parts) {
+    detail::check_forward_parts<Parts...>();
+    detail::with_cached_call(
+        q, cache,
+        [&](const auto& call) {
+            constexpr bool fits = std::is_same_v<Normaliser, detail::normaliser_of<Parts...>>;
+            static_assert(fits,
+                          "heed: stats must be those of this call's normaliser: heed::stats_for");
+            if constexpr (fits)
+                detail::run_forward(call, detail::checked_output<Scalar>(o, call), &kept);
+        },
+        parts...);
+}
+
+/// o, and the stats of its rows, by which partial results can be merged: `auto [o, stats] = …`,
+/// and behind them what observers saw.
+template <class Q, class Storage, class... Parts>
+[[nodiscard]] auto attention_forward(const Q& q, const kv_cache<Storage>& cache,
+                                     const Parts&... parts) {
+    using T = scalar_of<Q>;
+    auto o = detail::make_cached_output(q, cache);
+    attention_shape rows;
+    if constexpr ((detail::is_unbound_observer<Parts> || ...)) rows = detail::rows_of_output(o);
+    return detail::make_forward_result<stats_for<T, Parts...>>(
+        std::move(o), std::tuple_cat(detail::make_observed<T>(parts, rows)...), std::tie(q, cache),
+        parts...);
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE

@@ -1,0 +1,186 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <type_traits>
+
+#include <heed/attention/caches/detail/cached_encoding.hpp>
+#include <heed/attention/caches/detail/kept_keys.hpp>
+#include <heed/attention/caches/kv_cache.hpp>
+#include <heed/attention/kernel/call/call.hpp>
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/contracts.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/products/key_blocks.hpp>
+#include <heed/attention/part.hpp>
+#include <heed/attention/positions.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/error.hpp>
+#include <heed/core/view.hpp>
+
+/// \file
+/// A call of attention over a cache: the same parts, and those that the cache adds.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+template <storage_type Storage>
+class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar> {
+    using scalar = cached_scalar;
+
+  public:
+    explicit access(const kv_cache& cache) : cache_(cache) {}
+
+    /// The shape of a call with these queries, or the shape_error that says why there is none.
+    attention_shape shape(const tensor_view<const scalar, 4>& q) const {
+        detail::check_view("q", q);
+        const auto& [batch, heads, queries, dim] = q.extents;
+        detail::require_shape(batch == cache_.batch() && dim == cache_.dim(), "q has shape ",
+                              q.extents, ", but the cache has ", cache_.batch(),
+                              " sequences of keys of ", cache_.dim(), " numbers");
+        detail::require_shape(heads % cache_.kv_heads() == 0, "q has ", heads,
+                              " heads and the cache has ", cache_.kv_heads(),
+                              ", but those of the cache must divide those of q");
+        for (index b = 0; b < batch; ++b) {
+            const auto& sequence = cache_.at(b);
+            if (sequence.first_kept == 0) continue;
+            const index kept = sequence.length - sequence.first_kept;
+            detail::require_shape(
+                queries + cache_.options_.window.value - 1 <= kept, "q has ", queries,
+                " queries with a window of ", cache_.options_.window.value,
+                " keys each, but the cache has kept the last ", kept, " keys of sequence ", b);
+        }
+        return cache_.shape_of(heads, queries, cache_.length());
+    }
+
+    index length(index batch) const { return cache_.at(batch).length; }
+    detail::cached_encoding<scalar> encoding() const {
+        return detail::cached_encoding<scalar>(*cache_.parts_);
+    }
+    bool normalises_key() const { return cache_.parts_->normalises_key; }
+    std::optional<detail::kept_keys_mask> mask() const {
+        if (cache_.options_.window.value == unlimited) return {};
+        return detail::kept_keys_mask(cache_.options_.window.value, cache_.keep_first());
+    }
+
+    detail::ready_block<scalar> take(arena& scratch) const override {
+        return cache_.layout_->take(scratch);
+    }
+    void open(index batch, index kv_head, index number,
+              detail::ready_block<scalar>& to) const override {
+        const auto& sequence = cache_.at(batch);
+        const auto& page =
+            *sequence.pages[static_cast<std::size_t>(number * cache_.kv_heads() + kv_head)];
+        const index keys = std::min(sequence.length - number * keys_a_page, keys_a_page);
+        cache_.layout_->open(page.data, keys, to);
+        to.finite = page.finite;
+        to.moderate = page.moderate;
+    }
+    index next(index batch, index number) const override {
+        if (number < blocks_of(cache_.keep_first())) return number;
+        return std::max(number, cache_.at(batch).first_kept / keys_a_page);
+    }
+    const scalar* value_row(index batch, index kv_head, index key, scalar* buffer) const override {
+        std::byte* page = cache_.page_at(cache_.at(batch), key, kv_head);
+        return cache_.layout_->read_value(page, key % keys_a_page, buffer);
+    }
+
+  private:
+    const kv_cache& cache_;
+};
+
+namespace detail {
+
+/// Where the queries of a call over a cache stand: each sequence's at its own end.
+template <class Access>
+class cached_positions : public positions_base {
+  public:
+    static constexpr bool keys_at_their_indices = true;
+
+    explicit cached_positions(const Access& cache) : cache_(&cache) {}
+
+    index length(index batch) const { return cache_->length(batch); }
+    call_positions prepare(arena& scratch, const attention_shape& shape) const {
+        index* first = scratch.take<index>(shape.batch);
+        for (index batch = 0; batch < shape.batch; ++batch)
+            first[batch] = length(batch) - shape.queries;
+        return {.query_firsts = first};
+    }
+
+  private:
+    const Access* cache_;
+};
+
+/// Stops the compilation with one sentence if these parts are not for a cache.
+template <class... Parts>
+constexpr bool check_cached_parts() {
+    constexpr bool encodes = count_of<role::position_encoding, Parts...> != 0;
+    static_assert(!encodes,
+                  "heed: a position encoding acts on keys once, when they are appended: it is a "
+                  "part of the cache, which then turns the queries too");
+    constexpr bool places = count_of<role::positions, Parts...> != 0;
+    static_assert(!places,
+                  "heed: a cache knows where its keys stand, and its queries stand at their end: "
+                  "heed::positions and heed::cache_lengths are for tensors");
+    constexpr bool biases = (may_be_input_bias<false, Parts> || ...);
+    static_assert(!biases, "heed: heed::key_bias is a part of the cache");
+    return !encodes && !places && !biases;
+}
+
+/// The norm of keys is the cache's, that of queries the call's: a scale of both must find it there.
+template <class T, class Access, class... Parts>
+void check_key_norm(const Access& access, const Parts&... parts) {
+    [[maybe_unused]] const auto check = [&]<class Part>(const Part& part) {
+        if constexpr (part_of<Part, role::scale>) {
+            constexpr bool wanted = std::remove_cvref_t<decltype(unwrap(part))>::normalises_key;
+            require_argument(!wanted || access.normalises_key(),
+                             "the scale takes keys of length 1, but the cache was made without "
+                             "heed::key_norm");
+        }
+    };
+    (visit_part(parts, check), ...);
+}
+
+/// Calls f(attention_call) with everything checked.
+template <class Q, class Storage, class F, class... Parts>
+void with_cached_call(const Q& q, const kv_cache<Storage>& cache, F&& f, const Parts&... parts) {
+    using T = computed_scalar<Storage>;
+    static_assert(std::is_same_v<scalar_of<Q>, T>,
+                  "heed: q must have the scalar that a cache computes in: float, or double for a "
+                  "cache of double");
+    check_parts<Parts...>();
+    if constexpr ((is_part<Parts> && ...)) {
+        if constexpr ((check_contracts<T, Parts>() && ...) && check_cached_parts<Parts...>()) {
+            const auto held_q = evaluate(q);
+            const typename kv_cache<Storage>::access access(cache);
+            const auto queries = rank4(held_q.view());
+            const attention_shape shape = access.shape(queries);
+            check_key_norm<T>(access, parts...);
+            const cached_positions positions(access);
+            const auto encoding = access.encoding();
+            const auto mask = access.mask();
+            f(attention_call<T, Parts..., std::remove_cv_t<decltype(positions)>,
+                             std::remove_cv_t<decltype(encoding)>,
+                             std::remove_cv_t<decltype(mask)>>(shape, queries, access, parts...,
+                                                               positions, encoding, mask));
+        }
+    }
+}
+
+/// An object of q's kind for o; shapes are checked before memory is asked for.
+template <class Q, class Storage>
+auto make_cached_output(const Q& q, const kv_cache<Storage>& cache) {
+    const auto held_q = evaluate(q);
+    const typename kv_cache<Storage>::access access(cache);
+    const attention_shape shape = access.shape(rank4(held_q.view()));
+    auto extents = held_q.view().extents;
+    extents.back() = shape.value_dim;
+    check_result<scalar_of<Q>>("o", extents);
+    return make_like<Q>(extents);
+}
+
+}  // namespace detail
+
+}  // namespace heed::inline HEED_ARCHITECTURE

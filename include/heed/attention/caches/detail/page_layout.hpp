@@ -1,0 +1,205 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+#include <heed/attention/caches/detail/page_pool.hpp>
+#include <heed/attention/kernel/products/key_blocks.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/storage.hpp>
+#include <heed/core/tiles.hpp>
+
+/// \file
+/// What lies where in a page: key panels, dimension by dimension, a key a lane, as the kernels read
+/// them; then padded rows of values; then, of integers, a scale a key of either.
+///
+///     keys    [maps][key_block / panel_width][dim][panel_width]
+///     values  [key_block][padded value_dim]
+///     scales  [maps][key_block], [key_block]                      float
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+template <class Storage>
+class page_layout {
+  public:
+    using scalar = computed_scalar<Storage>;
+    static constexpr index keys_a_page = key_block<scalar>;
+    static constexpr index width = panel_width<scalar>;
+    static constexpr bool has_scales = stored_as<Storage>::has_scales;
+
+    page_layout(index dim, index value_dim, index maps)
+        : dim_(dim), value_dim_(value_dim), maps_(maps) {}
+
+    std::size_t bytes() const {
+        const index scales = has_scales ? (maps_ + 1) * keys_a_page : 0;
+        return aligned(map_size() * maps_) + aligned(keys_a_page * stride()) +
+               static_cast<std::size_t>(scales) * sizeof(float);
+    }
+
+    /// Rows from[r·dim] of a map become keys `first` … of a page.
+    void write_keys(std::byte* page, index map, index first, index count,
+                    const scalar* from) const {
+        Storage* panels = keys(page, map);
+        for (index r = 0; r < count; ++r, from += dim_) {
+            const index key = first + r;
+            Storage* to = panels + key / width * width * dim_ + key % width;
+            if constexpr (has_scales) {
+                const float scale = integer_scale(largest(from, dim_));
+                key_scales(page, map)[key] = scale;
+                for (index c = 0; c < dim_; ++c) to[c * width] = narrow_scaled(from[c], scale);
+            } else {
+                for (index c = 0; c < dim_; ++c) to[c * width] = narrow<Storage>(from[c]);
+            }
+        }
+    }
+    /// Contiguous rows become values `first` … of a page.
+    void write_values(std::byte* page, index first, index count,
+                      const contiguous_rows<scalar>& from) const {
+        for (index r = 0; r < count; ++r) {
+            const scalar* row = from[r];
+            Storage* to = values(page) + (first + r) * stride();
+            if constexpr (has_scales) {
+                const float scale = integer_scale(largest(row, value_dim_));
+                value_scales(page)[first + r] = scale;
+                for (index c = 0; c < value_dim_; ++c) to[c] = narrow_scaled(row[c], scale);
+            } else {
+                for (index c = 0; c < value_dim_; ++c) to[c] = narrow<Storage>(row[c]);
+            }
+        }
+    }
+
+    /// A key as it is stored.
+    void read_key(std::byte* page, index map, index key, scalar* to) const {
+        const Storage* from = keys(page, map) + key / width * width * dim_ + key % width;
+        for (index c = 0; c < dim_; ++c)
+            if constexpr (has_scales)
+                to[c] = key_scales(page, map)[key] * static_cast<float>(from[c * width]);
+            else
+                to[c] = static_cast<scalar>(from[c * width]);
+    }
+    /// A value as it is stored, up to value_dim; the row itself where numbers need no widening.
+    const scalar* read_value(std::byte* page, index key, scalar* buffer) const {
+        Storage* from = values(page) + key * stride();
+        if constexpr (is_read_in_place<Storage>)
+            return from;
+        else
+            widen_values(page, key, 1, buffer);
+        return buffer;
+    }
+
+    /// Memory for a page's numbers where they are not read in place.
+    ready_block<scalar> take(arena& scratch) const {
+        ready_block<scalar> block;
+        if constexpr (!is_read_in_place<Storage>) {
+            for (index m = 0; m < maps_; ++m)
+                block.key_panels[static_cast<std::size_t>(m)] = scratch.take<scalar>(map_size());
+            block.values = scratch.take<scalar>(keys_a_page * stride());
+        }
+        return block;
+    }
+    /// The first `count` keys and values of a page, ready.
+    void open(std::byte* page, [[maybe_unused]] index count, ready_block<scalar>& to) const {
+        if constexpr (is_read_in_place<Storage>) {
+            for (index m = 0; m < maps_; ++m)
+                to.key_panels[static_cast<std::size_t>(m)] = keys(page, m);
+            to.values = values(page);
+        } else {
+            for (index m = 0; m < maps_; ++m) widen_keys(page, m, count, to);
+            widen_values(page, 0, count, to.values);
+        }
+    }
+
+    /// Before values from `first` on are written: what was there before, if it was not moderate,
+    /// must not be read beside what is to come, nor be held against it.
+    void renew(cache_page& page, index first, arena& scratch) const {
+        if (page.moderate) return;
+        page.moderate = are_moderate(page.data, 0, first, scratch);
+        page.finite = page.moderate || are_finite(page.data, 0, first, scratch);
+        if (!page.finite) return;
+        Storage* from = values(page.data);
+        std::fill(from + first * stride(), from + keys_a_page * stride(), Storage(0));
+    }
+
+    /// Whether values are such that no sum of them, weighted, can overflow; whether they are
+    /// finite: as they are stored.
+    bool are_moderate(std::byte* page, index first, index count, arena& scratch) const {
+        return judge(page, first, count, scratch, all_moderate<scalar>);
+    }
+    bool are_finite(std::byte* page, index first, index count, arena& scratch) const {
+        return judge(page, first, count, scratch, all_finite<scalar>);
+    }
+
+    index dim() const { return dim_; }
+    index value_dim() const { return value_dim_; }
+    index maps() const { return maps_; }
+    /// How far rows of values are apart.
+    index stride() const { return padded<scalar>(value_dim_); }
+
+  private:
+    static std::size_t aligned(index numbers) {
+        return static_cast<std::size_t>(round_up(numbers * static_cast<index>(sizeof(Storage)),
+                                                 static_cast<index>(arena::alignment)));
+    }
+    index map_size() const { return keys_a_page * dim_; }
+    Storage* keys(std::byte* page, index map) const {
+        return reinterpret_cast<Storage*>(page) + map * map_size();
+    }
+    Storage* values(std::byte* page) const {
+        return reinterpret_cast<Storage*>(page + aligned(map_size() * maps_));
+    }
+    float* key_scales(std::byte* page, index map) const {
+        return reinterpret_cast<float*>(page + aligned(map_size() * maps_) +
+                                        aligned(keys_a_page * stride())) +
+               map * keys_a_page;
+    }
+    float* value_scales(std::byte* page) const { return key_scales(page, maps_); }
+
+    static scalar largest(const scalar* row, index count) {
+        scalar most = 0;
+        for (index c = 0; c < count; ++c) most = std::max(most, std::abs(row[c]));
+        return most;
+    }
+
+    void widen_keys(std::byte* page, index map, index count, ready_block<scalar>& to) const {
+        const index whole = round_up(count, width);
+        const Storage* from = keys(page, map);
+        scalar* panels = to.key_panels[static_cast<std::size_t>(map)];
+        if constexpr (has_scales) {
+            for (index first = 0; first < whole; first += width)
+                widen_scaled<tiles.score_vectors>(from + first * dim_, width * dim_,
+                                                  key_scales(page, map) + first,
+                                                  panels + first * dim_);
+        } else {
+            widen(from, whole * dim_, panels);
+        }
+    }
+    void widen_values(std::byte* page, index first, index count, scalar* to) const {
+        const Storage* from = values(page) + first * stride();
+        if constexpr (has_scales) {
+            for (index r = 0; r < count; ++r)
+                widen_scaled(from + r * stride(), stride(), value_scales(page)[first + r],
+                             to + r * stride());
+        } else {
+            widen(from, count * stride(), to);
+        }
+    }
+
+    template <class Test>
+    bool judge(std::byte* page, index first, index count, arena& scratch, Test&& test) const {
+        if constexpr (is_read_in_place<Storage>) {
+            return test({values(page) + first * stride(), stride()}, count, value_dim_);
+        } else {
+            const arena::scope mark(scratch);
+            scalar* rows = scratch.take<scalar>(count * stride());
+            widen_values(page, first, count, rows);
+            return test({rows, stride()}, count, value_dim_);
+        }
+    }
+
+    index dim_, value_dim_, maps_;
+};
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -1,0 +1,281 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+
+#include <heed/attention/kernel/online/attend.hpp>
+#include <heed/attention/kernel/online/forward_tile.hpp>
+#include <heed/attention/kernel/online/weight_rule.hpp>
+#include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/products/scores.hpp>
+#include <heed/attention/kernel/products/streamed_products.hpp>
+#include <heed/attention/kernel/program/program.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
+#include <heed/core/view.hpp>
+
+/// \file
+/// Forward of a block of queries of all heads that share a head of k, whose blocks are opened one
+/// after the other and read by all of them before the next: from memory once.
+///
+/// Built for the bandwidth of reading memory. Few queries a head are rows of one tile of all heads,
+/// so that a vector of keys or values that was loaded serves all of them; what is not a product
+/// goes head by head.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// The queries of several heads as rows [head, query] of one tile.
+template <class T>
+struct joint_rows {
+    index count = 0;  ///< 0: each head goes alone
+    index queries = 0;
+    T* strips = nullptr;
+    T* scores = nullptr;
+    T* lane_maximum = nullptr;
+    T* factor = nullptr;
+    T* sums = nullptr;  ///< of a block
+    T* output = nullptr;
+    index output_stride = 0;
+
+    /// A head's first row.
+    index row_of(index head) const { return head * queries; }
+};
+
+/// Tasks of the heads of a group, and what they share.
+template <class T>
+struct head_group {
+    index heads;
+    forward_task<T>** tasks;
+    joint_rows<T> joint;
+
+    const attention_program<T>& program() const { return tasks[0]->program; }
+};
+
+/// Whether the heads' rows can be one tile's: few, of one map, and seeing the same keys but for
+/// what masks say lane by lane.
+template <class T>
+bool can_join(const head_group<T>& group) {
+    const query_tile<T>& first = group.tasks[0]->tile;
+    if (group.heads == 1 || first.count > first.strip || group.program().source.is_rectified())
+        return false;
+    for (index h = 1; h < group.heads; ++h)
+        for (index r = 0; r < first.count; ++r) {
+            const key_interval seen = group.tasks[h]->tile.seen[r];
+            if (seen.first != first.seen[r].first || seen.last != first.seen[r].last) return false;
+        }
+    return true;
+}
+
+template <class T>
+joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
+    const index dim = group.program().shape().dim;
+    joint_rows<T> joint;
+    joint.queries = group.tasks[0]->tile.count;
+    joint.count = group.heads * joint.queries;
+    joint.output_stride = group.tasks[0]->state.output_stride;
+    const index rows = round_up(joint.count, tiles.score_rows) + tiles.score_rows;
+    joint.strips = scratch.take<T>(packed_size<T>(tiles.score_rows, joint.count, dim));
+    joint.scores = scratch.take<T>(rows * score_stride<T>);
+    joint.lane_maximum = scratch.take<T>(rows * vec<T>::size);
+    joint.factor = scratch.take<T>(rows);
+    joint.sums = scratch.take<T>(rows * joint.output_stride);
+    joint.output = scratch.take<T>(rows * joint.output_stride);
+    std::fill_n(joint.output, static_cast<std::size_t>(rows * joint.output_stride), T(0));
+    const arena::scope mark(scratch);
+    T* plain = scratch.take<T>(joint.count * dim);
+    for (index h = 0; h < group.heads; ++h)
+        std::copy_n(group.tasks[h]->tile.plain[0], static_cast<std::size_t>(joint.queries * dim),
+                    plain + joint.row_of(h) * dim);
+    pack_strips<T>({plain, dim}, joint.count, dim, joint.strips);
+    return joint;
+}
+
+/// Pass 1: the products of all rows with the panels of a block that any of them sees.
+template <class T>
+void multiply_joint_keys(const head_group<T>& group, index first_key, key_interval range) {
+    const joint_rows<T>& joint = group.joint;
+    const attention_program<T>& program = group.program();
+    const index dim = program.shape().dim;
+    const panels_of_keys<T> keys = group.tasks[0]->head.keys();
+    const bool wants_maximum = !program.scores.changes_products;
+    if (wants_maximum) {
+        const vec<T> lowest(-std::numeric_limits<T>::infinity());
+        for (index r = 0; r < round_up(joint.count, tiles.score_rows); ++r)
+            lowest.store_aligned(joint.lane_maximum + r * vec<T>::size);
+    }
+    for (index key = range.first; key < range.last; key += panel_width<T>) {
+        multiply_streamed_panel(joint.strips, joint.count,
+                                keys.at(encoding_map::near, first_key + key), dim,
+                                joint.scores + key, wants_maximum ? joint.lane_maximum : nullptr);
+    }
+}
+
+/// Pass 2, head by head: products → scores → weights, 0 where this head sees less than others.
+template <class T>
+void weigh_joint_rows(const head_group<T>& group, key_interval range) {
+    const joint_rows<T>& joint = group.joint;
+    for (index h = 0; h < group.heads; ++h) {
+        forward_task<T>& task = *group.tasks[h];
+        const index count = joint.queries, row = joint.row_of(h);
+        const key_interval own = task.block.range[0];
+        T* scores = joint.scores + row * score_stride<T>;
+        T* factor = joint.factor + row;
+        if (own.first < own.last) {
+            group.program().scores.finish(task.tile, task.block, scores, score_stride<T>,
+                                          joint.lane_maximum + row * vec<T>::size,
+                                          task.state.row_maximum);
+            task.weights.advance(task.stream, task.state.rows, task.state.row_maximum, count);
+            task.weights.weigh(task.stream, task.state.rows, 0, count, scores, own, task.observed);
+            std::copy_n(task.state.rows.factor, static_cast<std::size_t>(count), factor);
+        } else {
+            std::fill_n(factor, static_cast<std::size_t>(count), T(1));
+        }
+        const index first = std::clamp(own.first, range.first, range.last);
+        const index last = std::clamp(own.last, first, range.last);
+        for (index r = 0; r < count; ++r, scores += score_stride<T>) {
+            std::fill(scores + range.first, scores + first, T(0));
+            std::fill(scores + last, scores + range.last, T(0));
+        }
+    }
+}
+
+/// Pass 3: Σ weight·v.
+template <class T>
+void add_joint_values(const head_group<T>& group, index first_key, key_interval range) {
+    const joint_rows<T>& joint = group.joint;
+    const attention_program<T>& program = group.program();
+    const packed_head<T>& head = group.tasks[0]->head;
+    const index first = first_key + range.first, value_dim = program.shape().value_dim;
+    const index keys = std::min(range.last - range.first, program.shape().keys - first);
+    const T* weights = joint.scores + range.first;
+    const contiguous_rows<T> values = head.values(first);
+    if (head.finite_values[first_key / key_block<T>]) {
+        const index stride = joint.output_stride;
+        const auto numbers = static_cast<std::size_t>(joint.count * stride);
+        std::fill_n(joint.sums, numbers, T(0));
+        multiply_streamed_values(weights, joint.count, keys, values, value_dim, joint.sums, stride);
+        for (index r = 0; r < joint.count; ++r) {
+            const vec<T> factor(joint.factor[r]);
+            for (index c = r * stride; c < (r + 1) * stride; c += vec<T>::size)
+                fma(vec<T>::load(joint.output + c), factor, vec<T>::load(joint.sums + c))
+                    .store(joint.output + c);
+        }
+        return;
+    }
+    arena& scratch = group.tasks[0]->scratch;
+    const arena::scope mark(scratch);
+    bool* sees = scratch.take<bool>(key_block<T>);
+    for (index h = 0; h < group.heads; ++h) {
+        const forward_task<T>& task = *group.tasks[h];
+        if (task.block.range[0].first == task.block.range[0].last) continue;
+        for (index r = 0; r < joint.queries; ++r) {
+            const index row = joint.row_of(h) + r;
+            program.sight.list_seen(task.tile, r, task.block, range, sees);
+            add_seen_values(weights + row * score_stride<T>, sees + range.first, keys, values,
+                            value_dim, joint.factor[row], joint.output + row * joint.output_stride);
+        }
+    }
+}
+
+/// The sums of a head's rows go to its task, or come back from it.
+template <class T>
+void copy_joint_output(const head_group<T>& group, index h, bool back) {
+    const joint_rows<T>& joint = group.joint;
+    T* shared = joint.output + joint.row_of(h) * joint.output_stride;
+    T* own = group.tasks[h]->state.output;
+    const auto count = static_cast<std::size_t>(joint.queries * joint.output_stride);
+    std::copy_n(back ? own : shared, count, back ? shared : own);
+}
+
+/// A block of keys for all heads as rows of one tile.
+template <class T>
+void add_block_jointly(const head_group<T>& group, index first_key) {
+    key_interval range{key_block<T>, 0};
+    for (index h = 0; h < group.heads; ++h) {
+        forward_task<T>& task = *group.tasks[h];
+        look_at_block(task.program, task.tile, first_key, task.block);
+        range = {std::min(range.first, task.block.seen.first),
+                 std::max(range.last, task.block.seen.last)};
+    }
+    if (range.first >= range.last) return;
+    const forward_task<T>& any = *group.tasks[0];
+    open_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
+    multiply_joint_keys(group, first_key, range);
+    weigh_joint_rows(group, range);
+    add_joint_values(group, first_key, range);
+    if (any.state.before == nullptr) return;
+    for (index h = 0; h < group.heads; ++h) {
+        const forward_state<T>& state = group.tasks[h]->state;
+        for (index r = 0; r < group.joint.queries; ++r)
+            state.before_factor[r] *= group.joint.factor[group.joint.row_of(h) + r];
+        if ((first_key / key_block<T> + 1) % blocks_in_a_stretch != 0) continue;
+        copy_joint_output(group, h, false);
+        end_stretch(state, group.joint.queries, false);
+        copy_joint_output(group, h, true);
+    }
+}
+
+/// A block of keys for each head alone.
+template <class T>
+void add_block_by_heads(const head_group<T>& group, index first_key) {
+    for (index h = 0; h < group.heads; ++h) {
+        forward_task<T>& task = *group.tasks[h];
+        const key_interval own = task.tile.seen_by_all();
+        if (own.last <= first_key || own.first >= first_key + key_block<T>) continue;
+        look_at_block(task.program, task.tile, first_key, task.block);
+        add_block(task, nullptr);
+    }
+}
+
+/// Queries first … first + count − 1 of the heads that read the `number`-th head of k: o, and
+/// unless null the statistics of its rows.
+template <class T>
+void stream_head(const attention_program<T>& program, const weight_rule<T>& weights, index number,
+                 index first, index count, const tensor_view<T, 4>& o, std::byte* statistics,
+                 arena& scratch) {
+    const attention_shape& shape = program.shape();
+    const index batch = number / shape.kv_heads, kv_head = number % shape.kv_heads;
+    const index heads = shape.heads / shape.kv_heads;
+    if (heads == 0) return;
+    auto head = make_open_head(program, scratch);
+    if (program.cache == nullptr) locate_values(program.v, batch, kv_head, head);
+    head_group<T> group{heads, scratch.take<forward_task<T>*>(heads), {}};
+    const auto place_of = [&](index h) {
+        return query_place{batch, kv_head * heads + h, first, count};
+    };
+    key_interval seen{shape.keys, 0};
+    for (index h = 0; h < heads; ++h) {
+        group.tasks[h] = &scratch.make<forward_task<T>>(
+            begin_attention(program, weights, place_of(h), head, scratch));
+        begin_sums(*group.tasks[h]);
+        const key_interval own = group.tasks[h]->tile.seen_by_all();
+        if (own.first == own.last) continue;
+        seen = {std::min(seen.first, own.first), std::max(seen.last, own.last)};
+    }
+    if (can_join(group)) group.joint = make_joint_rows(group, scratch);
+    const bool joins = group.joint.count > 0;
+    for (index block = seen.first / key_block<T>;; ++block) {
+        block = next_block(program, batch, block);
+        if (block * key_block<T> >= seen.last) break;
+        if (joins)
+            add_block_jointly(group, block * key_block<T>);
+        else
+            add_block_by_heads(group, block * key_block<T>);
+    }
+    for (index h = 0; h < heads; ++h) {
+        const query_place at = place_of(h);
+        const index row = (batch * shape.heads + at.head) * shape.queries + first;
+        if (joins) copy_joint_output(group, h, false);
+        end_sums(*group.tasks[h]);
+        end_attention(
+            *group.tasks[h], at, o,
+            statistics == nullptr ? nullptr : statistics + row * weights.statistics_bytes);
+    }
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+#include <Eigen/Core>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/simd/widen.hpp>
+#include <heed/core/unroll.hpp>
+
+/// \file
+/// Numbers kept in 16 or 8 bits, in which nothing is computed: rounded when they are stored, exact
+/// when they are read.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+namespace detail {
+
+template <class Storage>
+struct stored_as {
+    static constexpr bool can_store = false;
+};
+template <class T>
+struct stored_exactly {
+    static constexpr bool can_store = true;
+    static constexpr bool has_scales = false;
+    using computed = T;
+};
+template <>
+struct stored_as<float> : stored_exactly<float> {};
+template <>
+struct stored_as<double> : stored_exactly<double> {};
+template <>
+struct stored_as<Eigen::bfloat16> : stored_exactly<float> {};
+template <>
+struct stored_as<Eigen::half> : stored_exactly<float> {};
+/// Integers from −127 to 127 times a scale.
+template <>
+struct stored_as<std::int8_t> : stored_exactly<float> {
+    static constexpr bool has_scales = true;
+};
+
+}  // namespace detail
+
+/// What numbers may be stored as: float, double, Eigen::bfloat16, Eigen::half, std::int8_t.
+template <class Storage>
+concept storage_type = detail::stored_as<Storage>::can_store;
+
+/// What numbers stored so are computed in: double for double, else float.
+template <storage_type Storage>
+using computed_scalar = typename detail::stored_as<Storage>::computed;
+
+namespace detail {
+
+/// Whether stored numbers are what is computed with, so that they can be read where they lie.
+template <class Storage>
+inline constexpr bool is_read_in_place = std::is_same_v<Storage, computed_scalar<Storage>>;
+
+/// The stored number that is nearest, to even; NaN stays NaN.
+template <class Storage, class T>
+Storage narrow(T number) {
+    return static_cast<Storage>(number);
+}
+
+/// A vector of float from as many stored numbers, exactly.
+inline vec<float> load_widened(const Eigen::bfloat16* from) { return widen_bfloat16(from); }
+inline vec<float> load_widened(const Eigen::half* from) { return widen_half(from); }
+inline vec<float> load_widened(const std::int8_t* from) { return widen_int8(from); }
+
+/// to[i] = from[i], exactly, for a whole number of vectors.
+template <class Storage>
+void widen(const Storage* from, index count, float* to) {
+    for (index i = 0; i < count; i += vec<float>::size) load_widened(from + i).store(to + i);
+}
+
+/// to[i] = scale[i mod (Vectors·size)]·from[i], rounded once.
+template <int Vectors>
+void widen_scaled(const std::int8_t* from, index count, const float* scale, float* to) {
+    constexpr index size = vec<float>::size;
+    array_of<vec<float>, Vectors> by;
+    unroll<Vectors>([&](auto v) { by[v] = vec<float>::load(scale + v * size); });
+    for (index i = 0; i < count; i += Vectors * size)
+        unroll<Vectors>(
+            [&](auto v) { (load_widened(from + i + v * size) * by[v]).store(to + i + v * size); });
+}
+/// to[i] = scale·from[i], rounded once.
+inline void widen_scaled(const std::int8_t* from, index count, float scale, float* to) {
+    const vec<float> by(scale);
+    for (index i = 0; i < count; i += vec<float>::size) (load_widened(from + i) * by).store(to + i);
+}
+
+/// The scale of numbers whose largest magnitude this is: they become integers up to ±127.
+inline float integer_scale(float largest) { return largest / 127; }
+/// A finite number as an integer of this scale.
+inline std::int8_t narrow_scaled(float number, float scale) {
+    if (scale == 0) return 0;
+    const float nearest = std::nearbyint(number / scale);
+    return static_cast<std::int8_t>(std::fmin(std::fmax(nearest, -127.0F), 127.0F));
+}
+
+}  // namespace detail
+
+}  // namespace heed::inline HEED_ARCHITECTURE

@@ -1,0 +1,146 @@
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include <Eigen/Core>
+
+#include <heed/attention/attention.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/rope/frequencies.hpp>
+#include <heed/rope/rotary.hpp>
+#include <heed/rope/rotate.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
+
+#include "attention/caches/cache_check.hpp"
+#include "support/attention_kernels.hpp"
+
+/// \file
+/// Keys and values in 16 and 8 bits: rounded once, when they are appended; what is computed of them
+/// has the bits of attention over what `read` gives.
+
+namespace test_kv_cache_storage {
+
+using namespace heed_test;
+using heed::index;  // inside a namespace: <strings.h> has a global one
+
+const auto rope = heed::rope::plain({.dim = 8});
+
+/// Any pieces have the bits of attention over tensors of what is stored.
+template <class Storage, class... Parts>
+void check_storage(generator& random, index n, const Parts&... parts) {
+    tokens<float> in(random, 2, 4, random.one_of<index>({1, 2, 4}), n,
+                     random.one_of<index>({8, 11, 24}), random.one_of<index>({5, 16, 33}));
+    INFO("n " << n << ", dim " << in.q.dimension(3));
+    heed::kv_cache<Storage> whole(in.options(), heed::rotary(rope));
+    whole.append(in.k, in.v);
+    const auto rounded = stored(whole, in);
+    // Of these keys the encoding is that of the queries alone.
+    const auto turned = heed::rotate(in.q, rope);
+    const auto expected = heed::attention(turned, rounded.k, rounded.v, heed::causal, parts...);
+    for (const std::vector<index>& sizes : {std::vector<index>{n}, {1}, {n / 2 + 1, 3}}) {
+        heed::kv_cache<Storage> cache(in.options(), heed::rotary(rope));
+        check_pieces(cache, in, expected, sizes, parts...);
+    }
+}
+
+TEMPLATE_TEST_CASE("a compressed cache has the bits of tensors of what it stores", "",
+                   Eigen::bfloat16, Eigen::half, std::int8_t) {
+    generator random(9201);
+    for (const index n : {1, 31, 255, 256, 257, 300}) check_storage<TestType>(random, n);
+    check_storage<TestType>(random, 280, heed::entmax15);
+}
+
+TEST_CASE("what a cache stores is what it was given, to half a unit") {
+    generator random(9202);
+    tokens<float> in(random, 1, 1, 1, 40, 16, 16);
+    in.k(0, 0, 3, 2) = 1e-41F;  // denormal
+    in.v(0, 0, 4, 1) = 0;
+    const auto error_of = [&](const auto& cache) {
+        const auto kept = stored(cache, in);
+        double largest = 0;
+        for (const auto& [a, b] : {std::pair(&in.k, &kept.k), std::pair(&in.v, &kept.v)})
+            for (index e = 0; e < a->size(); ++e)
+                largest = std::max(largest, std::abs(double(a->data()[e]) - b->data()[e]) /
+                                                std::abs(double(a->data()[e]) + 1e-4));
+        return largest;
+    };
+    heed::kv_cache<float> floats(in.options());
+    heed::kv_cache<Eigen::bfloat16> brains(in.options());
+    heed::kv_cache<Eigen::half> halves(in.options());
+    floats.append(in.k, in.v);
+    brains.append(in.k, in.v);
+    halves.append(in.k, in.v);
+    CHECK(error_of(floats) == 0);
+    CHECK(error_of(brains) <= 0x1p-8);
+    CHECK(error_of(halves) <= 0x1p-11);
+}
+
+TEST_CASE("integers are the nearest multiples of a key's own scale, its largest number over 127") {
+    generator random(9203);
+    tokens<float> in(random, 1, 2, 2, 40, 16, 12);
+    for (index c = 0; c < 16; ++c) in.k(0, 1, 7, c) = 0;  // a key of zeros
+    for (index c = 0; c < 12; ++c) in.v(0, 0, 9, c) *= 1e-30F;
+    heed::kv_cache<std::int8_t> cache(in.options());
+    cache.append(in.k, in.v);
+    const auto kept = stored(cache, in);
+    bool good = true;
+    const auto check_row = [&](const tensor4<float>& given, const tensor4<float>& read, index h,
+                               index j) {
+        float largest = 0;
+        for (index c = 0; c < given.dimension(3); ++c)
+            largest = std::max(largest, std::abs(given(0, h, j, c)));
+        const float scale = largest / 127;
+        for (index c = 0; c < given.dimension(3); ++c) {
+            const float times = scale == 0 ? 0 : std::nearbyint(given(0, h, j, c) / scale);
+            good = good && read(0, h, j, c) == scale * times &&
+                   std::abs(read(0, h, j, c) - given(0, h, j, c)) <= 0.5001F * scale;
+        }
+    };
+    for (index h = 0; h < 2; ++h)
+        for (index j = 0; j < 40; ++j) {
+            check_row(in.k, kept.k, h, j);
+            check_row(in.v, kept.v, h, j);
+        }
+    CHECK(good);
+}
+
+/// Root mean square of the difference of two outputs over that of the first.
+double relative_error(const tensor4<float>& exact, const tensor4<float>& o) {
+    double error = 0, size = 0;
+    for (index e = 0; e < o.size(); ++e) {
+        error += std::pow(double(o.data()[e]) - exact.data()[e], 2);
+        size += std::pow(double(exact.data()[e]), 2);
+    }
+    return std::sqrt(error / size);
+}
+
+TEST_CASE("how far a compressed cache is from a float one") {
+    generator random(9204);
+    const tokens<float> in(random, 1, 2, 2, 4096, 64, 64);
+    const auto last = rows_of(in.q, 4032, 64);
+    const auto exact = heed::attention(last, in.k, in.v);
+    const auto error_of = [&](auto cache) {
+        cache.append(in.k, in.v);
+        return relative_error(exact, heed::attention(last, cache));
+    };
+    CHECK(error_of(heed::kv_cache<Eigen::bfloat16>(in.options())) < 4e-3);
+    CHECK(error_of(heed::kv_cache<Eigen::half>(in.options())) < 5e-4);
+    CHECK(error_of(heed::kv_cache<std::int8_t>(in.options())) < 1.4e-2);
+}
+
+TEST_CASE("NaN and infinity are stored, and what a half cannot hold is one") {
+    generator random(9205);
+    tokens<float> in(random, 1, 1, 1, 5, 4, 4);
+    in.k(0, 0, 1, 1) = std::numeric_limits<float>::quiet_NaN();
+    in.v(0, 0, 2, 0) = -std::numeric_limits<float>::infinity();
+    in.v(0, 0, 3, 0) = 1e6F;
+    heed::kv_cache<Eigen::half> cache(in.options());
+    cache.append(in.k, in.v);
+    const auto kept = stored(cache, in);
+    CHECK(std::isnan(kept.k(0, 0, 1, 1)));
+    CHECK(kept.v(0, 0, 2, 0) == -std::numeric_limits<float>::infinity());
+    CHECK(kept.v(0, 0, 3, 0) == std::numeric_limits<float>::infinity());
+}
+
+}  // namespace test_kv_cache_storage
