@@ -2,6 +2,7 @@
 // definition's, forward and backward.
 
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <string>
 #include <type_traits>
