@@ -16,6 +16,7 @@
 #include <heed/measure.hpp>
 #include <heed/modifiers.hpp>
 #include <heed/normalisers.hpp>
+#include <heed/nystrom.hpp>
 #include <heed/observers.hpp>
 #include <heed/projection.hpp>
 #include <heed/rope.hpp>

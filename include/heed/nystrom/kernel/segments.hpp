@@ -1,0 +1,128 @@
+#pragma once
+
+#include <algorithm>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/unroll.hpp>
+#include <heed/core/view.hpp>
+
+/// \file
+/// The means of segments of rows, and the way back.
+///
+/// Built for reading memory: each row is read once, and every number of it is one addition.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// Rows first … last − 1.
+struct row_segment {
+    index first, last;
+
+    index size() const { return last - first; }
+};
+
+/// The i-th of `count` segments of `rows` rows: none is empty if count ≤ rows, none overlaps
+/// another, and their lengths differ by one at most.
+constexpr row_segment segment_of(index i, index count, index rows) {
+    return {i * rows / count, (i + 1) * rows / count};
+}
+
+/// How many segments there are where `wanted` are asked for: each has a row.
+constexpr index count_segments(index wanted, index rows) { return std::min(wanted, rows); }
+
+/// Rows that are summed by themselves, from zero. Their sums are added as Kahan's: one plain chain
+/// over a long segment would lose digits.
+inline constexpr index rows_a_sum = 16;
+
+/// The means of Vectors vectors of columns; load(row, vector) are their numbers.
+template <class T, int Vectors, class Load>
+[[gnu::always_inline]] inline void mean_columns(index rows, vec<T>* means, const Load& load) {
+    array_of<vec<T>, Vectors> lost;  // in rounding, so far
+    unroll<Vectors>([&](auto v) { means[v] = lost[v] = vec<T>(T(0)); });
+    for (index first = 0; first < rows; first += rows_a_sum) {
+        array_of<vec<T>, Vectors> sum;
+        unroll<Vectors>([&](auto v) { sum[v] = load(first, v); });
+        for (index r = first + 1; r < std::min(rows, first + rows_a_sum); ++r)
+            unroll<Vectors>([&](auto v) { sum[v] += load(r, v); });
+        unroll<Vectors>([&](auto v) {
+            const vec<T> corrected = sum[v] - lost[v], before = means[v];
+            means[v] = before + corrected;
+            lost[v] = (means[v] - before) - corrected;
+        });
+    }
+    unroll<Vectors>([&](auto v) { means[v] /= vec<T>(static_cast<T>(rows)); });
+}
+
+/// `count` numbers of a line from number c on, and back.
+template <class T>
+vec<T> load_columns(const T* line, index step, index c, index count) {
+    return step == 1 ? vec<T>::load_partial(line + c, count)
+                     : vec<T>::load_strided(line + c * step, step, std::min(count, vec<T>::size));
+}
+template <class T>
+void store_columns(vec<T> x, T* line, index step, index c, index count) {
+    if (step == 1)
+        x.store_partial(line + c, count);
+    else
+        x.store_strided(line + c * step, step, std::min(count, vec<T>::size));
+}
+
+/// The mean of these rows of x [row, column], written to a line of numbers `to_step` apart.
+template <class T>
+void mean_of_rows(const tensor_view<const T, 2>& x, const row_segment& rows, T* to, index to_step) {
+    constexpr index size = vec<T>::size;
+    constexpr int at_once = 4;
+    const index columns = x.extents[1], stride = x.strides[0], step = x.strides[1];
+    const T* first = x.data + rows.first * stride;
+    index c = 0;
+    for (; step == 1 && c + at_once * size <= columns; c += at_once * size) {
+        vec<T> means[at_once];
+        mean_columns<T, at_once>(rows.size(), means, [&](index r, auto v) {
+            return vec<T>::load(first + r * stride + c + v * size);
+        });
+        for (int v = 0; v < at_once; ++v) store_columns(means[v], to, to_step, c + v * size, size);
+    }
+    for (; c < columns; c += size) {
+        vec<T> mean;
+        mean_columns<T, 1>(rows.size(), &mean, [&](index r, auto) {
+            return load_columns(first + r * stride, step, c, columns - c);
+        });
+        store_columns(mean, to, to_step, c, columns - c);
+    }
+}
+
+/// x += g/size for each of these rows of x, g the gradient of their mean, numbers g_step apart.
+template <class T>
+void add_to_rows(const T* g, index g_step, const row_segment& rows, const tensor_view<T, 2>& x) {
+    constexpr index size = vec<T>::size;
+    const index columns = x.extents[1], step = x.strides[1];
+    const vec<T> count(static_cast<T>(rows.size()));
+    for (index c = 0; c < columns; c += size) {
+        const vec<T> share = load_columns(g, g_step, c, columns - c) / count;
+        for (index r = rows.first; r < rows.last; ++r) {
+            T* line = x.data + r * x.strides[0];
+            store_columns(load_columns<T>(line, step, c, columns - c) + share, line, step, c,
+                          columns - c);
+        }
+    }
+}
+
+/// One head of x [batch, head, row, column].
+template <class T>
+tensor_view<T, 2> matrix_of(const tensor_view<T, 4>& x, index batch, index head) {
+    return {x.data + batch * x.strides[0] + head * x.strides[1],
+            {x.extents[2], x.extents[3]},
+            {x.strides[2], x.strides[3]}};
+}
+
+/// Sequences first … first + count − 1 of x, and of each the first `rows` rows.
+template <class T>
+tensor_view<T, 4> part_of_batch(const tensor_view<T, 4>& x, index first, index count, index rows) {
+    tensor_view<T, 4> part = x;
+    part.data += first * x.strides[0];
+    part.extents[0] = count;
+    part.extents[2] = rows;
+    return part;
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail
