@@ -158,6 +158,18 @@ tensor_view<T, 4> checked_output(O& o, const Call& call) {
     return view;
 }
 
+/// Forward of a call into the caller's o, which keeps the stats unless they are null.
+template <class... Parts, class T, class Normaliser, class O, class Call>
+void run_into(O& o, stats<T, Normaliser>* kept, const Call& call) {
+    constexpr bool fits = std::is_same_v<Normaliser, normaliser_of<Parts...>>;
+    static_assert(fits, "heed: stats must be those of this call's normaliser: heed::stats_for");
+    if constexpr (fits) run_forward(call, checked_output<T>(o, call), kept);
+}
+
+/// Where no stats are to be kept.
+template <class T, class... Parts>
+inline constexpr stats<T, normaliser_of<Parts...>>* no_stats = nullptr;
+
 /// The gradient of the log-sum-exp of a call, or a null view.
 template <class T, class Call, class Normaliser>
 tensor_view<const T, 3> lse_gradient_of(const Call& call, const stats<T, Normaliser>&) {
@@ -243,13 +255,11 @@ using stats_for = stats<Scalar, detail::normaliser_of<std::remove_cvref_t<Parts>
 template <class O, class Q, class K, class V, class... Parts>
 requires(!detail::cache_like<K>) void attention_into(O&& o, const Q& q, const K& k, const V& v,
                                                      const Parts&... parts) {
-    using T = scalar_of<Q>;
     detail::check_forward_parts<Parts...>();
     detail::with_call(
         q, k, v,
         [&](const auto& call) {
-            detail::run_forward(call, detail::checked_output<T>(o, call),
-                                static_cast<stats_for<T, Parts...>*>(nullptr));
+            detail::run_into<Parts...>(o, detail::no_stats<scalar_of<Q>, Parts...>, call);
         },
         parts...);
 }
@@ -278,15 +288,7 @@ requires(!detail::cache_like<K>) void attention_forward_into(O&& o, stats<Scalar
                   "heed: stats must have the scalar of q, k and v");
     detail::check_forward_parts<Parts...>();
     detail::with_call(
-        q, k, v,
-        [&](const auto& call) {
-            constexpr bool fits = std::is_same_v<Normaliser, detail::normaliser_of<Parts...>>;
-            static_assert(fits,
-                          "heed: stats must be those of this call's normaliser: heed::stats_for");
-            if constexpr (fits)
-                detail::run_forward(call, detail::checked_output<Scalar>(o, call), &kept);
-        },
-        parts...);
+        q, k, v, [&](const auto& call) { detail::run_into<Parts...>(o, &kept, call); }, parts...);
 }
 
 namespace detail {

@@ -36,10 +36,7 @@ class cache_lengths_part : public positions_base {
     index length(index batch) const { return lengths_.of(batch); }
 
     call_positions prepare(arena& scratch, const attention_shape& shape) const {
-        index* first = scratch.take<index>(shape.batch);
-        for (index batch = 0; batch < shape.batch; ++batch)
-            first[batch] = length(batch) - shape.queries;
-        return {.query_firsts = first};
+        return detail::queries_at_ends(scratch, shape, [this](index b) { return length(b); });
     }
 
   private:

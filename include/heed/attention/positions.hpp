@@ -65,6 +65,17 @@ auto as_given(Number position) {
         return static_cast<double>(position);
 }
 
+/// The positions of a call in which each sequence's queries stand at the end of its own
+/// length_of(batch) keys.
+template <class LengthOf>
+call_positions queries_at_ends(arena& scratch, const attention_shape& shape,
+                               const LengthOf& length_of) {
+    index* first = scratch.take<index>(shape.batch);
+    for (index batch = 0; batch < shape.batch; ++batch)
+        first[batch] = length_of(batch) - shape.queries;
+    return {.query_firsts = first};
+}
+
 /// What positions may be given as: [sequence], or [batch, sequence] as a matrix or a tensor of two
 /// axes; of any integral or floating type.
 template <class X>

@@ -5,6 +5,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
 
@@ -32,13 +33,16 @@ struct streamed {
 };
 
 /// Rows that are read from caches are not fetched.
-template <int Columns, class T, class Step>
-[[gnu::always_inline]] inline void fetch_ahead(const T*, const Step&) {}
-template <int Columns, class T, class Step>
-[[gnu::always_inline]] inline void fetch_ahead(const T* row, const streamed<Step>& by) {
-    constexpr int a_line = std::max(1, 64 / static_cast<int>(sizeof(T) * vec<T>::size));
+template <int Columns, class Row, class Step>
+[[gnu::always_inline]] inline void fetch_ahead(const Row&, const Step&) {}
+template <int Columns, class Row, class Step>
+[[gnu::always_inline]] inline void fetch_ahead(const Row& row, const streamed<Step>& by) {
+    const auto* const numbers = memory_of(row);
+    using storage = std::remove_cvref_t<decltype(*numbers)>;
+    constexpr index size = vec<computed_scalar<storage>>::size;
+    constexpr int a_line = std::max(1, 64 / static_cast<int>(sizeof(storage) * size));
     unroll<(Columns + a_line - 1) / a_line>([&](auto l) __attribute__((always_inline)) {
-        prefetch(row + by.ahead + l * a_line * vec<T>::size);
+        prefetch(numbers + by.ahead + l * a_line * size);
     });
 }
 
@@ -47,12 +51,13 @@ struct from_zero {};
 
 /// sum[r][c] = Σ_k a[r·a_row + k·a_step]·b[k·b_step + c], each a single chain of multiply-adds from
 /// zero in the order of k; then `finish(row, sums)` for each row, sums being Columns vectors. If
-/// `begin` is not from_zero{}, chains go on from the vectors at begin(row).
-template <int Rows, int Columns, class T, class RowStride, class Step, class OtherStep, class Begin,
-          class Finish>
-[[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step,
-                                                 const T* b, OtherStep b_step, index depth,
-                                                 Begin&& begin, Finish&& finish) {
+/// `begin` is not from_zero{}, chains go on from the vectors at begin(row). b is a pointer to
+/// numbers as they are stored, scaled_columns or scaled_rows.
+template <int Rows, int Columns, class T, class RowStride, class Step, class Right, class OtherStep,
+          class Begin, class Finish>
+[[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step, Right b,
+                                                 OtherStep b_step, index depth, Begin&& begin,
+                                                 Finish&& finish) {
     array_of<array_of<vec<T>, Columns>, Rows> sum;
     unroll<Rows>([&](auto r) __attribute__((always_inline)) {
         unroll<Columns>([&](auto c) __attribute__((always_inline)) {
@@ -65,9 +70,8 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
     for (index k = 0; k < depth; ++k) {
         fetch_ahead<Columns>(b, b_step);
         array_of<vec<T>, Columns> right;
-        unroll<Columns>([&](auto c) __attribute__((always_inline)) {
-            right[c] = vec<T>::load(b + c * vec<T>::size);
-        });
+        unroll<Columns>([&](auto c)
+                            __attribute__((always_inline)) { right[c] = read_vector(b, c); });
         unroll<Rows>([&](auto r) __attribute__((always_inline)) {
             // Behind the products of the row above, so that no registers are taken too early.
             if constexpr (r > 0) {
@@ -90,11 +94,10 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
         finish(r, row);
     });
 }
-template <int Rows, int Columns, class T, class RowStride, class Step, class OtherStep,
+template <int Rows, int Columns, class T, class RowStride, class Step, class Right, class OtherStep,
           class Finish>
-[[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step,
-                                                 const T* b, OtherStep b_step, index depth,
-                                                 Finish&& finish) {
+[[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step, Right b,
+                                                 OtherStep b_step, index depth, Finish&& finish) {
     multiply_tile<Rows, Columns>(a, a_row, a_step, b, b_step, depth, from_zero{}, finish);
 }
 
@@ -108,9 +111,9 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Oth
 /// `finish` must become part of the tile, or its sums go through memory: it, and all lambdas here,
 /// are to be inlined always, since g++ inlines those of the deepest loops last. It holds what it
 /// needs by value: what it referred to would be read again after every store.
-template <int MaxRows, int Columns, class T, class RowStride, class Step, class OtherStep,
-          class Finish, class Begin = from_zero>
-void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row, Step a_step, const T* b,
+template <int MaxRows, int Columns, class T, class RowStride, class Step, class Right,
+          class OtherStep, class Finish, class Begin = from_zero>
+void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row, Step a_step, Right b,
                    OtherStep b_step, index depth, Finish finish,
                    [[maybe_unused]] Begin begin = {}) {
     index first = 0;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -59,16 +61,40 @@ namespace detail {
 template <class Storage>
 inline constexpr bool is_read_in_place = std::is_same_v<Storage, computed_scalar<Storage>>;
 
-/// The stored number that is nearest, to even; NaN stays NaN.
+/// A number as it is stored: itself, or the nearest to it that there is, ties to even.
 template <class Storage, class T>
 Storage narrow(T number) {
-    return static_cast<Storage>(number);
+    if constexpr (std::is_same_v<Storage, T>) {
+        return number;
+    } else {
+        static_assert(std::is_same_v<Storage, computed_scalar<Storage>> || std::is_same_v<T, float>,
+                      "heed: numbers of 16 bits are rounded from float, once: cast others first");
+        return static_cast<Storage>(number);
+    }
 }
 
 /// A vector of float from as many stored numbers, exactly.
 inline vec<float> load_widened(const Eigen::bfloat16* from) { return widen_bfloat16(from); }
 inline vec<float> load_widened(const Eigen::half* from) { return widen_half(from); }
 inline vec<float> load_widened(const std::int8_t* from) { return widen_int8(from); }
+
+/// A vector's worth of stored numbers, exactly; integers without their scale.
+template <class S>
+[[gnu::always_inline]] inline vec<computed_scalar<S>> load_stored(const S* from) {
+    if constexpr (is_read_in_place<S>)
+        return vec<S>::load(from);
+    else
+        return load_widened(from);
+}
+/// The first `count` of them, zeros in the other lanes; reads no more. Lane l is from[l·stride].
+template <class S>
+vec<computed_scalar<S>> load_stored(const S* from, index stride, index count) {
+    constexpr index size = vec<computed_scalar<S>>::size;
+    alignas(64) std::array<computed_scalar<S>, static_cast<std::size_t>(size)> lane{};
+    for (index l = 0; l < size && l < count; ++l)
+        lane[static_cast<std::size_t>(l)] = static_cast<computed_scalar<S>>(from[l * stride]);
+    return vec<computed_scalar<S>>::load_aligned(lane.data());
+}
 
 /// to[i] = from[i], exactly, for a whole number of vectors.
 template <class Storage>
@@ -91,6 +117,51 @@ inline void widen_scaled(const std::int8_t* from, index count, float scale, floa
     const vec<float> by(scale);
     for (index i = 0; i < count; i += vec<float>::size) (load_widened(from + i) * by).store(to + i);
 }
+
+/// Rows of integers of which those of column c stand for scale[c] times as much.
+struct scaled_columns {
+    const std::int8_t* data;
+    const float* scale;
+
+    scaled_columns& operator+=(index numbers) {
+        data += numbers;
+        return *this;
+    }
+};
+/// Rows of integers of which those of row r stand for scale[r] times as much. Whoever goes on goes
+/// to the next row.
+struct scaled_rows {
+    const std::int8_t* data;
+    const float* scale;
+
+    scaled_rows& operator+=(index numbers) {
+        data += numbers;
+        ++scale;
+        return *this;
+    }
+};
+
+/// The `v`-th vector of a row, whose numbers begin where `row` is: what they stand for, rounded
+/// once.
+template <class S>
+[[gnu::always_inline]] inline vec<computed_scalar<S>> read_vector(const S* row, int v) {
+    return load_stored(row + v * vec<computed_scalar<S>>::size);
+}
+[[gnu::always_inline]] inline vec<float> read_vector(const scaled_columns& row, int v) {
+    const index first = v * vec<float>::size;
+    return load_widened(row.data + first) * vec<float>::load(row.scale + first);
+}
+[[gnu::always_inline]] inline vec<float> read_vector(const scaled_rows& row, int v) {
+    return load_widened(row.data + v * vec<float>::size) * vec<float>(*row.scale);
+}
+
+/// Where the numbers of a row are.
+template <class S>
+const S* memory_of(const S* row) {
+    return row;
+}
+inline const std::int8_t* memory_of(const scaled_columns& row) { return row.data; }
+inline const std::int8_t* memory_of(const scaled_rows& row) { return row.data; }
 
 /// The scale of numbers whose largest magnitude this is: they become integers up to ±127.
 inline float integer_scale(float largest) { return largest / 127; }

@@ -22,7 +22,6 @@
 #include <heed/core/view.hpp>
 #include <heed/projection/kernel/checks.hpp>
 #include <heed/projection/kernel/panels.hpp>
-#include <heed/projection/kernel/storage.hpp>
 
 /// \file
 /// The weights of a projection, packed once for all calls.
@@ -106,7 +105,7 @@ class packed_weights {
         if constexpr (is_scaled) {
             round_to_integers(matrix);
         } else {
-            pack([&](index o, index k) { return detail::rounded_to<Storage>(matrix(o, k)); });
+            pack([&](index o, index k) { return detail::narrow<Storage>(matrix(o, k)); });
         }
         copy_vector(bias, bias_);
     }

@@ -14,7 +14,6 @@
 #include <heed/core/view.hpp>
 #include <heed/projection/kernel/checks.hpp>
 #include <heed/projection/kernel/panels.hpp>
-#include <heed/projection/kernel/storage.hpp>
 
 /// \file
 /// The weights of a projection, left where they lie.

@@ -28,16 +28,17 @@ using heed::index;  // inside a namespace: <strings.h> has a global one
 
 const auto rope = heed::rope::plain({.dim = 8});
 
-/// The last query of each sequence, over a cache, and over the tokens of that sequence alone.
+/// The last queries of each sequence, over a cache, and over the tokens of that sequence alone.
 template <class Storage>
 void check_each_alone(const heed::kv_cache<Storage>& cache,
-                      const std::vector<tokens<float>>& sequences) {
-    tensor4<float> q(cache.batch(), sequences[0].q.dimension(1), 1, cache.dim());
+                      const std::vector<tokens<float>>& sequences, index queries = 1) {
+    tensor4<float> q(cache.batch(), sequences[0].q.dimension(1), queries, cache.dim());
     for (index b = 0; b < cache.batch(); ++b)
         for (index h = 0; h < q.dimension(1); ++h)
-            for (index c = 0; c < cache.dim(); ++c)
-                q(b, h, 0, c) =
-                    sequences[static_cast<std::size_t>(b)].q(0, h, cache.length(b) - 1, c);
+            for (index i = 0; i < queries; ++i)
+                for (index c = 0; c < cache.dim(); ++c)
+                    q(b, h, i, c) = sequences[static_cast<std::size_t>(b)].q(
+                        0, h, cache.length(b) - queries + i, c);
     const auto o = heed::attention(q, cache, heed::causal);
     for (index b = 0; b < cache.batch(); ++b) {
         INFO("sequence " << b << " of length " << cache.length(b));
@@ -148,6 +149,19 @@ TEST_CASE("NaN beyond an end, in stale places and in other sequences is never se
     bool sound = true;
     for (index i = 0; i < 270; ++i) sound = sound && std::isnan(o(0, 0, i, 0)) == (i >= 250);
     CHECK(sound);
+}
+
+// What is read of a page goes on to the end of a panel, and what is widened of it lies where the
+// page of another sequence was before.
+TEMPLATE_TEST_CASE("NaN of another sequence is not seen behind a shorter one's end", "", float,
+                   Eigen::bfloat16, Eigen::half) {
+    generator random(9309);
+    auto in = make_sequences(random, 2, 40);
+    in[0].v.setConstant(std::numeric_limits<float>::quiet_NaN());
+    auto cache = empty_cache<TestType>(2);
+    append(cache, 0, in[0], 40);
+    append(cache, 1, in[1], 9);
+    for (const index queries : {1, 9}) check_each_alone(cache, in, queries);
 }
 
 TEMPLATE_TEST_CASE("sequences share what they have in common until one of them writes", "", float,

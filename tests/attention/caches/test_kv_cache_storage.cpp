@@ -7,6 +7,7 @@
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/masks/causal.hpp>
+#include <heed/core/tiles.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotary.hpp>
 #include <heed/rope/rotate.hpp>
@@ -30,7 +31,7 @@ const auto rope = heed::rope::plain({.dim = 8});
 template <class Storage, class... Parts>
 void check_storage(generator& random, index n, const Parts&... parts) {
     tokens<float> in(random, 2, 4, random.one_of<index>({1, 2, 4}), n,
-                     random.one_of<index>({8, 11, 24}), random.one_of<index>({5, 16, 33}));
+                     random.one_of<index>({8, 11, 24}), random.one_of<index>({5, 16, 33, 144}));
     INFO("n " << n << ", dim " << in.q.dimension(3));
     heed::kv_cache<Storage> whole(in.options(), heed::rotary(rope));
     whole.append(in.k, in.v);
@@ -38,7 +39,10 @@ void check_storage(generator& random, index n, const Parts&... parts) {
     // Of these keys the encoding is that of the queries alone.
     const auto turned = heed::rotate(in.q, rope);
     const auto expected = heed::attention(turned, rounded.k, rounded.v, heed::causal, parts...);
-    for (const std::vector<index>& sizes : {std::vector<index>{n}, {1}, {n / 2 + 1, 3}}) {
+    // As few rows as are widened in registers, more of them, and so many that no tile joins heads.
+    const index strip = heed::detail::tiles.score_rows;
+    for (const std::vector<index>& sizes :
+         {std::vector<index>{n}, {1}, {n / 2 + 1, 3}, {n / 2 + 1, strip}}) {
         heed::kv_cache<Storage> cache(in.options(), heed::rotary(rope));
         check_pieces(cache, in, expected, sizes, parts...);
     }

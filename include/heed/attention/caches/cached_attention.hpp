@@ -1,7 +1,6 @@
 #pragma once
 
 #include <tuple>
-#include <type_traits>
 #include <utility>
 
 #include <heed/attention/attention.hpp>
@@ -30,9 +29,7 @@ void attention_into(O&& o, const Q& q, const kv_cache<Storage>& cache, const Par
     detail::with_cached_call(
         q, cache,
         [&](const auto& call) {
-            using T = scalar_of<Q>;
-            detail::run_forward(call, detail::checked_output<T>(o, call),
-                                static_cast<stats_for<T, Parts...>*>(nullptr));
+            detail::run_into<Parts...>(o, detail::no_stats<scalar_of<Q>, Parts...>, call);
         },
         parts...);
 }
@@ -54,15 +51,7 @@ void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q,
                             const kv_cache<Storage>& cache, const Parts&... parts) {
     detail::check_forward_parts<Parts...>();
     detail::with_cached_call(
-        q, cache,
-        [&](const auto& call) {
-            constexpr bool fits = std::is_same_v<Normaliser, detail::normaliser_of<Parts...>>;
-            static_assert(fits,
-                          "heed: stats must be those of this call's normaliser: heed::stats_for");
-            if constexpr (fits)
-                detail::run_forward(call, detail::checked_output<Scalar>(o, call), &kept);
-        },
-        parts...);
+        q, cache, [&](const auto& call) { detail::run_into<Parts...>(o, &kept, call); }, parts...);
 }
 
 /// o, and the stats of its rows, by which partial results can be merged: `auto [o, stats] = …`,

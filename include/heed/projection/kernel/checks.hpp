@@ -11,7 +11,6 @@
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/core/storage.hpp>
-#include <heed/projection/kernel/storage.hpp>
 
 /// \file
 /// What is asked of weights before anything is done with them.
@@ -32,19 +31,6 @@ inline void check_one_an_output(std::string_view name, index length,
                                 const std::array<index, 2>& shape) {
     require_shape(length == shape[0], name, " has length ", length, " and weight has shape ", shape,
                   ", but there must be one for each output");
-}
-
-/// A weight as it is stored: itself, or the nearest to it that there is.
-template <class S, class T>
-S rounded_to(T number) {
-    if constexpr (std::is_same_v<S, T>) {
-        return number;
-    } else {
-        static_assert(
-            std::is_same_v<S, float> || std::is_same_v<S, double> || std::is_same_v<T, float>,
-            "heed: weights of 16 bits are rounded from float, once: cast others first");
-        return static_cast<S>(number);
-    }
 }
 
 /// Whether x is of what the weights compute in; if not, the compiler says so, and no more.

@@ -14,7 +14,6 @@
 #include <heed/core/storage.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
-#include <heed/projection/kernel/storage.hpp>
 
 /// \file
 /// Panels of weights: panel_width outputs, input by input, an output a lane.

@@ -9,7 +9,6 @@
 #include <heed/core/storage.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
-#include <heed/projection/kernel/storage.hpp>
 
 /// \file
 /// A few rows against panels of weights that come from memory once.

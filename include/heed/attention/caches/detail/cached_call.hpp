@@ -65,18 +65,29 @@ class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar>
         return detail::kept_keys_mask(cache_.options_.window.value, cache_.keep_first());
     }
 
-    detail::ready_block<scalar> take(arena& scratch) const override {
+    detail::head_block<scalar> take(arena& scratch) const override {
         return cache_.layout_->take(scratch);
     }
-    void open(index batch, index kv_head, index number,
-              detail::ready_block<scalar>& to) const override {
+    void find(index batch, index kv_head, index number,
+              detail::head_block<scalar>& to) const override {
         const auto& sequence = cache_.at(batch);
         const auto& page =
             *sequence.pages[static_cast<std::size_t>(number * cache_.kv_heads() + kv_head)];
         const index keys = std::min(sequence.length - number * keys_a_page, keys_a_page);
-        cache_.layout_->open(page.data, keys, to);
+        cache_.layout_->find(page.data, keys, to);
         to.finite = page.finite;
-        to.moderate = page.moderate;
+        to.all_moderate = to.all_moderate && page.moderate;
+    }
+    void make_ready(detail::head_block<scalar>& to) const override {
+        cache_.layout_->make_ready(to);
+    }
+    void multiply_keys(const detail::head_block<scalar>& block, const scalar* strips, index rows,
+                       key_interval range, scalar* scores, scalar* lane_maximum) const override {
+        cache_.layout_->multiply_keys(block.page, strips, rows, range, scores, lane_maximum);
+    }
+    void multiply_values(const detail::head_block<scalar>& block, const scalar* weights, index rows,
+                         index first, index keys, scalar* sums, index sums_stride) const override {
+        cache_.layout_->multiply_values(block.page, weights, rows, first, keys, sums, sums_stride);
     }
     index next(index batch, index number) const override {
         if (number < blocks_of(cache_.keep_first())) return number;
@@ -103,10 +114,7 @@ class cached_positions : public positions_base {
 
     index length(index batch) const { return cache_->length(batch); }
     call_positions prepare(arena& scratch, const attention_shape& shape) const {
-        index* first = scratch.take<index>(shape.batch);
-        for (index batch = 0; batch < shape.batch; ++batch)
-            first[batch] = length(batch) - shape.queries;
-        return {.query_firsts = first};
+        return queries_at_ends(scratch, shape, [this](index b) { return length(b); });
     }
 
   private:

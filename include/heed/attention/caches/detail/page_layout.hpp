@@ -6,6 +6,8 @@
 
 #include <heed/attention/caches/detail/page_pool.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
+#include <heed/attention/kernel/products/streamed_products.hpp>
+#include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -91,8 +93,8 @@ class page_layout {
     }
 
     /// Memory for a page's numbers where they are not read in place.
-    ready_block<scalar> take(arena& scratch) const {
-        ready_block<scalar> block;
+    head_block<scalar> take(arena& scratch) const {
+        head_block<scalar> block;
         if constexpr (!is_read_in_place<Storage>) {
             for (index m = 0; m < maps_; ++m)
                 block.key_panels[static_cast<std::size_t>(m)] = scratch.take<scalar>(map_size());
@@ -100,16 +102,52 @@ class page_layout {
         }
         return block;
     }
-    /// The first `count` keys and values of a page, ready.
-    void open(std::byte* page, [[maybe_unused]] index count, ready_block<scalar>& to) const {
+    /// The first `count` keys and values of a page are what is read next, in place if that can be.
+    void find(std::byte* page, index count, head_block<scalar>& to) const {
+        to.page = page;
+        to.keys = count;
+        to.is_ready = is_read_in_place<Storage>;
         if constexpr (is_read_in_place<Storage>) {
             for (index m = 0; m < maps_; ++m)
                 to.key_panels[static_cast<std::size_t>(m)] = keys(page, m);
             to.values = values(page);
-        } else {
-            for (index m = 0; m < maps_; ++m) widen_keys(page, m, count, to);
-            widen_values(page, 0, count, to.values);
         }
+    }
+    /// Numbers that cannot be read in place become floats: whole panels, since kernels read those
+    /// that nobody sees as well.
+    void make_ready(head_block<scalar>& to) const {
+        if constexpr (!is_read_in_place<Storage>) {
+            const index count = round_up(to.keys, width);
+            for (index m = 0; m < maps_; ++m) widen_keys(to.page, m, count, to);
+            widen_values(to.page, 0, count, to.values);
+            to.is_ready = true;
+        }
+    }
+
+    /// multiply_streamed_keys of a page's first map.
+    void multiply_keys(std::byte* page, const scalar* strips, index rows, key_interval range,
+                       scalar* scores, scalar* lane_maximum) const {
+        const auto panel = [=, this](index key) {
+            const Storage* numbers = keys(page, 0) + key * dim_;
+            if constexpr (has_scales)
+                return scaled_columns{numbers, key_scales(page, 0) + key};
+            else
+                return numbers;
+        };
+        multiply_streamed_keys(strips, rows, panel, range, dim_, scores, lane_maximum);
+    }
+    /// multiply_streamed_values of a page from its `first` key on.
+    void multiply_values(std::byte* page, const scalar* weights, index rows, index first,
+                         index count, scalar* sums, index sums_stride) const {
+        const auto from = [=, this] {
+            const Storage* numbers = values(page) + first * stride();
+            if constexpr (has_scales)
+                return scaled_rows{numbers, value_scales(page) + first};
+            else
+                return numbers;
+        };
+        multiply_streamed_values(weights, rows, count, from(), stride(), value_dim_, sums,
+                                 sums_stride);
     }
 
     /// Before values from `first` on are written: what was there before, if it was not moderate,
@@ -163,17 +201,16 @@ class page_layout {
         return most;
     }
 
-    void widen_keys(std::byte* page, index map, index count, ready_block<scalar>& to) const {
-        const index whole = round_up(count, width);
+    void widen_keys(std::byte* page, index map, index count, head_block<scalar>& to) const {
         const Storage* from = keys(page, map);
         scalar* panels = to.key_panels[static_cast<std::size_t>(map)];
         if constexpr (has_scales) {
-            for (index first = 0; first < whole; first += width)
+            for (index first = 0; first < count; first += width)
                 widen_scaled<tiles.score_vectors>(from + first * dim_, width * dim_,
                                                   key_scales(page, map) + first,
                                                   panels + first * dim_);
         } else {
-            widen(from, whole * dim_, panels);
+            widen(from, count * dim_, panels);
         }
     }
     void widen_values(std::byte* page, index first, index count, scalar* to) const {

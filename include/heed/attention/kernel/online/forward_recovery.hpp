@@ -84,7 +84,7 @@ bool outputs_are_moderate(const forward_task<T>& task) {
     const key_interval seen = task.tile.seen_by_all();
     bool moderate = true;
     for (index key = seen.first / key_block<T>; key * key_block<T> < seen.last; ++key)
-        moderate = moderate && task.head.moderate_values[key];
+        moderate = moderate && task.head.is_moderate(key);
     if (task.weights.may_overflow)
         for (index r = 0; r < task.tile.count; ++r)
             moderate = moderate && task.state.rows.sum[r] <= most;

@@ -148,7 +148,7 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
     const index value_dim = program.shape().value_dim;
     score_head_block(task);
     if (known == nullptr) weights.advance(stream, state.rows, state.row_maximum, tile.count);
-    const bool finite = head.finite_values[block.first / key_block<T>];
+    const bool finite = head.is_finite(block.first / key_block<T>);
     for (index s = 0; s < tile.strip_count(); ++s) {
         const key_interval range = block.range[s];
         if (range.first == range.last) continue;

@@ -61,8 +61,7 @@ struct head_group {
 template <class T>
 bool can_join(const head_group<T>& group) {
     const query_tile<T>& first = group.tasks[0]->tile;
-    if (group.heads == 1 || first.count > first.strip || group.program().source.is_rectified())
-        return false;
+    if (first.count > first.strip || group.program().source.is_rectified()) return false;
     for (index h = 1; h < group.heads; ++h)
         for (index r = 0; r < first.count; ++r) {
             const key_interval seen = group.tasks[h]->tile.seen[r];
@@ -95,24 +94,30 @@ joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
     return joint;
 }
 
+/// Rows for which numbers of a cache that are not T become T in registers, again for every tile;
+/// for more they become it once, in memory.
+inline constexpr index rows_in_registers = 2 * tiles.score_rows;
+
 /// Pass 1: the products of all rows with the panels of a block that any of them sees.
 template <class T>
 void multiply_joint_keys(const head_group<T>& group, index first_key, key_interval range) {
     const joint_rows<T>& joint = group.joint;
     const attention_program<T>& program = group.program();
-    const index dim = program.shape().dim;
-    const panels_of_keys<T> keys = group.tasks[0]->head.keys();
-    const bool wants_maximum = !program.scores.changes_products;
-    if (wants_maximum) {
+    const packed_head<T>& head = group.tasks[0]->head;
+    T* maximum = program.scores.changes_products ? nullptr : joint.lane_maximum;
+    if (maximum != nullptr) {
         const vec<T> lowest(-std::numeric_limits<T>::infinity());
         for (index r = 0; r < round_up(joint.count, tiles.score_rows); ++r)
-            lowest.store_aligned(joint.lane_maximum + r * vec<T>::size);
+            lowest.store_aligned(maximum + r * vec<T>::size);
     }
-    for (index key = range.first; key < range.last; key += panel_width<T>) {
-        multiply_streamed_panel(joint.strips, joint.count,
-                                keys.at(encoding_map::near, first_key + key), dim,
-                                joint.scores + key, wants_maximum ? joint.lane_maximum : nullptr);
-    }
+    if (!head.open->is_ready)
+        return program.cache->multiply_keys(*head.open, joint.strips, joint.count, range,
+                                            joint.scores, maximum);
+    const panels_of_keys<T> keys = head.keys();
+    multiply_streamed_keys(
+        joint.strips, joint.count,
+        [&](index key) { return keys.at(encoding_map::near, first_key + key); }, range,
+        program.shape().dim, joint.scores, maximum);
 }
 
 /// Pass 2, head by head: products → scores → weights, 0 where this head sees less than others.
@@ -153,12 +158,18 @@ void add_joint_values(const head_group<T>& group, index first_key, key_interval 
     const index first = first_key + range.first, value_dim = program.shape().value_dim;
     const index keys = std::min(range.last - range.first, program.shape().keys - first);
     const T* weights = joint.scores + range.first;
-    const contiguous_rows<T> values = head.values(first);
-    if (head.finite_values[first_key / key_block<T>]) {
+    if (head.open->finite) {
         const index stride = joint.output_stride;
         const auto numbers = static_cast<std::size_t>(joint.count * stride);
         std::fill_n(joint.sums, numbers, T(0));
-        multiply_streamed_values(weights, joint.count, keys, values, value_dim, joint.sums, stride);
+        if (head.open->is_ready) {
+            const contiguous_rows<T> values = head.values(first);
+            multiply_streamed_values(weights, joint.count, keys, values.data, values.stride,
+                                     value_dim, joint.sums, stride);
+        } else {
+            program.cache->multiply_values(*head.open, weights, joint.count, range.first, keys,
+                                           joint.sums, stride);
+        }
         for (index r = 0; r < joint.count; ++r) {
             const vec<T> factor(joint.factor[r]);
             for (index c = r * stride; c < (r + 1) * stride; c += vec<T>::size)
@@ -168,6 +179,8 @@ void add_joint_values(const head_group<T>& group, index first_key, key_interval 
         return;
     }
     arena& scratch = group.tasks[0]->scratch;
+    open_block(program, group.tasks[0]->tile, first_key / key_block<T>, head, scratch);
+    const contiguous_rows<T> values = head.values(first);
     const arena::scope mark(scratch);
     bool* sees = scratch.take<bool>(key_block<T>);
     for (index h = 0; h < group.heads; ++h) {
@@ -204,7 +217,10 @@ void add_block_jointly(const head_group<T>& group, index first_key) {
     }
     if (range.first >= range.last) return;
     const forward_task<T>& any = *group.tasks[0];
-    open_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
+    if (group.joint.count > rows_in_registers)
+        open_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
+    else
+        find_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
     multiply_joint_keys(group, first_key, range);
     weigh_joint_rows(group, range);
     add_joint_values(group, first_key, range);

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
+
 #include <heed/attention/kernel/products/encoding_maps.hpp>
+#include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -10,14 +13,19 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// A block of keys and values of a head that lies ready for the microkernels.
+/// A block of keys and values of a head.
 template <class T>
-struct ready_block {
+struct head_block {
     index number = -1;             ///< which block; −1: none yet
     key_maps<T*> key_panels = {};  ///< of each map, from the block's first key on
     T* values = nullptr;           ///< padded rows; null where v's own memory will do
+    bool is_ready = false;         ///< whether the numbers lie in those two, as T
     bool finite = true;            ///< whether the values are free of NaN and infinities
-    bool moderate = true;          ///< whether no sum of weighted values can overflow
+    bool all_moderate = true;      ///< whether no sum of weighted values of any block that was
+                                   ///< found so far can overflow
+
+    std::byte* page = nullptr;  ///< of a cache: the numbers as they are stored
+    index keys = 0;             ///< of a cache: how many the page has
 };
 
 /// The blocks of the sequences of a cache. Any threads may read them at the same time.
@@ -25,8 +33,17 @@ template <class T>
 class key_blocks {
   public:
     /// Memory for a block, where it does not lie ready in the cache.
-    virtual ready_block<T> take(arena& scratch) const = 0;
-    virtual void open(index batch, index kv_head, index number, ready_block<T>& to) const = 0;
+    virtual head_block<T> take(arena& scratch) const = 0;
+    /// Finds a block, which is ready where its numbers are T.
+    virtual void find(index batch, index kv_head, index number, head_block<T>& to) const = 0;
+    /// The numbers of the block that was found become T.
+    virtual void make_ready(head_block<T>& to) const = 0;
+    /// multiply_streamed_keys and multiply_streamed_values of the block that was found, ready or
+    /// not.
+    virtual void multiply_keys(const head_block<T>& block, const T* strips, index rows,
+                               key_interval range, T* scores, T* lane_maximum) const = 0;
+    virtual void multiply_values(const head_block<T>& block, const T* weights, index rows,
+                                 index first, index keys, T* sums, index sums_stride) const = 0;
     /// The first block of a sequence, from this one on, that the cache still has.
     virtual index next(index batch, index number) const = 0;
     /// A padded row of v, in `buffer` where it does not lie ready.

@@ -29,12 +29,20 @@ struct packed_head {
     bool* finite_values;    ///< [blocks]: whether a block of v is free of NaN and infinities
     bool* moderate_values;  ///< [blocks]: whether no sum of weighted values can overflow
     index dim;
-    ready_block<T>* open;  ///< the block that is open now; null if all are packed
+    head_block<T>* open;  ///< the block that was opened last; null if all are packed
 
     /// The keys that may be read.
     panels_of_keys<T> keys() const {
         if (open == nullptr) return {key_panels, 0, dim};
         return {open->key_panels, open->number * key_block<T>, dim};
+    }
+    /// What is known of a block that may be read, or was: whether its values are finite, and
+    /// whether no sum of them can overflow.
+    bool is_finite(index block) const {
+        return open == nullptr ? finite_values[block] : open->finite;
+    }
+    bool is_moderate(index block) const {
+        return open == nullptr ? moderate_values[block] : open->all_moderate;
     }
     /// The values from a key on.
     contiguous_rows<T> values(index key) const {
@@ -55,21 +63,19 @@ key_maps<T*> take_key_panels(index keys, index dim, std::size_t maps, arena& scr
     return panels;
 }
 
-/// Memory for what is known of each block.
-template <class T>
-packed_head<T> make_bare_head(const attention_shape& shape, arena& scratch) {
-    const index blocks = count_blocks(shape.keys, key_block<T>);
-    return {{},        nullptr, {}, scratch.take<bool>(blocks), scratch.take<bool>(blocks),
-            shape.dim, nullptr};
-}
-
 /// Memory for a head whose blocks are all packed.
 template <class T>
 packed_head<T> make_packed_head(const attention_program<T>& program, arena& scratch) {
     const attention_shape& shape = program.shape();
-    auto head = make_bare_head<T>(shape, scratch);
-    head.key_panels =
-        take_key_panels<T>(shape.keys, shape.dim, program.source.key_map_count, scratch);
+    const index blocks = count_blocks(shape.keys, key_block<T>);
+    packed_head<T> head{
+        take_key_panels<T>(shape.keys, shape.dim, program.source.key_map_count, scratch),
+        nullptr,
+        {},
+        scratch.take<bool>(blocks),
+        scratch.take<bool>(blocks),
+        shape.dim,
+        nullptr};
     if (!are_padded(program.v))
         head.padded_values = scratch.take<T>(shape.keys * padded<T>(shape.value_dim));
     return head;
@@ -79,12 +85,8 @@ packed_head<T> make_packed_head(const attention_program<T>& program, arena& scra
 template <class T>
 packed_head<T> make_open_head(const attention_program<T>& program, arena& scratch) {
     const attention_shape& shape = program.shape();
-    auto head = make_bare_head<T>(shape, scratch);
-    head.open = &scratch.make<ready_block<T>>();
-    // Blocks that no query sees are never opened: nothing of theirs is in a sum.
-    const auto blocks = static_cast<std::size_t>(count_blocks(shape.keys, key_block<T>));
-    std::fill_n(head.finite_values, blocks, true);
-    std::fill_n(head.moderate_values, blocks, true);
+    packed_head<T> head{
+        {}, nullptr, {}, nullptr, nullptr, shape.dim, &scratch.make<head_block<T>>()};
     if (program.cache != nullptr) {
         *head.open = program.cache->take(scratch);
         head.own_values.stride = padded<T>(shape.value_dim);
@@ -176,24 +178,31 @@ void pack_block(const attention_program<T>& program, const key_place& at, const 
                to.moderate_values[at.block], scratch);
 }
 
-/// A block that a tile is about to read is opened, if it is not open.
+/// A block that a tile is about to read is found, and known, if it is not yet; that of a tensor is
+/// packed.
 template <class T>
-void open_block(const attention_program<T>& program, const query_tile<T>& tile, index number,
+void find_block(const attention_program<T>& program, const query_tile<T>& tile, index number,
                 const packed_head<T>& head, arena& scratch) {
     if (head.open == nullptr || head.open->number == number) return;
-    ready_block<T>& block = *head.open;
+    head_block<T>& block = *head.open;
     const attention_shape& shape = program.shape();
     const index kv_head = tile.head / (shape.heads / shape.kv_heads);
     block.number = number;
-    if (program.cache != nullptr) {
-        program.cache->open(tile.batch, kv_head, number, block);
-    } else {
-        const index head_number = tile.batch * shape.kv_heads + kv_head;
-        pack_block(program, locate_keys<T>(shape, head_number, number), block.key_panels,
-                   block.values, block.finite, block.moderate, scratch);
-    }
-    head.finite_values[number] = block.finite;
-    head.moderate_values[number] = block.moderate;
+    if (program.cache != nullptr) return program.cache->find(tile.batch, kv_head, number, block);
+    const index head_number = tile.batch * shape.kv_heads + kv_head;
+    bool moderate = true;
+    pack_block(program, locate_keys<T>(shape, head_number, number), block.key_panels, block.values,
+               block.finite, moderate, scratch);
+    block.all_moderate = block.all_moderate && moderate;
+    block.is_ready = true;
+}
+
+/// A block that a tile is about to read is found, and its numbers are T.
+template <class T>
+void open_block(const attention_program<T>& program, const query_tile<T>& tile, index number,
+                const packed_head<T>& head, arena& scratch) {
+    find_block(program, tile, number, head, scratch);
+    if (head.open != nullptr && !head.open->is_ready) program.cache->make_ready(*head.open);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -7,6 +7,7 @@
 #include <heed/attention/kernel/products/encoding_maps.hpp>
 #include <heed/attention/kernel/products/panels_of_keys.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/products/streamed_products.hpp>
 #include <heed/attention/kernel/program/program.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -124,11 +125,7 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
     multiply_panel(
         strips, rows, panel, dim, to,
         stride, [=](index r, const vec<T>* scores) __attribute__((always_inline)) {
-            vec<T> maximum = vec<T>::load_aligned(lane_maximum + r * vec<T>::size);
-            unroll<tiles.score_vectors>([&](auto c) __attribute__((always_inline)) {
-                maximum = max(maximum, scores[c]);
-            });
-            maximum.store_aligned(lane_maximum + r * vec<T>::size);
+            raise_lane_maximum<tiles.score_vectors>(scores, lane_maximum + r * vec<T>::size);
         });
 }
 
@@ -209,30 +206,6 @@ void multiply_keys(const attention_program<T>& program, const query_tile<T>& til
     }
 }
 
-/// The products of a row alone with panels that follow one another: several at once hide the
-/// multiply-add's latency.
-template <int Panels, class T>
-void multiply_row_panels(const T* strip, const T* panel, index dim, T* to, T* lane_maximum) {
-    constexpr int vectors = tiles.score_vectors, all = Panels * vectors;
-    array_of<vec<T>, all> sum;
-    unroll<all>([&](auto i) __attribute__((always_inline)) { sum[i] = vec<T>(T(0)); });
-    const index next = dim * panel_width<T>;
-    for (index k = 0; k < dim; ++k, strip += tiles.score_rows, panel += panel_width<T>) {
-        const vec<T> left(*strip);
-        unroll<all>([&](auto i) __attribute__((always_inline)) {
-            const T* at = panel + i / vectors * next + i % vectors * vec<T>::size;
-            sum[i] = fma(left, vec<T>::load(at), sum[i]);
-        });
-    }
-    unroll<all>([&](auto i) __attribute__((always_inline)) {
-        sum[i].store(to + i / vectors * panel_width<T> + i % vectors * vec<T>::size);
-    });
-    if (lane_maximum == nullptr) return;
-    vec<T> maximum = vec<T>::load_aligned(lane_maximum);
-    unroll<all>([&](auto i) __attribute__((always_inline)) { maximum = max(maximum, sum[i]); });
-    maximum.store_aligned(lane_maximum);
-}
-
 /// The products of a tile of one row with the panels of a block, where they are seen.
 template <class T>
 void multiply_one_row(const query_tile<T>& tile, const block_view<T>& block,
@@ -245,7 +218,9 @@ void multiply_one_row(const query_tile<T>& tile, const block_view<T>& block,
         while (seen < at_once && key + seen * width < block.seen.last &&
                block.sees(0, key + seen * width))
             ++seen;
-        const T* panel = keys.at(encoding_map::near, block.first + key);
+        const auto panel = [&](index p) {
+            return keys.at(encoding_map::near, block.first + key + p * width);
+        };
         if (seen == at_once)
             multiply_row_panels<at_once>(strip, panel, keys.dim, scores + key, lane_maximum);
         else if (seen > 0)

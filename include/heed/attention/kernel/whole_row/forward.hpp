@@ -133,7 +133,7 @@ void add_dense_rows(const row_task<T>& task) {
     const block_view<T>& block = task.block;
     const score_rows<T>& rows = task.rows;
     const attention_shape& shape = task.program.shape();
-    const bool finite = task.head.finite_values[block.first / key_block<T>];
+    const bool finite = task.head.is_finite(block.first / key_block<T>);
     const auto is_dense = [&](index r) { return task.dense[r]; };
     for_runs(tile, is_dense, [&](index first, index count) {
         const key_interval range = block.range[first / tile.strip];
