@@ -1,3 +1,4 @@
+#include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
@@ -22,7 +23,7 @@ void backward(benchmark::State& state) {
     team threads(state.range(3));
     const double flops = in.sizes.backward_flops();
     report_share(state, repeats_for(flops), backward_of(in, threads.part()),
-                 [&] { return flops * seconds_a_flop<T>(threads); });
+                 [&] { return flops * seconds_a_flop<heed::detail::computed_in<T>>(threads); });
 }
 
 void causal_backward(benchmark::State& state) {
@@ -39,5 +40,9 @@ BENCHMARK_TEMPLATE(backward, float)
 BENCHMARK_TEMPLATE(backward, double)
     ->ArgNames({"heads", "n", "d", "threads"})
     ->ArgsProduct({{2}, {2048}, {64, 128}, {1}})
+    ->UseManualTime();
+BENCHMARK_TEMPLATE(backward, Eigen::bfloat16)
+    ->ArgNames({"heads", "n", "d", "threads"})
+    ->Args({4, 2048, 64, 1})
     ->UseManualTime();
 BENCHMARK(causal_backward)->ArgNames({"heads", "n", "d"})->Args({1, 4096, 64})->UseManualTime();

@@ -1,3 +1,4 @@
+#include <Eigen/Core>
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
@@ -21,7 +22,7 @@ void forward(benchmark::State& state) {
     report_share(
         state, repeats_for(flops),
         [&] { heed::attention_into(in.o, in.q, in.k, in.v, threads.part()); },
-        [&] { return flops * seconds_a_flop<T>(threads); });
+        [&] { return flops * seconds_a_flop<heed::detail::computed_in<T>>(threads); });
 }
 
 void two_threads(benchmark::State& state) {
@@ -39,11 +40,20 @@ void two_threads(benchmark::State& state) {
 BENCHMARK_TEMPLATE(forward, float)
     ->ArgNames({"heads", "n", "d", "threads"})
     ->ArgsProduct({{4}, {2048}, {64, 128}, {1, 2}})
+    ->Args({4, 128, 64, 1})
     ->Args({64, 32, 64, 1})
     ->UseManualTime();
 BENCHMARK_TEMPLATE(forward, double)
     ->ArgNames({"heads", "n", "d", "threads"})
     ->ArgsProduct({{2}, {2048}, {64, 128}, {1, 2}})
+    ->UseManualTime();
+BENCHMARK_TEMPLATE(forward, Eigen::bfloat16)
+    ->ArgNames({"heads", "n", "d", "threads"})
+    ->ArgsProduct({{4}, {128, 2048}, {64}, {1}})
+    ->UseManualTime();
+BENCHMARK_TEMPLATE(forward, Eigen::half)
+    ->ArgNames({"heads", "n", "d", "threads"})
+    ->ArgsProduct({{4}, {128, 2048}, {64}, {1}})
     ->UseManualTime();
 BENCHMARK(two_threads)
     ->ArgNames({"heads", "n", "d"})

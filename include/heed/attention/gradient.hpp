@@ -147,28 +147,6 @@ auto learned_views(Tuple& learned) {
     return std::apply([&](auto&... object) { return std::make_tuple(view(object)...); }, learned);
 }
 
-/// Every element of a view, a task a stretch of rows: large ones are touched first by those who
-/// will add to them.
-template <class T, int Rank>
-void fill(Eigen::ThreadPoolInterface* pool, workspace& memory, const tensor_view<T, Rank>& x,
-          T value) {
-    constexpr index numbers_a_task = 1 << 16;
-    const index width = x.extents.back();
-    index rows = 1;
-    for (std::size_t axis = 0; axis + 1 < Rank; ++axis) rows *= x.extents[axis];
-    const index rows_a_task = std::max<index>(1, numbers_a_task / std::max<index>(1, width));
-    for_each_task(pool, memory, count_blocks(rows, rows_a_task), [&](index, index task) {
-        const index end = std::min(rows, (task + 1) * rows_a_task);
-        for (index row = task * rows_a_task; row < end; ++row) {
-            T* to = x.data;
-            index rest = row;
-            for (std::size_t axis = Rank - 1; axis-- > 0; rest /= x.extents[axis])
-                to += rest % x.extents[axis] * x.strides[axis];
-            for (index i = 0; i < width; ++i) to[i * x.strides.back()] = value;
-        }
-    });
-}
-
 }  // namespace detail
 }  // namespace heed::inline HEED_ARCHITECTURE
 

@@ -10,6 +10,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/simd/narrow.hpp>
 #include <heed/core/simd/widen.hpp>
 #include <heed/core/unroll.hpp>
 
@@ -61,6 +62,22 @@ namespace detail {
 template <class Storage>
 inline constexpr bool is_read_in_place = std::is_same_v<Storage, computed_scalar<Storage>>;
 
+/// What is computed in where tensors hold S: float for numbers of 16 bits, else S itself.
+template <class S>
+struct computed_for {
+    using type = S;
+};
+template <>
+struct computed_for<Eigen::bfloat16> {
+    using type = float;
+};
+template <>
+struct computed_for<Eigen::half> {
+    using type = float;
+};
+template <class S>
+using computed_in = typename computed_for<S>::type;
+
 /// A number as it is stored: itself, or the nearest to it that there is, ties to even.
 template <class Storage, class T>
 Storage narrow(T number) {
@@ -94,6 +111,29 @@ vec<computed_scalar<S>> load_stored(const S* from, index stride, index count) {
     for (index l = 0; l < size && l < count; ++l)
         lane[static_cast<std::size_t>(l)] = static_cast<computed_scalar<S>>(from[l * stride]);
     return vec<computed_scalar<S>>::load_aligned(lane.data());
+}
+
+/// to[i] = from[i·step], exactly.
+template <class S, class T = computed_scalar<S>>
+void widen_row(const S* from, index step, index count, T* to) {
+    constexpr index size = vec<T>::size;
+    index i = 0;
+    if (step == 1)
+        for (; i + size <= count; i += size) load_stored(from + i).store(to + i);
+    for (; i < count; ++i) to[i] = static_cast<T>(from[i * step]);
+}
+/// A vector as so many stored numbers.
+inline void store_narrowed(vec<float> x, Eigen::bfloat16* to) { store_bfloat16(x, to); }
+inline void store_narrowed(vec<float> x, Eigen::half* to) { store_half(x, to); }
+
+/// to[i·step] = from[i] as it is stored.
+template <class S>
+void narrow_row(const float* from, index count, S* to, index step) {
+    constexpr index size = vec<float>::size;
+    index i = 0;
+    if (step == 1)
+        for (; i + size <= count; i += size) store_narrowed(vec<float>::load(from + i), to + i);
+    for (; i < count; ++i) to[i * step] = narrow<S>(from[i]);
 }
 
 /// to[i] = from[i], exactly, for a whole number of vectors.

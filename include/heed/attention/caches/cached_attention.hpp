@@ -29,7 +29,8 @@ void attention_into(O&& o, const Q& q, const kv_cache<Storage>& cache, const Par
     detail::with_cached_call(
         q, cache,
         [&](const auto& call) {
-            detail::run_into<Parts...>(o, detail::no_stats<scalar_of<Q>, Parts...>, call);
+            using T = scalar_of<Q>;
+            detail::run_into<T, Parts...>(o, detail::no_stats<T, Parts...>, call);
         },
         parts...);
 }
@@ -51,7 +52,9 @@ void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q,
                             const kv_cache<Storage>& cache, const Parts&... parts) {
     detail::check_forward_parts<Parts...>();
     detail::with_cached_call(
-        q, cache, [&](const auto& call) { detail::run_into<Parts...>(o, &kept, call); }, parts...);
+        q, cache,
+        [&](const auto& call) { detail::run_into<scalar_of<Q>, Parts...>(o, &kept, call); },
+        parts...);
 }
 
 /// o, and the stats of its rows, by which partial results can be merged: `auto [o, stats] = …`,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <tuple>
@@ -15,6 +16,7 @@
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/memory_span.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
@@ -64,6 +66,8 @@ class attention_call {
     attention_shape shape;
     tensor_view<const T, 4> q, k, v;
     const key_blocks<T>* cache = nullptr;  ///< what holds k and v; the two are null then
+    /// Where q, k and v come from if they are copies as T; null if they are the caller's.
+    const std::array<memory_span, 3>* stored = nullptr;
 
     attention_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
                    const tensor_view<const T, 4>& values, const Parts&... parts)
@@ -74,6 +78,13 @@ class attention_call {
     attention_call(const attention_shape& of, const tensor_view<const T, 4>& queries,
                    const key_blocks<T>& keys_and_values, const Parts&... parts)
         : shape(of), q(queries), k{}, v{}, cache(&keys_and_values), parts_(parts...) {
+        check();
+    }
+
+    /// Of tensors of this shape whose numbers are still to become T.
+    attention_call(const attention_shape& of, const std::array<memory_span, 3>& tensors,
+                   const Parts&... parts)
+        : shape(of), q{}, k{}, v{}, stored(&tensors), parts_(parts...) {
         check();
     }
 
@@ -95,9 +106,15 @@ class attention_call {
     /// see(name, view) for all memory that the call reads: q, k, v, and what parts were given.
     template <class See>
     void see_inputs(const See& see) const {
-        see("q", q);
-        see("k", k);
-        see("v", v);
+        if (stored == nullptr) {
+            see("q", q);
+            see("k", k);
+            see("v", v);
+        } else {
+            see("q", (*stored)[0]);
+            see("k", (*stored)[1]);
+            see("v", (*stored)[2]);
+        }
         for_each_part([&](const auto& part) { part.inputs(see); });
     }
 
