@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <string_view>
 #include <type_traits>
@@ -103,9 +104,9 @@ class linear_state {
         const auto of = head_of(batch, head);
         vector_type result(kind_.features);
         for (index f = 0; f < kind_.features; ++f)
-            result(f) = static_cast<Scalar>(static_cast<double>(of.total[f]) +
-                                            static_cast<double>(of.total_lost[f]) +
-                                            static_cast<double>(of.running[f]));
+            result(f) = static_cast<Scalar>(unit(of, f) * (static_cast<double>(of.total[f]) +
+                                                           static_cast<double>(of.total_lost[f]) +
+                                                           static_cast<double>(of.running[f])));
         return result;
     }
 
@@ -153,13 +154,17 @@ class linear_state {
         return layout().at(self.numbers_.data() + which * layout().size(),
                            &self.progress_[static_cast<std::size_t>(which)]);
     }
+    /// What a feature is a multiple of: 2^reference.
+    static double unit(const heads_of& of, index feature) {
+        return std::exp2(static_cast<double>(of.reference[feature]));
+    }
     static double sum_of(const heads_of& of, index feature, index column) {
         double sum = static_cast<double>(of.s.sum[feature][column]) +
                      static_cast<double>(of.s.lost[feature][column]);
         for (index j = 0; j < of.progress->keys; ++j)
             sum += static_cast<double>(of.keys[feature * detail::chunk_length + j]) *
                    static_cast<double>(of.values[j][column]);
-        return sum;
+        return sum * unit(of, feature);
     }
     void check_place(index batch, index head) const {
         detail::require_argument(batch >= 0 && batch < kind_.batch, "heed::linear_state: sequence ",

@@ -7,6 +7,7 @@
 #include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/math.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/kernel/backward_rows.hpp>
@@ -14,6 +15,7 @@
 #include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
 #include <heed/linear/kernel/program.hpp>
+#include <heed/linear/kernel/references.hpp>
 
 /// \file
 /// Linear attention backward. With dN_i = d_o_i/z_i and dz_i = −(d_o_i·o_i)/z_i,
@@ -47,6 +49,8 @@ class backward_head {
           keys_(chunk_rows<T>::take(scratch, width_)),
           values_(chunk_rows<T>::take(scratch, columns_)),
           gathered_(scratch.take<T>(chunk_length * value_dim_)),
+          reference_(scratch.take<T>(width_)),
+          factor_(scratch.take<T>(width_)),
           by_value_(head_layout<T>::of(value_dim_, features_).take(scratch)),
           by_feature_(head_layout<T>::of(features_, value_dim_).take(scratch)),
           turned_sum_{scratch.take<T>(columns_ * width_), width_},
@@ -62,13 +66,11 @@ class backward_head {
 
     /// A run of a causal call.
     void causal(index batch, index head, index number) {
+        const arena::scope mark(scratch_);
         begin(batch, head, number);
         const index before = std::min(run_.queries(), std::max<index>(0, -offset_));
         for_chunks(0, before, [&](index i, index count) { put_no_queries(i, count); });
-        for_chunks(0, run_.keys(), [&](index p, index count) {
-            load_keys(p, count);
-            transpose_into_chunk<T>(values_, count, value_dim_, 0, by_value_.keys);
-            rows_.sum_keys(by_feature_, keys_, count);
+        for_keys([&](index p, index count) {
             const index first = std::max<index>(0, p - offset_);
             const index last = std::min(run_.queries(), p + count - offset_);
             if (first < last) {
@@ -76,8 +78,6 @@ class backward_head {
                 load_queries(first, last - first);
                 d_queries(first, last - first, skipped, {skipped, count}, true);
             }
-            by_value_.progress->keys = count;
-            fold_values();
         });
         const index behind = std::max<index>(0, run_.keys() - offset_);
         for_chunks(behind, run_.queries(), [&](index i, index count) {
@@ -92,7 +92,7 @@ class backward_head {
             take_queries(count);
             fold_features(count);
         });
-        for_chunks_back(0, run_.keys(), [&](index p, index count) {
+        for_keys_back([&](index p, index count) {
             load_keys(p, count);
             // The queries that stand with these keys: none before the first one.
             const index first = std::max(p, std::max<index>(0, offset_));
@@ -109,14 +109,9 @@ class backward_head {
 
     /// A run in which every query sees every key.
     void bidirectional(index batch, index head, index number) {
+        const arena::scope mark(scratch_);
         begin(batch, head, number);
-        for_chunks(0, run_.keys(), [&](index p, index count) {
-            load_keys(p, count);
-            transpose_into_chunk<T>(values_, count, value_dim_, 0, by_value_.keys);
-            rows_.sum_keys(by_feature_, keys_, count);
-            by_value_.progress->keys = count;
-            fold_values();
-        });
+        for_keys([](index, index) {});
         for_chunks(0, run_.queries(), [&](index i, index count) {
             load_queries(i, count);
             rows_.repeat_sum(by_feature_, count);
@@ -128,7 +123,7 @@ class backward_head {
             take_queries(count);
             fold_features(count);
         });
-        for_chunks_back(0, run_.keys(), [&](index p, index count) {
+        for_keys_back([&](index p, index count) {
             load_keys(p, count);
             d_keys(p, count, 0);
         });
@@ -164,6 +159,63 @@ class backward_head {
         }
     }
 
+    /// f(p, count) for the run's keys, chunk by chunk, each of which becomes part of Sᵀ and Z
+    /// afterwards. Chunks end where a key rises above the references.
+    template <class F>
+    void for_keys(const F& f) {
+        for (index p = 0; p < run_.keys();) {
+            const index wanted = std::min(chunk_length, run_.keys() - p);
+            index count = load_keys(p, wanted);
+            if (count == 0) {
+                raise(p);
+                count = load_keys(p, wanted);
+            }
+            transpose_into_chunk<T>(values_, count, value_dim_, 0, by_value_.keys);
+            rows_.sum_keys(by_feature_, keys_, count);
+            f(p, count);
+            by_value_.progress->keys = count;
+            fold_values();
+            p += count;
+        }
+    }
+    /// The same from the last chunk to the first, references going down again; G and Σ dz φ(q) with
+    /// them.
+    template <class F>
+    void for_keys_back(const F& f) {
+        index end = run_.keys();
+        for (const rise* r = last_rise_;; r = r->earlier) {
+            const index first = r == nullptr ? 0 : r->position;
+            for_chunks_back(first, end, f);
+            if (r == nullptr) return;
+            constexpr index size = vec<T>::size;
+            for (index c = 0; c < width_; c += size) {
+                const vec<T> earlier = vec<T>::load(r->before + c);
+                exp2(earlier - vec<T>::load(reference_ + c)).store(factor_ + c);
+                earlier.store(reference_ + c);
+            }
+            rescale_head(by_feature_, features_, factor_);
+            end = first;
+        }
+    }
+
+    /// A key that rises above the references, what those were, and the one before it.
+    struct rise {
+        index position;
+        const T* before;
+        const rise* earlier;
+    };
+    /// keys_[0] holds the logits of a key that does.
+    void raise(index position) {
+        T* before = scratch_.take<T>(width_);
+        std::copy_n(reference_, static_cast<std::size_t>(width_), before);
+        last_rise_ = &scratch_.make<rise>(rise{position, before, last_rise_});
+        raise_references(keys_[0], features_, reference_, factor_);
+        multiply_columns_by(by_value_.s.sum, value_dim_, factor_);
+        multiply_columns_by(by_value_.s.lost, value_dim_, factor_);
+        for (T* total : {by_feature_.total, by_feature_.total_lost})
+            multiply_columns_by<T>({total, width_}, 1, factor_);
+    }
+
     /// Whether another head of o has written to the head of x that this one adds to.
     bool adds_to(index heads, index head) const {
         return head * heads % program_.shape.heads >= heads;
@@ -176,6 +228,9 @@ class backward_head {
         offset_ = program_.runs[number].offset();
         clear(by_value_, value_dim_, width_);
         clear(by_feature_, features_, columns_);
+        std::fill_n(reference_, static_cast<std::size_t>(width_), T(0));
+        begun_ = false;
+        last_rise_ = nullptr;
     }
     /// G and Σ dz_i φ(q_i), in the place of the sums of keys.
     void begin_back() { clear(by_feature_, features_, columns_); }
@@ -194,16 +249,22 @@ class backward_head {
         return {batch_, run_.query_first + i, i + offset_, count};
     }
 
-    void load_keys(index p, index count) {
+    /// How many of them: as many as stay below the references.
+    index load_keys(index p, index count) {
+        rows_.map_keys(head_, key_tokens(p, count), keys_);
+        if (program_.map->keeps_reference) {
+            count = relate_keys(keys_, count, features_, reference_, begun_);
+            if (count == 0) return 0;
+        }
         const chunk_tokens at = key_tokens(p, count);
-        rows_.map_keys(head_, at, keys_);
         turned_keys_ = rows_.turn_keys(keys_, at);
         const auto v = rows_of(program_.v, batch_, program_.value_head(head_), at.row, count,
                                gathered_);
         copy_padded<T>(v, count, value_dim_, values_);
+        return count;
     }
     void load_queries(index i, index count) {
-        rows_.map_queries(head_, query_tokens(i, count));
+        rows_.map_queries(head_, query_tokens(i, count), reference_);
         outputs_.load(rows_, batch_, head_, run_.query_first + i, count);
     }
 
@@ -340,7 +401,7 @@ class backward_head {
     chunk_rows<T> rows_;
     output_gradients<T> outputs_;
     written_rows<T> keys_, values_;
-    T* gathered_;
+    T *gathered_, *reference_, *factor_;
     head_sums<T> by_value_;    ///< Sᵀ
     head_sums<T> by_feature_;  ///< Z, then G and Σ dz φ(q)
     written_rows<T> turned_sum_;
@@ -351,7 +412,8 @@ class backward_head {
     index batch_ = 0, head_ = 0, offset_ = 0;
     sequence_run run_{};
     contiguous_rows<T> turned_keys_{};
-    bool finite_queries_ = true;
+    bool finite_queries_ = true, begun_ = false;
+    const rise* last_rise_ = nullptr;
 };
 
 /// dq, dk and dv of a call.

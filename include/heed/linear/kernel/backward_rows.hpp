@@ -99,7 +99,7 @@ class output_gradients {
         copy_padded<T>(d_o, count, width, rows_);
         for (index r = 0; r < count; ++r) {
             dz_[r] = T(0);
-            if (divides && !(z[r] < program_.denominator.least) && factor[r] != T(0)) {
+            if (divides && !(z[r] < rows.least(r)) && factor[r] != T(0)) {
                 const auto o = rows_of(of_.o, batch, head, query + r, 1, o_);
                 dz_[r] = -factor[r] * dot<T>(d_o[r], o.data, width);
             }

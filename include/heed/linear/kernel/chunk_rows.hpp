@@ -1,8 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
-#include <limits>
 
 #include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
@@ -12,6 +12,7 @@
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
 #include <heed/linear/kernel/program.hpp>
+#include <heed/linear/kernel/references.hpp>
 
 /// \file
 /// Rows of a chunk on their way into its products: gathered, turned, mapped; and what divides their
@@ -57,7 +58,8 @@ class chunk_rows {
           turned_keys_(of.turns_features() ? take(scratch, width_) : written_rows<T>{}),
           prefixes_(take(scratch, width_)),
           z_(scratch.take<T>(chunk_length)),
-          factor_(scratch.take<T>(chunk_length)) {}
+          factor_(scratch.take<T>(chunk_length)),
+          shift_(scratch.take<T>(chunk_length)) {}
 
     /// Rows with memory for those that products compute beyond a chunk, on both sides.
     static written_rows<T> take(arena& scratch, index width) {
@@ -95,12 +97,14 @@ class chunk_rows {
         return turn_copy(rows, turned_keys_, at, row_turn<T>::side::key);
     }
 
-    /// φ of queries; queries() and turned_queries() are they.
-    void map_queries(index head, const chunk_tokens& at) {
+    /// φ of queries, relative to these references; queries() and turned_queries() are they.
+    void map_queries(index head, const chunk_tokens& at, const T* reference) {
         const arena::scope mark(scratch_);
         const auto x = inputs(program_.q, program_.query_head(head), at, row_turn<T>::side::query);
         program_.map->queries(x, {program_.first(at.batch) + at.position, at.count}, queries_,
                               scratch_);
+        if (program_.map->keeps_reference)
+            relate_queries(queries_, at.count, features(), reference, shift_);
         if (program_.turns_features())
             turn_copy(queries_, turned_queries_, at, row_turn<T>::side::query);
     }
@@ -137,26 +141,33 @@ class chunk_rows {
             z_[r] = dot<T>(queries_[r], prefixes_[first + r], width_);
         return z_;
     }
-    /// What N_i is multiplied by.
+    /// What N_i of the mapped queries is multiplied by.
     const T* factors(index head, const T* z, index count) {
         const denominator_rule<T>& rule = program_.denominator;
         for (index r = 0; r < count; ++r) {
-            if (rule.divides)
-                factor_[r] = factor_of(z[r]);
+            if (!rule.divides)
+                factor_[r] = (rule.scale == nullptr ? T(1) : rule.scale[head]) * unit(r, 1);
+            else if (z[r] == T(0) && rule.least == T(0))
+                factor_[r] = T(0);
             else
-                factor_[r] = rule.scale == nullptr ? T(1) : rule.scale[head];
+                factor_[r] = T(1) / std::max(z[r], least(r));  // NaN stays
         }
         return factor_;
     }
-    T factor_of(T z) const {
-        const T least = program_.denominator.least;
-        if (z == T(0) && least == T(0)) return T(0);
-        return T(1) / std::max(z, least);  // NaN stays
+    /// The least denominator of a mapped query, as its z is.
+    T least(index row) const {
+        const T given = program_.denominator.least;
+        return given == T(0) ? T(0) : given * unit(row, -1);
     }
 
     arena& scratch() const { return scratch_; }
 
   private:
+    /// 2^±shift: what features of a query were divided by, or its inverse.
+    T unit(index row, int sign) const {
+        if (!program_.map->keeps_reference) return T(1);
+        return std::exp2(sign > 0 ? shift_[row] : -shift_[row]);
+    }
     contiguous_rows<T> turn_copy(contiguous_rows<T> from, written_rows<T> to,
                                  const chunk_tokens& at, typename row_turn<T>::side side) {
         for (index r = 0; r < at.count; ++r)
@@ -170,7 +181,7 @@ class chunk_rows {
     index width_;
     T* gathered_;
     written_rows<T> queries_, turned_queries_, turned_keys_, prefixes_;
-    T *z_, *factor_;
+    T *z_, *factor_, *shift_;
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

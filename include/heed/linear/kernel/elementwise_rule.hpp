@@ -18,10 +18,15 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 ///
 ///     vec<T> operator()(vec<T> x) const;
 ///     vec<T> slope(vec<T> x, vec<T> y) const;   // f'(x), y = f(x): for backward alone
+///
+/// or, where is_logit says so, log₂ f(x) and still f'(x).
 template <class T, bool Backward, class F>
 class elementwise_rule final : public feature_rule<T> {
   public:
-    elementwise_rule(index dim, F f) : f_(std::move(f)) { this->count = dim; }
+    elementwise_rule(index dim, F f) : f_(std::move(f)) {
+        this->count = dim;
+        if constexpr (requires { F::is_logit; }) this->keeps_reference = true;
+    }
 
     void queries(contiguous_rows<T> x, row_places places, written_rows<T> to,
                  arena&) const override {

@@ -26,19 +26,23 @@ struct row_places {
 };
 
 /// φ of rows of q and of k, and the way back of its gradient. Its functions are called once for the
-/// rows of a chunk, and a row's result does not depend on the others. Rows of features may be
-/// written to the end of their last vector.
+/// rows of a chunk, and a row's result does not depend on the others. Rows of features are written
+/// to the end of their last vector, zeros behind the features.
 template <class T>
 class feature_rule {
   public:
     index count = 0;  ///< features of a row
+    /// Whether queries and keys write logits l of features 2^l, which the kernel keeps relative to a
+    /// reference a feature: references.hpp.
+    bool keeps_reference = false;
 
     virtual void queries(contiguous_rows<T> x, row_places places, written_rows<T> to,
                          arena& scratch) const = 0;
     virtual void keys(contiguous_rows<T> x, row_places places, written_rows<T> to,
                       arena& scratch) const = 0;
 
-    /// From the gradients of features, and the features, to those of x: `to` is not read.
+    /// From the gradients of features, and the features, to those of x: `to` is not read. Features
+    /// are 2^l relative to the references; then so are their gradients, and f·df is that of log f.
     virtual void queries_back(contiguous_rows<T> x, row_places places, contiguous_rows<T> features,
                               contiguous_rows<T> gradients, written_rows<T> to,
                               arena& scratch) const = 0;

@@ -12,6 +12,7 @@
 #include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
 #include <heed/linear/kernel/program.hpp>
+#include <heed/linear/kernel/references.hpp>
 
 /// \file
 /// Linear attention forward: o_i = Σ_j (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j).
@@ -46,6 +47,7 @@ class forward_head {
           rows_(program, scratch),
           p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)),
           values_(scratch.take<T>(chunk_length * program.shape.value_dim)),
+          factor_(scratch.take<T>(padded<T>(program.map->count))),
           out_{scratch.take<T>(chunk_length * columns_), columns_} {}
 
     /// A run of a causal call, `base` tokens of which were seen before; `head` has them.
@@ -59,7 +61,7 @@ class forward_head {
 
         for (index p = 0; p < run.keys();) {
             const index to_line = chunk_length - (base + p) % chunk_length;
-            const index count = take_keys(at, p, std::min(run.keys() - p, to_line), true);
+            const index count = take_keys(at, p, std::min(run.keys() - p, to_line), older);
             const index first = std::max<index>(0, p - offset);
             const index last = std::min(run.queries(), p + count - offset);
             if (first < last) {
@@ -87,7 +89,7 @@ class forward_head {
         const index offset = program_.runs[number].offset();
         const place at{batch, state_head, run, head};
         for (index p = 0; p < run.keys();) {
-            const index count = take_keys(at, p, std::min(run.keys() - p, chunk_length), false);
+            const index count = take_keys(at, p, std::min(run.keys() - p, chunk_length), nullptr);
             head.progress->keys += count;
             p += count;
             fold(head, nullptr);
@@ -119,14 +121,28 @@ class forward_head {
     }
 
     /// Keys p … p + count − 1 of the run and their values into the chunk, behind those that are
-    /// there; how many were taken.
-    index take_keys(const place& at, index p, index count, [[maybe_unused]] bool is_causal) {
+    /// there. How many were taken: fewer where a later one rises above the references.
+    index take_keys(const place& at, index p, index count, const head_sums<T>* older) {
         const head_sums<T>& head = at.head;
-        const index tail = head.progress->keys;
         const index first_head = at.state_head * program_.heads_a_state();
-        const chunk_tokens tokens{at.batch, at.run.key_first + p, p, count};
-        const written_rows<T> rows{head.key_rows[tail], head.key_rows.stride};
+        chunk_tokens tokens{at.batch, at.run.key_first + p, p, count};
+        index tail = head.progress->keys;
+        written_rows<T> rows{head.key_rows[tail], head.key_rows.stride};
         rows_.map_keys(first_head, tokens, rows);
+        if (program_.map->keeps_reference) {
+            bool& begun = head.progress->begun;
+            count = relate_keys(rows, count, features(), head.reference, begun);
+            if (count == 0) {
+                fold(head, older);
+                raise_references(rows[0], features(), head.reference, factor_);
+                rescale_head(head, features(), factor_);
+                tail = 0;
+                rows = head.key_rows;
+                rows_.map_keys(first_head, tokens, rows);
+                count = relate_keys(rows, tokens.count, features(), head.reference, begun);
+            }
+            tokens.count = count;
+        }
         transpose_into_chunk<T>(rows_.turn_keys(rows, tokens), count, features(), tail, head.keys);
         const auto v = rows_of(program_.v, at.batch, program_.value_head(first_head), tokens.row,
                                count, values_);
@@ -144,7 +160,7 @@ class forward_head {
         const index heads = program_.heads_a_state();
         for (index h = at.state_head * heads; h < (at.state_head + 1) * heads; ++h) {
             const index query = at.run.query_first + first;
-            rows_.map_queries(h, {at.batch, query, position, count});
+            rows_.map_queries(h, {at.batch, query, position, count}, at.head.reference);
             const T* z = nullptr;
             if (program_.denominator.divides) {
                 z = rows_.denominators(prefix, count);
@@ -198,7 +214,7 @@ class forward_head {
     index columns_;
     chunk_rows<T> rows_;
     T* p_;
-    T* values_;
+    T *values_, *factor_;
     written_rows<T> out_;
 };
 
