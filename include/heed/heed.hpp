@@ -10,6 +10,7 @@
 #include <heed/attention.hpp>
 #include <heed/contexts.hpp>
 #include <heed/init.hpp>
+#include <heed/linear.hpp>
 #include <heed/losses.hpp>
 #include <heed/masks.hpp>
 #include <heed/measure.hpp>

@@ -286,6 +286,18 @@ class linear_call {
                 });
             }
         }
+        if constexpr (requires(index reach) { map().check_reach(reach); }) {
+            index reach = 0;
+            for_each_run([&](const sequence_run& run) {
+                reach = std::max({reach, run.queries(), run.keys()});
+            });
+            if constexpr (has_state) {
+                index seen = 0;
+                for (index b = 0; b < shape.batch; ++b) seen = std::max(seen, state().length(b));
+                reach += seen;
+            }
+            map().check_reach(reach);
+        }
         if constexpr (has_state) {
             require_argument(is_causal,
                              "heed::carry: a state is what a causal call has seen, but this call's "
