@@ -40,7 +40,7 @@ class backward_head {
         : program_(program),
           of_(of),
           scratch_(scratch),
-          features_(program.map->count),
+          features_(program.map->feature_count),
           width_(padded<T>(features_)),
           value_dim_(program.shape.value_dim),
           columns_(padded<T>(value_dim_)),

@@ -214,7 +214,7 @@ class linear_call {
             if constexpr (has_encoding)
                 result.turn = &make_row_turn<T>(
                     the_part<role::position_encoding>(nothing, parts...), shape,
-                    turned == encoded::features ? rule.count : shape.dim, result.firsts, scratch);
+                    turned == encoded::features ? rule.feature_count : shape.dim, result.firsts, scratch);
         });
         return result;
     }

@@ -51,7 +51,7 @@ class chunk_rows {
     chunk_rows(const linear_program<T>& of, arena& scratch)
         : program_(of),
           scratch_(scratch),
-          width_(padded<T>(of.map->count)),
+          width_(padded<T>(of.map->feature_count)),
           gathered_(scratch.take<T>(chunk_length * padded<T>(of.shape.dim))),
           queries_(take(scratch, width_)),
           turned_queries_(of.turns_features() ? take(scratch, width_) : queries_),
@@ -70,7 +70,7 @@ class chunk_rows {
     }
 
     const linear_program<T>& program() const { return program_; }
-    index features() const { return program_.map->count; }
+    index features() const { return program_.map->feature_count; }
 
     /// Rows of q or k as the map is given them.
     contiguous_rows<T> inputs(const tensor_view<const T, 4>& x, index head,

@@ -24,7 +24,7 @@ template <class T, bool Backward, class F>
 class elementwise_rule final : public feature_rule<T> {
   public:
     elementwise_rule(index dim, F f) : f_(std::move(f)) {
-        this->count = dim;
+        this->feature_count = dim;
         if constexpr (requires { F::is_logit; }) this->keeps_reference = true;
     }
 
@@ -48,7 +48,7 @@ class elementwise_rule final : public feature_rule<T> {
     static constexpr index size = vec<T>::size;
 
     void map(contiguous_rows<T> x, index rows, written_rows<T> to) const {
-        const index dim = this->count, whole = dim / size * size;
+        const index dim = this->feature_count, whole = dim / size * size;
         for (index r = 0; r < rows; ++r) {
             const T* from = x[r];
             T* out = to[r];
@@ -65,7 +65,7 @@ class elementwise_rule final : public feature_rule<T> {
                   [[maybe_unused]] contiguous_rows<T> gradients,
                   [[maybe_unused]] written_rows<T> to) const {
         if constexpr (Backward) {
-            const index dim = this->count;
+            const index dim = this->feature_count;
             for (index r = 0; r < rows; ++r) {
                 for (index f = 0; f < dim; f += size) {
                     const index left = dim - f;

@@ -36,10 +36,10 @@ class favor_rule final : public feature_rule<T> {
           width_(padded<T>(omega.count())),
           depth_(padded<T>(omega.dim())) {
         const bool exponential = kind != favor_kind::relu;
-        this->count = kind == favor_kind::both_signs ? 2 * directions_ : directions_;
+        this->feature_count = kind == favor_kind::both_signs ? 2 * directions_ : directions_;
         this->keeps_reference = exponential;
         constexpr double log2_e = 1.44269504088896340736;
-        const double d = static_cast<double>(dim_), features = static_cast<double>(this->count);
+        const double d = static_cast<double>(dim_), features = static_cast<double>(this->feature_count);
         const double unit = exponential ? log2_e : 1 / std::sqrt(features);
         const double scale = std::pow(d, -0.25);
         T* across = scratch.take<T>(dim_ * width_);
@@ -113,7 +113,7 @@ class favor_rule final : public feature_rule<T> {
                 });
         if (kind_ == favor_kind::both_signs) sign_both(products, count, addend, to);
         for (index r = 0; r < count; ++r)
-            std::fill(to[r] + this->count, to[r] + padded<T>(this->count), T(0));
+            std::fill(to[r] + this->feature_count, to[r] + padded<T>(this->feature_count), T(0));
     }
     void sign_both(written_rows<T> products, index count, const T* addend,
                    written_rows<T> to) const {

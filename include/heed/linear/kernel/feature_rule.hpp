@@ -31,7 +31,7 @@ struct row_places {
 template <class T>
 class feature_rule {
   public:
-    index count = 0;  ///< features of a row
+    index feature_count = 0;  ///< features of a row
     /// Whether queries and keys write logits l of features 2^l, which the kernel keeps relative to a
     /// reference a feature: references.hpp.
     bool keeps_reference = false;

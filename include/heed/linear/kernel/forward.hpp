@@ -47,7 +47,7 @@ class forward_head {
           rows_(program, scratch),
           p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)),
           values_(scratch.take<T>(chunk_length * program.shape.value_dim)),
-          factor_(scratch.take<T>(padded<T>(program.map->count))),
+          factor_(scratch.take<T>(padded<T>(program.map->feature_count))),
           out_{scratch.take<T>(chunk_length * columns_), columns_} {}
 
     /// A run of a causal call, `base` tokens of which were seen before; `head` has them.
@@ -108,7 +108,7 @@ class forward_head {
         const head_sums<T>& head;
     };
 
-    index features() const { return program_.map->count; }
+    index features() const { return program_.map->feature_count; }
 
     void fold(const head_sums<T>& head, const head_sums<T>* older) {
         if (older != nullptr && head.progress->keys > 0) {

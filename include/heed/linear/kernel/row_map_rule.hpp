@@ -20,7 +20,7 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 template <class T, bool Backward, class R>
 class row_map_rule final : public feature_rule<T> {
   public:
-    row_map_rule(index count, R row) : row_(std::move(row)) { this->count = count; }
+    row_map_rule(index count, R row) : row_(std::move(row)) { this->feature_count = count; }
 
     void queries(contiguous_rows<T> x, row_places places, written_rows<T> to,
                  arena&) const override {
@@ -42,7 +42,7 @@ class row_map_rule final : public feature_rule<T> {
     void map(contiguous_rows<T> x, row_places places, written_rows<T> to) const {
         for (index r = 0; r < places.count; ++r) {
             row_.map(x[r], places.first + r, to[r]);
-            std::fill(to[r] + this->count, to[r] + padded<T>(this->count), T(0));
+            std::fill(to[r] + this->feature_count, to[r] + padded<T>(this->feature_count), T(0));
         }
     }
     void map_back([[maybe_unused]] contiguous_rows<T> x, [[maybe_unused]] row_places places,
