@@ -24,7 +24,7 @@ class normalised_denominator : public denominator_base {
     }
 
     double least() const { return least_; }
-    void check(const linear_shape&) const {
+    void check_call(const linear_shape&) const {
         detail::require_argument(least_ >= 0 && std::isfinite(least_),
                                  "heed::normalised.at_least: the least denominator is ", least_,
                                  ", but must be finite and not negative");
@@ -42,7 +42,6 @@ inline constexpr normalised_denominator normalised{};
 struct unnormalised_denominator : denominator_base {
     static constexpr bool divides = false;
     double least() const { return 0; }
-    void check(const linear_shape&) const {}
 };
 
 /// o = N = Σ_j φ(q_i)·φ(k_j) v_j: what a call without a feature map does by itself.

@@ -298,7 +298,6 @@ struct carried_state : linear_part_base<role::state> {
     linear_state<T>* state;
 
     explicit carried_state(linear_state<T>& of) : state(&of) {}
-    void check(const linear_shape&) const {}
 };
 
 }  // namespace detail

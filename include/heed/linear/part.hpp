@@ -63,6 +63,8 @@ struct linear_part_base : part_base<Role> {
                       "heed: feature maps, denominators and states are parts of linear attention: "
                       "heed::linear_attention(q, k, v, …)");
     }
+    /// Throws shape_error or argument_error where it does not suit a call of this shape.
+    void check_call(const linear_shape&) const {}
 };
 
 /// What a rotary encoding turns.
@@ -77,7 +79,7 @@ enum class encoded { none, features, inputs };
 ///     template <class T, bool Backward>
 ///     const detail::feature_rule<T>& rule(arena& scratch, const linear_shape& shape) const;
 ///         // what the kernel calls: kernel/feature_rule.hpp; backward alone asks for the way back
-///     void check(const linear_shape& shape) const;
+///     void check_call(const linear_shape& shape) const;
 ///         // throws shape_error or argument_error where it does not suit the call
 struct feature_map_base : detail::linear_part_base<role::feature_map> {
     /// What a rotary encoding turns: features, in the numerator alone; what the map is given, in

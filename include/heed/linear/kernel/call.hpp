@@ -95,7 +95,7 @@ class linear_call {
             if constexpr (part_of<part_type, role::position_encoding>)
                 check_encoding(part);
             else if constexpr (std::derived_from<part_type, linear_part_base<role_of<part_type>>>)
-                part.check(shape);
+                part.check_call(shape);
             else if constexpr (!part_of<part_type, role::normaliser>)
                 part.check(as_attention(shape));
         });

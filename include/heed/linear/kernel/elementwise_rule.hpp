@@ -91,7 +91,6 @@ struct elementwise_map : feature_map_base {
         auto f = static_cast<const Self&>(*this).template function<T>();
         return scratch.make<elementwise_rule<T, Backward, decltype(f)>>(shape.dim, f);
     }
-    void check(const linear_shape&) const {}
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -129,6 +129,17 @@ constexpr bool check_linear_parts() {
         static_assert(scales,
                       "heed: of scales linear attention takes heed::scale and "
                       "heed::standard_scale alone");
+        constexpr bool unscaled =
+            count_of<role::scale, Parts...> == 0 ||
+            !(may_be<Parts>([]<class A>() {
+                if constexpr (part_of<A, role::denominator>)
+                    return A::divides;
+                else
+                    return part_of<A, role::feature_map> || is_positive<A>;
+            }) || ...);
+        static_assert(unscaled,
+                      "heed: a feature map and a denominator take q and k as they are: a scale goes "
+                      "with neither");
         constexpr bool one_map = (0 + ... + int(may_be_map<Parts>)) <= 1;
         static_assert(one_map, "heed: linear attention takes one feature map");
         constexpr bool once =
@@ -147,8 +158,8 @@ constexpr bool check_linear_parts() {
         static_assert(causal_state,
                       "heed: a state is what a causal call has seen: heed::carry goes with "
                       "heed::causal");
-        return no_learning && no_scores && masks && encodings && positions && scales && one_map &&
-               once && causal_state;
+        return no_learning && no_scores && masks && encodings && positions && scales && unscaled &&
+               one_map && once && causal_state;
     } else {
         return false;
     }

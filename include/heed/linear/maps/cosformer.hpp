@@ -68,7 +68,7 @@ class cosformer_map : public feature_map_base {
     explicit cosformer_map(index span) : span_(span) {}
 
     index count(index dim) const { return 2 * dim; }
-    void check(const linear_shape&) const {
+    void check_call(const linear_shape&) const {
         detail::require_argument(span_ >= 1, "heed::cosformer: the span is ", span_,
                                  ", but must be at least 1");
     }

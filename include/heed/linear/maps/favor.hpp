@@ -38,7 +38,7 @@ class favor_map : public feature_map_base {
     index count(index) const {
         return (kind_ == detail::favor_kind::both_signs ? 2 : 1) * features_.count();
     }
-    void check(const linear_shape& shape) const {
+    void check_call(const linear_shape& shape) const {
         detail::require_shape(features_.dim() == shape.dim, "heed::favor: the features are of ",
                               features_.dim(), " dimensions, but q and k have ", shape.dim);
         detail::require_argument(epsilon_ >= 0 && std::isfinite(epsilon_),

@@ -50,7 +50,6 @@ struct one_plus_cosine_map : feature_map_base {
     static constexpr detail::encoded encoding = detail::encoded::inputs;
 
     index count(index dim) const { return dim + 1; }
-    void check(const linear_shape&) const {}
 
     template <class T, bool Backward>
     const detail::feature_rule<T>& rule(arena& scratch, const linear_shape& shape) const {

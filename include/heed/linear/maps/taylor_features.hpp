@@ -65,7 +65,7 @@ struct taylor_feature_map : feature_map_base {
     static constexpr detail::encoded encoding = detail::encoded::none;
 
     index count(index dim) const { return 1 + dim + dim * (dim + 1) / 2; }
-    void check(const linear_shape& shape) const {
+    void check_call(const linear_shape& shape) const {
         detail::require_shape(shape.dim <= 4096, "heed::taylor_features: q and k have ", shape.dim,
                               " dimensions, but there may be 4096 at most");
     }
