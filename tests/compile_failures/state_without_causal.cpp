@@ -5,6 +5,5 @@ int main() {
     Eigen::MatrixXf q(4, 4);
     q.setRandom();
     heed::linear_state<float> state;
-    return static_cast<int>(
-        heed::linear_attention(q, q, q, heed::relu, heed::carry(state)).size());
+    return static_cast<int>(heed::linear_attention(q, q, q, heed::relu, heed::carry(state)).size());
 }

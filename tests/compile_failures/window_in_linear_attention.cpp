@@ -1,4 +1,5 @@
-// The compiler says: heed: of masks linear attention takes heed::causal, heed::key_lengths and heed::cumulative_lengths alone
+// The compiler says: heed: of masks linear attention takes heed::causal, heed::key_lengths and
+// heed::cumulative_lengths alone
 #include <heed/heed.hpp>
 
 int main() {

@@ -139,14 +139,15 @@ void check_gradients(generator& random, linear_problem from, const reference::li
         for (std::size_t e = 0; e < y.values.size(); ++e) sum += y.values[e] * from.d_o.values[e];
         return sum;
     };
-    const auto check = [&](const char* name, reference::tensor& x, const tensor4<double>& gradient) {
+    const auto check = [&](const char* name, reference::tensor& x,
+                           const tensor4<double>& gradient) {
         REQUIRE(gradient.size() == static_cast<index>(x.values.size()));
         double most = 1;
         for (index e = 0; e < gradient.size(); ++e)
             most = std::max(most, std::abs(gradient.data()[e]));
         for (int time = 0; time < 12 && !x.values.empty(); ++time) {
-            const auto at =
-                static_cast<std::size_t>(random.integer(0, static_cast<index>(x.values.size()) - 1));
+            const auto at = static_cast<std::size_t>(
+                random.integer(0, static_cast<index>(x.values.size()) - 1));
             const double here = x.values[at], step = 1e-5;
             if (std::abs(here) < 10 * step) continue;  // kinks at 0
             x.values[at] = here + step;

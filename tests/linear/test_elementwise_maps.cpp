@@ -14,7 +14,8 @@ using namespace heed_test;
 using heed::index;  // inside a namespace: <strings.h> has a global one
 
 TEST_CASE("linear attention with elu(x) + 1 is its definition") {
-    check_map(900, reference::with_map(reference::each_number(reference::elu_plus_one)), heed::elu_plus_one);
+    check_map(900, reference::with_map(reference::each_number(reference::elu_plus_one)),
+              heed::elu_plus_one);
 }
 
 TEST_CASE("linear attention with relu is its definition") {
@@ -22,7 +23,8 @@ TEST_CASE("linear attention with relu is its definition") {
 }
 
 TEST_CASE("linear attention with e^x is its definition") {
-    check_map(902, reference::with_map(reference::each_number(reference::exponential)), heed::exp_features);
+    check_map(902, reference::with_map(reference::each_number(reference::exponential)),
+              heed::exp_features);
 }
 
 TEST_CASE("e^x of keys that rise far above the references, again and again") {
@@ -36,9 +38,8 @@ TEST_CASE("e^x of keys that rise far above the references, again and again") {
             for (index b = 0; b < e.batch; ++b)
                 for (index h = 0; h < e.key_heads; ++h)
                     for (index c = 0; c < e.dim; ++c)
-                        from.k(b, h, j, c) +=
-                            j < 5 ? 35.0 * static_cast<double>(j * (c % 2))
-                                  : (random.chance(0.05) ? 40.0 : 0.0);
+                        from.k(b, h, j, c) += j < 5 ? 35.0 * static_cast<double>(j * (c % 2))
+                                                    : (random.chance(0.05) ? 40.0 : 0.0);
         const reference::linear_options all =
             reference::with_map(reference::each_number(reference::exponential));
         reference::linear_options causal = all;
@@ -54,8 +55,7 @@ TEST_CASE("e^x of keys that rise far above the references, again and again") {
 TEST_CASE("a feature map of the user's, on vectors and on numbers") {
     // Polynomials: of vectors, of numbers, and as a positive function.
     const auto square = [](double x) { return 1 + x * x; };
-    const reference::linear_options how =
-        reference::with_map(reference::each_number(+square));
+    const reference::linear_options how = reference::with_map(reference::each_number(+square));
     check_map(904, how,
               heed::feature_map([](auto x) { return 1 + x * x; }, [](auto x) { return 2 * x; }));
     check_map(905, how,

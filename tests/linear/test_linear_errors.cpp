@@ -87,21 +87,18 @@ TEST_CASE("parts that do not fit") {
     const auto q = filled(1, 2, 6, 4), k = filled(1, 2, 6, 4), v = filled(1, 2, 6, 5);
     using heed::argument_error;
     using heed::shape_error;
-    refuses<shape_error>(
-        "heed::favor: the features are of 5 dimensions, but q and k have 4", q, k, v,
-        heed::favor(heed::random_features({.dim = 5, .count = 3})));
-    refuses<argument_error>(
-        "heed::favor: epsilon is -1, but must be finite and not negative", q, k, v,
-        heed::favor(heed::random_features({.dim = 4, .count = 3})).relu(-1));
+    refuses<shape_error>("heed::favor: the features are of 5 dimensions, but q and k have 4", q, k,
+                         v, heed::favor(heed::random_features({.dim = 5, .count = 3})));
+    refuses<argument_error>("heed::favor: epsilon is -1, but must be finite and not negative", q, k,
+                            v, heed::favor(heed::random_features({.dim = 4, .count = 3})).relu(-1));
     const auto rotary = heed::rotary(heed::rope::plain({.dim = 4}));
-    refuses<argument_error>(
-        "a rotary encoding turns pairs of features, but heed::favor makes 3", q, k, v, rotary,
-        heed::favor(heed::random_features({.dim = 4, .count = 3})));
+    refuses<argument_error>("a rotary encoding turns pairs of features, but heed::favor makes 3", q,
+                            k, v, rotary,
+                            heed::favor(heed::random_features({.dim = 4, .count = 3})));
     refuses<shape_error>("the frequencies rotate 6 dimensions, but q and k have 4", q, k, v,
                          heed::elu_plus_one, heed::rotary(heed::rope::plain({.dim = 6})));
-    refuses<argument_error>(
-        "heed::cosformer: the span is 5, but a sequence spreads over 6 tokens", q, k, v,
-        heed::cosformer(5));
+    refuses<argument_error>("heed::cosformer: the span is 5, but a sequence spreads over 6 tokens",
+                            q, k, v, heed::cosformer(5));
     refuses<argument_error>("heed::cosformer: the span is 0, but must be at least 1", q, k, v,
                             heed::cosformer(0));
     refuses<argument_error>(
@@ -157,7 +154,8 @@ TEST_CASE("states that do not fit") {
         "the state is of calls that divide by a denominator, but this call does not", q, k, v,
         heed::causal, heed::elu_plus_one, heed::unnormalised, heed::carry(state));
     refuses<shape_error>(
-        "q has shape [1, 2, 5, 4] and k has shape [1, 2, 6, 4], but with a state they must have the "
+        "q has shape [1, 2, 5, 4] and k has shape [1, 2, 6, 4], but with a state they must have "
+        "the "
         "same sequence",
         filled(1, 2, 5, 4), k, v, heed::causal, heed::elu_plus_one, heed::carry(state));
     std::optional<heed::causal_mask> none;
@@ -174,17 +172,17 @@ TEST_CASE("states that do not fit") {
     check_refused<argument_error>("heed::linear_state: head 2, but there are 2",
                                   [&] { state.matrix(0, 2); });
     heed::linear_state<float> spread;
-    const auto far = heed::linear_attention(q, k, v, heed::causal, heed::cosformer(11),
-                                            heed::carry(spread));
+    const auto far =
+        heed::linear_attention(q, k, v, heed::causal, heed::cosformer(11), heed::carry(spread));
     REQUIRE(far.size() > 0);
     refuses<argument_error>(
         "heed::cosformer: the span is 11, but a sequence spreads over 12 tokens", q, k, v,
         heed::causal, heed::cosformer(11), heed::carry(spread));
-    check_refused<shape_error>(
-        "the denominators have shape [1, 2, 3], but must have [1, 2, 4]", [] {
-            Eigen::Tensor<float, 3, Eigen::RowMajor> z(1, 2, 3);
-            heed::linear_state<float>::from(filled(1, 2, 5, 4), z);
-        });
+    check_refused<shape_error>("the denominators have shape [1, 2, 3], but must have [1, 2, 4]",
+                               [] {
+                                   Eigen::Tensor<float, 3, Eigen::RowMajor> z(1, 2, 3);
+                                   heed::linear_state<float>::from(filled(1, 2, 5, 4), z);
+                               });
 }
 
 TEST_CASE("memory that overlaps, and stats of another call") {
@@ -217,10 +215,9 @@ TEST_CASE("memory that overlaps, and stats of another call") {
         "apart from inputs",
         [&] { back(heed::into(q, dk, dv)); });
     const auto longer = filled(1, 1, 8, 4);
-    check_refused<shape_error>(
-        "the stats are of a call with other shapes of q, k or v", [&] {
-            heed::linear_attention_backward(d_o, o, stats, q, longer, longer, heed::relu);
-        });
+    check_refused<shape_error>("the stats are of a call with other shapes of q, k or v", [&] {
+        heed::linear_attention_backward(d_o, o, stats, q, longer, longer, heed::relu);
+    });
     CHECK(dq.data()[0] == 0.5F);
     back(heed::into(dq, dk, dv));
     CHECK(dq.data()[0] != 0.5F);

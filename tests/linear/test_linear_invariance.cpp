@@ -28,7 +28,8 @@ using view4 = heed::tensor_view<T, 4>;
 template <class T>
 view4<T> tokens(tensor4<T>& x, index first, index count) {
     const index n = x.dimension(2), d = x.dimension(3), h = x.dimension(1);
-    return heed::view(x.data() + first * d, {x.dimension(0), h, count, d}, {h * n * d, n * d, d, 1});
+    return heed::view(x.data() + first * d, {x.dimension(0), h, count, d},
+                      {h * n * d, n * d, d, 1});
 }
 template <class T>
 view4<const T> tokens(const tensor4<T>& x, index first, index count) {
@@ -99,8 +100,8 @@ TEST_CASE("threads and batches change no bit, forward or backward") {
         for (int time = 0; time < 3; ++time) {
             const auto [o2, stats2] =
                 heed::linear_attention_forward(in.q, in.k, in.v, parts..., always_on(pool));
-            const auto threaded = heed::linear_attention_backward(
-                in.d_o, o2, stats2, in.q, in.k, in.v, parts..., always_on(pool));
+            const auto threaded = heed::linear_attention_backward(in.d_o, o2, stats2, in.q, in.k,
+                                                                  in.v, parts..., always_on(pool));
             CHECK(same_bits(o, o2));
             CHECK(same_bits(gradients.q, threaded.q));
             CHECK(same_bits(gradients.k, threaded.k));
@@ -109,8 +110,8 @@ TEST_CASE("threads and batches change no bit, forward or backward") {
         // The second sequence of the batch alone.
         const auto second = [](const tensor4<float>& x) {
             const index size = x.size() / 2;
-            return heed::view(x.data() + size, {index(1), x.dimension(1), x.dimension(2),
-                                                x.dimension(3)});
+            return heed::view(x.data() + size,
+                              {index(1), x.dimension(1), x.dimension(2), x.dimension(3)});
         };
         const auto alone =
             heed::linear_attention(second(in.q), second(in.k), second(in.v), parts...);
@@ -140,8 +141,8 @@ TEST_CASE("a document, and a sequence with padding, have the bits that they have
         }
         CHECK(same_bits(packed, alone));
 
-        const tensor4<float> padded = heed::linear_attention(
-            in.q, in.k, in.v, heed::causal, heed::key_lengths({70, 70}), parts...);
+        const tensor4<float> padded = heed::linear_attention(in.q, in.k, in.v, heed::causal,
+                                                             heed::key_lengths({70, 70}), parts...);
         tensor4<float> short_o(2, 4, 70, 7);
         heed::linear_attention_into(short_o, tokens(in.q, 0, 70), tokens(in.k, 0, 70),
                                     tokens(in.v, 0, 70), heed::causal, parts...);

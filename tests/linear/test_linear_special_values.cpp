@@ -160,8 +160,8 @@ TEST_CASE("nothing is allocated by a second call of the same shape") {
                                     heed::carry(state), heed::in(memory));
         heed::linear_attention_forward_into(o, stats, in.q, in.k, in.v, heed::exp_features,
                                             heed::key_lengths(lengths));
-        heed::linear_attention_backward_into(heed::into(dq, dk, dv), in.d_o, o, stats, in.q, in.k, in.v,
-                                             heed::exp_features, heed::key_lengths(lengths));
+        heed::linear_attention_backward_into(heed::into(dq, dk, dv), in.d_o, o, stats, in.q, in.k,
+                                             in.v, heed::exp_features, heed::key_lengths(lengths));
     };
     for (int time = 0; time < 2; ++time) all();
     const std::size_t before = allocations();

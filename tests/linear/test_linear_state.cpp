@@ -60,8 +60,8 @@ TEST_CASE("a state is the sums of all keys, those since the last line of the gri
         }
     };
     const auto run = [&](heed::linear_state<double>& state, const auto&... parts) {
-        const auto o = heed::linear_attention(in.q, in.k, in.v, heed::causal, parts...,
-                                              heed::carry(state));
+        const auto o =
+            heed::linear_attention(in.q, in.k, in.v, heed::causal, parts..., heed::carry(state));
         REQUIRE(o.size() > 0);
     };
     heed::linear_state<double> state;
@@ -117,9 +117,8 @@ TEST_CASE("a state of given matrices goes on from them") {
         const index d = x.dimension(3);
         return heed::view(x.data() + 50 * d, {1, 2, 30, d}, {160 * d, 80 * d, d, 1});
     };
-    const tensor4<double> o =
-        heed::linear_attention(tail(in.q), tail(in.k), tail(in.v), heed::causal,
-                               heed::elu_plus_one, heed::carry(state));
+    const tensor4<double> o = heed::linear_attention(
+        tail(in.q), tail(in.k), tail(in.v), heed::causal, heed::elu_plus_one, heed::carry(state));
     for (index h = 0; h < 2; ++h)
         for (index i = 0; i < 30; ++i)
             for (index c = 0; c < 3; ++c)

@@ -105,8 +105,8 @@ inline feature_function random_directions(std::vector<std::vector<double>> omega
                 y.push_back(f(sign * dot, half_square));
             }
         }
-        for (double& feature : y) feature /= std::sqrt(static_cast<double>(omega.size()) *
-                                                       (both_signs ? 2 : 1));
+        for (double& feature : y)
+            feature /= std::sqrt(static_cast<double>(omega.size()) * (both_signs ? 2 : 1));
         return y;
     };
 }
@@ -126,8 +126,10 @@ inline double dot(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 /// Features of a row, for the denominator and for the numerator.
-inline std::pair<std::vector<double>, std::vector<double>> features_of(
-    const tensor& x, index b, index h, index i, double position, const linear_options& how) {
+inline std::pair<std::vector<double>, std::vector<double>> features_of(const tensor& x, index b,
+                                                                       index h, index i,
+                                                                       double position,
+                                                                       const linear_options& how) {
     std::vector<double> row;
     for (index c = 0; c < x.columns(); ++c) row.push_back(x(b, h, i, c));
     if (how.turns && how.turns_rows) row = turned(row, *how.turns, position);

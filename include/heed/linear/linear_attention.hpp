@@ -28,9 +28,9 @@
 /// q [batch, heads, queries, dim], k [batch, heads, keys, dim], v [batch, heads, keys, value_dim];
 /// leading axes may be missing in all three. The numbers of heads may differ: each divides the
 /// largest, which is o's. Behind v come parts in any order: a feature map, a denominator,
-/// heed::causal, heed::key_lengths or heed::cumulative_lengths, heed::rotary, heed::carry, heed::on,
-/// heed::in. Without a map q and k are the features, nothing divides, and o is multiplied by a
-/// scale, 1/√dim unless heed::scale says otherwise. See docs/linear/linear_attention.md.
+/// heed::causal, heed::key_lengths or heed::cumulative_lengths, heed::rotary, heed::carry,
+/// heed::on, heed::in. Without a map q and k are the features, nothing divides, and o is multiplied
+/// by a scale, 1/√dim unless heed::scale says otherwise. See docs/linear/linear_attention.md.
 ///
 /// Every function throws shape_error or argument_error, naming the argument, before it writes
 /// anything. Time is O(n·m·d_v) for m features, memory beside the tensors O(m·d_v) a thread.

@@ -123,7 +123,8 @@ class linear_state {
         for (index b = 0; b < kind_.batch; ++b) {
             index& length = lengths_[static_cast<std::size_t>(b)];
             length -= tokens;
-            for (index h = 0; h < kind_.heads; ++h) rewind_head(b * kind_.heads + h, tokens, length);
+            for (index h = 0; h < kind_.heads; ++h)
+                rewind_head(b * kind_.heads + h, tokens, length);
         }
     }
     /// By how many tokens rewind can go back.
@@ -302,8 +303,9 @@ struct carried_state : linear_part_base<role::state> {
 
 }  // namespace detail
 
-/// A part of a causal call: goes on from where `state` is, and leaves it behind the last token. So a
-/// sequence may come in any pieces, down to one token at a time, with the same bits as in one call:
+/// A part of a causal call: goes on from where `state` is, and leaves it behind the last token. So
+/// a sequence may come in any pieces, down to one token at a time, with the same bits as in one
+/// call:
 ///
 ///     heed::linear_state<float> state;
 ///     auto o = heed::linear_attention(q, k, v, heed::causal, heed::elu_plus_one,

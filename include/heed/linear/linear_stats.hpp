@@ -71,7 +71,8 @@ struct linear_stats_access {
         const std::array<index, 3> needed{shape.batch, shape.heads, shape.queries};
         require_shape(of.extents() == needed, "the stats are of rows ", of.extents(),
                       ", but this call's are ", needed);
-        require_shape(*of.shape_ == shape, "the stats are of a call with other shapes of q, k or v");
+        require_shape(*of.shape_ == shape,
+                      "the stats are of a call with other shapes of q, k or v");
         return of.rows_.data();
     }
 };

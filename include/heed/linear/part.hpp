@@ -26,7 +26,8 @@ struct state_gradient {};  ///< backward only: the gradient of the state at the 
 }  // namespace role
 
 /// The extents of a call, after any rank has become [batch, head, sequence, dim]. `heads` are those
-/// of o, the most that q, k or v has; the others divide it, and head h uses head ⌊h·H_x/heads⌋ of x.
+/// of o, the most that q, k or v has; the others divide it, and head h uses head ⌊h·H_x/heads⌋ of
+/// x.
 struct linear_shape {
     index batch = 0;
     index heads = 0;
@@ -50,8 +51,8 @@ namespace detail {
 
 /// The shape as parts of attention know it.
 inline attention_shape as_attention(const linear_shape& shape) {
-    return {shape.batch,   shape.heads, shape.key_heads, shape.queries,
-            shape.keys,    shape.dim,   shape.value_dim};
+    return {shape.batch, shape.heads, shape.key_heads, shape.queries,
+            shape.keys,  shape.dim,   shape.value_dim};
 }
 
 /// The base of a role's base.
@@ -91,7 +92,7 @@ struct feature_map_base : detail::linear_part_base<role::feature_map> {
 struct denominator_base : detail::linear_part_base<role::denominator> {};
 
 template <class P>
-concept feature_map_part = part_of<P, role::feature_map> &&
-    std::derived_from<std::remove_cvref_t<P>, feature_map_base>;
+concept feature_map_part =
+    part_of<P, role::feature_map> && std::derived_from<std::remove_cvref_t<P>, feature_map_base>;
 
 }  // namespace heed::inline HEED_ARCHITECTURE

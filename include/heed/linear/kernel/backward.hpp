@@ -148,8 +148,7 @@ class backward_head {
 
     template <class F>
     static void for_chunks(index first, index last, const F& f) {
-        for (index i = first; i < last; i += chunk_length)
-            f(i, std::min(chunk_length, last - i));
+        for (index i = first; i < last; i += chunk_length) f(i, std::min(chunk_length, last - i));
     }
     template <class F>
     static void for_chunks_back(index first, index last, const F& f) {
@@ -258,8 +257,8 @@ class backward_head {
         }
         const chunk_tokens at = key_tokens(p, count);
         turned_keys_ = rows_.turn_keys(keys_, at);
-        const auto v = rows_of(program_.v, batch_, program_.value_head(head_), at.row, count,
-                               gathered_);
+        const auto v =
+            rows_of(program_.v, batch_, program_.value_head(head_), at.row, count, gathered_);
         copy_padded<T>(v, count, value_dim_, values_);
         return count;
     }
@@ -326,8 +325,8 @@ class backward_head {
     /// They become part of G.
     void fold_features(index count) {
         if (count == 0) return;
-        add_chunk<T>(by_feature_.s, features_, by_feature_.keys,
-                     reversed(outputs_.rows(), count), count, 0, columns_);
+        add_chunk<T>(by_feature_.s, features_, by_feature_.keys, reversed(outputs_.rows(), count),
+                     count, 0, columns_);
         if (!program_.denominator.divides) return;
         for (index f = 0; f < width_; f += vec<T>::size) {
             vec<T> sum(T(0));

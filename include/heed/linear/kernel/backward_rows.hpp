@@ -38,8 +38,7 @@ void transpose_rows(contiguous_rows<T> rows, index count, index columns, written
             for (index l = 0; l < size; ++l)
                 block[l] = r + l < count ? vec<T>::load(rows[r + l] + c) : vec<T>(T(0));
             transpose<T>(block);
-            for (index l = 0; l < std::min(size, columns - c); ++l)
-                block[l].store(to[c + l] + r);
+            for (index l = 0; l < std::min(size, columns - c); ++l) block[l].store(to[c + l] + r);
         }
     }
 }

@@ -60,8 +60,8 @@ linear_shape linear_shape_of(const tensor_view<const T, 4>& q, const tensor_view
                   " heads, but the most of them must be a multiple of each");
     require_shape(k.extents[2] < (index(1) << 31), "k has ", k.extents[2],
                   " keys, but there may be 2^31 - 1 at most");
-    linear_shape shape{batch,        most, heads[0],     heads[1],    heads[2],
-                       q.extents[2], k.extents[2], dim, v.extents[3]};
+    linear_shape shape{batch,        most,         heads[0], heads[1],    heads[2],
+                       q.extents[2], k.extents[2], dim,      v.extents[3]};
     return shape;
 }
 
@@ -118,8 +118,7 @@ class linear_call {
         (ask.template operator()<Parts>(), ...);
         return result;
     }();
-    static constexpr encoded turned =
-        has_encoding ? map_type::encoding : encoded::none;
+    static constexpr encoded turned = has_encoding ? map_type::encoding : encoded::none;
 
     /// f(parts…)
     template <class F>
@@ -167,13 +166,13 @@ class linear_call {
 
     /// What a state of this call is of.
     state_kind kind() const {
-        return {shape.batch,      shape.state_heads(), map().count(shape.dim), shape.value_dim,
-                map_type::name, divides,            turned};
+        return {shape.batch,     shape.state_heads(), map().count(shape.dim),
+                shape.value_dim, map_type::name,      divides,
+                turned};
     }
     state_access<T> state() const requires(has_state) {
-        return {*with([](const auto&... parts) {
-            return the_part<role::state>(nothing, parts...).state;
-        })};
+        return {*with(
+            [](const auto&... parts) { return the_part<role::state>(nothing, parts...).state; })};
     }
 
     /// What the kernel runs; it lives in `scratch`. A state that is carried is opened for writing.
@@ -206,15 +205,16 @@ class linear_call {
         result.denominator.divides = divides;
         with([&]<class... Chosen>(const Chosen&... parts) {
             if constexpr (count_of<role::denominator, Chosen...> == 1)
-                result.denominator.least = static_cast<T>(
-                    the_part<role::denominator>(nothing, parts...).least());
+                result.denominator.least =
+                    static_cast<T>(the_part<role::denominator>(nothing, parts...).least());
             if constexpr (!has_map && !divides)
                 result.denominator.scale =
                     scales(the_part<role::scale>(standard_scale, parts...), scratch);
             if constexpr (has_encoding)
-                result.turn = &make_row_turn<T>(
-                    the_part<role::position_encoding>(nothing, parts...), shape,
-                    turned == encoded::features ? rule.feature_count : shape.dim, result.firsts, scratch);
+                result.turn =
+                    &make_row_turn<T>(the_part<role::position_encoding>(nothing, parts...), shape,
+                                      turned == encoded::features ? rule.feature_count : shape.dim,
+                                      result.firsts, scratch);
         });
         return result;
     }
@@ -278,11 +278,11 @@ class linear_call {
                           "heed::cumulative_lengths, not both");
             if constexpr (is_causal) {
                 for_each_run([&](const sequence_run& run) {
-                    require_shape(run.query_first == run.key_first && run.query_last == run.key_last,
-                                  "heed::cumulative_lengths: queries ", run.query_first, " to ",
-                                  run.query_last, " see keys ", run.key_first, " to ",
-                                  run.key_last,
-                                  ", but in causal linear attention a document has as many of both");
+                    require_shape(
+                        run.query_first == run.key_first && run.query_last == run.key_last,
+                        "heed::cumulative_lengths: queries ", run.query_first, " to ",
+                        run.query_last, " see keys ", run.key_first, " to ", run.key_last,
+                        ", but in causal linear attention a document has as many of both");
                 });
             }
         }
@@ -315,9 +315,7 @@ class linear_call {
                     if constexpr (std::same_as<std::remove_cvref_t<decltype(mask)>,
                                                cumulative_lengths_mask>) {
                         const attention_shape of = as_attention(shape);
-                        const auto sees = [&](index i) {
-                            return mask.interval({.query = i}, of);
-                        };
+                        const auto sees = [&](index i) { return mask.interval({.query = i}, of); };
                         for (index i = 0; i < shape.queries;) {
                             const key_interval keys = sees(i);
                             index last = i + 1;

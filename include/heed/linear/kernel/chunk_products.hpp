@@ -33,7 +33,8 @@ inline constexpr index spare_rows = std::max(tiles.score_rows, tiles.value_rows)
 template <class T>
 inline constexpr index weight_stride = chunk_length;
 
-/// A row sees the keys of its chunk up to itself: row r keys 0 … first + r, and none from `keys` on.
+/// A row sees the keys of its chunk up to itself: row r keys 0 … first + r, and none from `keys`
+/// on.
 struct chunk_sight {
     index first = 0;  ///< place in the chunk of row 0
     index keys = 0;   ///< keys in the chunk so far
@@ -59,8 +60,8 @@ void weigh_chunk(contiguous_rows<T> a, index rows, index depth, const T* b_trans
                 T* to = p + (begin + r) * weight_stride<T> + panel;
                 const index seen = sight.of(begin + r) - panel;
                 unroll<tiles.score_vectors>([&](auto c) __attribute__((always_inline)) {
-                    const vec<T> kept = select(vec_mask<T>::first(seen - c * size), sums[c],
-                                               vec<T>(T(0)));
+                    const vec<T> kept =
+                        select(vec_mask<T>::first(seen - c * size), sums[c], vec<T>(T(0)));
                     kept.store(to + c * size);
                 });
             });

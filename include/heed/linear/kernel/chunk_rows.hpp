@@ -73,8 +73,8 @@ class chunk_rows {
     index features() const { return program_.map->feature_count; }
 
     /// Rows of q or k as the map is given them.
-    contiguous_rows<T> inputs(const tensor_view<const T, 4>& x, index head,
-                              const chunk_tokens& at, typename row_turn<T>::side side) {
+    contiguous_rows<T> inputs(const tensor_view<const T, 4>& x, index head, const chunk_tokens& at,
+                              typename row_turn<T>::side side) {
         if (!program_.turns_inputs()) {
             const auto rows = rows_of(x, at.batch, head, at.row, at.count, gathered_);
             return rows;
@@ -137,8 +137,7 @@ class chunk_rows {
 
     /// z of `count` queries, by those sums from row `first` on.
     const T* denominators(index first, index count) {
-        for (index r = 0; r < count; ++r)
-            z_[r] = dot<T>(queries_[r], prefixes_[first + r], width_);
+        for (index r = 0; r < count; ++r) z_[r] = dot<T>(queries_[r], prefixes_[first + r], width_);
         return z_;
     }
     /// What N_i of the mapped queries is multiplied by.

@@ -39,7 +39,8 @@ class favor_rule final : public feature_rule<T> {
         this->feature_count = kind == favor_kind::both_signs ? 2 * directions_ : directions_;
         this->keeps_reference = exponential;
         constexpr double log2_e = 1.44269504088896340736;
-        const double d = static_cast<double>(dim_), features = static_cast<double>(this->feature_count);
+        const double d = static_cast<double>(dim_),
+                     features = static_cast<double>(this->feature_count);
         const double unit = exponential ? log2_e : 1 / std::sqrt(features);
         const double scale = std::pow(d, -0.25);
         T* across = scratch.take<T>(dim_ * width_);
@@ -106,8 +107,7 @@ class favor_rule final : public feature_rule<T> {
                     T* at = products[r] + column;
                     const vec<T> plus(kind == favor_kind::both_signs ? T(0) : addend[r]);
                     unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
-                        const vec<T> y =
-                            kind == favor_kind::relu ? max(zero, sums[c]) : sums[c];
+                        const vec<T> y = kind == favor_kind::relu ? max(zero, sums[c]) : sums[c];
                         (y + plus).store(at + c * size);
                     });
                 });

@@ -32,8 +32,8 @@ template <class T>
 class feature_rule {
   public:
     index feature_count = 0;  ///< features of a row
-    /// Whether queries and keys write logits l of features 2^l, which the kernel keeps relative to a
-    /// reference a feature: references.hpp.
+    /// Whether queries and keys write logits l of features 2^l, which the kernel keeps relative to
+    /// a reference a feature: references.hpp.
     bool keeps_reference = false;
 
     virtual void queries(contiguous_rows<T> x, row_places places, written_rows<T> to,

@@ -166,8 +166,9 @@ class forward_head {
                 z = rows_.denominators(prefix, count);
                 if (to_.z != nullptr)
                     std::copy_n(z, static_cast<std::size_t>(count),
-                                to_.z + (at.batch * program_.shape.heads + h) *
-                                            program_.shape.queries + query);
+                                to_.z +
+                                    (at.batch * program_.shape.heads + h) * program_.shape.queries +
+                                    query);
             }
             chunk_operands<T> of{rows_.turned_queries(), at.head.s.sum, features()};
             if (sees_chunk) {
@@ -203,9 +204,9 @@ class forward_head {
             write_rows(to_.o, at.batch, h, query, count, out_.data, columns_,
                        [](index) { return T(1); });
             if (to_.z != nullptr)
-                std::fill_n(to_.z + (at.batch * program_.shape.heads + h) *
-                                        program_.shape.queries + query,
-                            static_cast<std::size_t>(count), T(0));
+                std::fill_n(
+                    to_.z + (at.batch * program_.shape.heads + h) * program_.shape.queries + query,
+                    static_cast<std::size_t>(count), T(0));
         }
     }
 
@@ -257,8 +258,7 @@ void linear_forward(const linear_program<T>& program, const linear_outputs<T>& t
                            program.state.older_numbers != nullptr ? &older : nullptr);
         }
     };
-    const double flops =
-        static_cast<double>(shape.batch * shape.heads) * program.flops_a_head();
+    const double flops = static_cast<double>(shape.batch * shape.heads) * program.flops_a_head();
     for_each_task(program.threads.pool, *program.memory, shape.batch * heads * runs, run,
                   count_threads(program, flops) - 1);
 }

@@ -10,28 +10,28 @@
 #include <heed/linear/kernel/chunk_products.hpp>
 
 /// \file
-/// What a head has seen: S = Σ φ(k_j) v_jᵀ and Z = Σ φ(k_j) up to the last line of the grid, and the
-/// keys and values since.
+/// What a head has seen: S = Σ φ(k_j) v_jᵀ and Z = Σ φ(k_j) up to the last line of the grid, and
+/// the keys and values since.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// How far a head is.
 struct head_progress {
-    index keys = 0;       ///< of the chunk that is not full
-    bool begun = false;   ///< whether references are those of a key
-    bool finite = true;   ///< whether the values of the chunk are
+    index keys = 0;      ///< of the chunk that is not full
+    bool begun = false;  ///< whether references are those of a key
+    bool finite = true;  ///< whether the values of the chunk are
 };
 
 /// The sums of one head, in memory of someone else's.
 template <class T>
 struct head_sums {
-    compensated_rows<T> s;       ///< [features][padded value columns]
-    T *total, *total_lost;       ///< Z, as S
-    T* running;                  ///< Σ φ(k_j) of the chunk's keys
-    T* reference;                ///< logits that features are relative to
-    T* keys;                     ///< the chunk's φ(k_j) as S takes them, transposed
-    written_rows<T> key_rows;    ///< the same before an encoding, one a row
-    written_rows<T> values;      ///< the chunk's values, padded
+    compensated_rows<T> s;     ///< [features][padded value columns]
+    T *total, *total_lost;     ///< Z, as S
+    T* running;                ///< Σ φ(k_j) of the chunk's keys
+    T* reference;              ///< logits that features are relative to
+    T* keys;                   ///< the chunk's φ(k_j) as S takes them, transposed
+    written_rows<T> key_rows;  ///< the same before an encoding, one a row
+    written_rows<T> values;    ///< the chunk's values, padded
     head_progress* progress;
 };
 

@@ -60,7 +60,9 @@ struct linear_program {
     on_pool threads;
     workspace* memory;
 
-    head_layout<T> layout() const { return head_layout<T>::of(map->feature_count, shape.value_dim); }
+    head_layout<T> layout() const {
+        return head_layout<T>::of(map->feature_count, shape.value_dim);
+    }
     bool turns_features() const { return turned == encoded::features; }
     bool turns_inputs() const { return turned == encoded::inputs; }
 
@@ -80,7 +82,8 @@ struct linear_program {
     /// Multiplications and additions of one head of o, forward.
     double flops_a_head() const {
         return 2.0 * static_cast<double>(shape.queries + shape.keys) *
-               static_cast<double>(map->feature_count) * static_cast<double>(shape.value_dim + shape.dim);
+               static_cast<double>(map->feature_count) *
+               static_cast<double>(shape.value_dim + shape.dim);
     }
 };
 

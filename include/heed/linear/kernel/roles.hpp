@@ -39,8 +39,8 @@ inline constexpr bool is_positive<positive_normaliser<F, Derivative>> = true;
 
 /// A mask that linear attention can follow.
 template <class P>
-inline constexpr bool is_linear_mask = std::same_as<P, causal_mask> || is_key_lengths<P> ||
-                                       std::same_as<P, cumulative_lengths_mask>;
+inline constexpr bool is_linear_mask =
+    std::same_as<P, causal_mask> || is_key_lengths<P> || std::same_as<P, cumulative_lengths_mask>;
 /// A scale that depends on the head alone.
 template <class P>
 inline constexpr bool is_linear_scale =
@@ -97,9 +97,8 @@ constexpr bool check_linear_parts() {
                   "feature map, denominator, heed::causal, lengths, heed::rotary, heed::carry, "
                   "heed::on or heed::in)");
     if constexpr (parts) {
-        constexpr bool no_learning = !(alternatives<Parts>::any([]<class A>() {
-            return is_learned<A>;
-        }) || ...);
+        constexpr bool no_learning =
+            !(alternatives<Parts>::any([]<class A>() { return is_learned<A>; }) || ...);
         static_assert(no_learning,
                       "heed: none of these parts of linear attention has anything to learn");
         constexpr bool no_scores =
@@ -110,44 +109,42 @@ constexpr bool check_linear_parts() {
         static_assert(no_scores,
                       "heed: linear attention forms no scores: it takes no score modifier, "
                       "normaliser, observer or bias of q and k");
-        constexpr bool masks = (all_of_role<role::mask, Parts>([]<class A>() {
-            return is_linear_mask<A>;
-        }) && ...);
+        constexpr bool masks =
+            (all_of_role<role::mask, Parts>([]<class A>() { return is_linear_mask<A>; }) && ...);
         static_assert(masks,
                       "heed: of masks linear attention takes heed::causal, heed::key_lengths and "
                       "heed::cumulative_lengths alone");
-        constexpr bool encodings = (all_of_role<role::position_encoding, Parts>([]<class A>() {
-            return is_turn<A>;
-        }) && ...);
+        constexpr bool encodings =
+            (all_of_role<role::position_encoding, Parts>([]<class A>() { return is_turn<A>; }) &&
+             ...);
         static_assert(encodings,
                       "heed: of position encodings linear attention takes heed::rotary alone");
         constexpr bool positions = !(may_play<Parts, role::positions> || ...);
         static_assert(positions, "heed: linear attention takes no heed::positions");
-        constexpr bool scales = (all_of_role<role::scale, Parts>([]<class A>() {
-            return is_linear_scale<A>;
-        }) && ...);
+        constexpr bool scales =
+            (all_of_role<role::scale, Parts>([]<class A>() { return is_linear_scale<A>; }) && ...);
         static_assert(scales,
                       "heed: of scales linear attention takes heed::scale and "
                       "heed::standard_scale alone");
-        constexpr bool unscaled =
-            count_of<role::scale, Parts...> == 0 ||
-            !(may_be<Parts>([]<class A>() {
-                if constexpr (part_of<A, role::denominator>)
-                    return A::divides;
-                else
-                    return part_of<A, role::feature_map> || is_positive<A>;
-            }) || ...);
-        static_assert(unscaled,
-                      "heed: a feature map and a denominator take q and k as they are: a scale goes "
-                      "with neither");
+        constexpr bool unscaled = count_of<role::scale, Parts...> == 0 ||
+                                  !(may_be<Parts>([]<class A>() {
+                                        if constexpr (part_of<A, role::denominator>)
+                                            return A::divides;
+                                        else
+                                            return part_of<A, role::feature_map> || is_positive<A>;
+                                    }) ||
+                                    ...);
+        static_assert(
+            unscaled,
+            "heed: a feature map and a denominator take q and k as they are: a scale goes "
+            "with neither");
         constexpr bool one_map = (0 + ... + int(may_be_map<Parts>)) <= 1;
         static_assert(one_map, "heed: linear attention takes one feature map");
         constexpr bool once =
             count_of<role::denominator, Parts...> <= 1 && count_of<role::scale, Parts...> <= 1 &&
             count_of<role::position_encoding, Parts...> <= 1 &&
             count_of<role::state, Parts...> <= 1 && count_of<role::threads, Parts...> <= 1 &&
-            count_of<role::memory, Parts...> <= 1 &&
-            (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
+            count_of<role::memory, Parts...> <= 1 && (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
             (0 + ... + int(may_be_documents<Parts>)) <= 1;
         static_assert(once,
                       "heed: linear attention takes one denominator, scale, heed::rotary, "

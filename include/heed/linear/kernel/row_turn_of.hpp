@@ -1,7 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
+#include <type_traits>
 
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>

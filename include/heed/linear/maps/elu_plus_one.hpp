@@ -16,12 +16,8 @@ namespace detail {
 
 template <class T>
 struct elu_plus_one_feature {
-    vec<T> operator()(vec<T> x) const {
-        return select(x > vec<T>(T(0)), x + vec<T>(T(1)), exp(x));
-    }
-    vec<T> slope(vec<T> x, vec<T> y) const {
-        return select(x > vec<T>(T(0)), vec<T>(T(1)), y);
-    }
+    vec<T> operator()(vec<T> x) const { return select(x > vec<T>(T(0)), x + vec<T>(T(1)), exp(x)); }
+    vec<T> slope(vec<T> x, vec<T> y) const { return select(x > vec<T>(T(0)), vec<T>(T(1)), y); }
 };
 
 }  // namespace detail
