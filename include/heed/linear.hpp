@@ -7,6 +7,7 @@
 #include <heed/linear/linear_attention.hpp>
 #include <heed/linear/linear_state.hpp>
 #include <heed/linear/maps/cosformer.hpp>
+#include <heed/linear/maps/double_softmax.hpp>
 #include <heed/linear/maps/elu_plus_one.hpp>
 #include <heed/linear/maps/exp_features.hpp>
 #include <heed/linear/maps/favor.hpp>

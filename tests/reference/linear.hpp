@@ -24,7 +24,7 @@ using feature_function =
     std::function<std::vector<double>(const std::vector<double>& x, double position)>;
 
 struct linear_options {
-    feature_function map;
+    feature_function map;  ///< empty: double softmax
     bool divides = true;
     double least = 0;               ///< divides by max(z, least)
     std::vector<double> scale;      ///< where nothing divides: a factor a head; empty: 1
@@ -138,8 +138,37 @@ inline std::pair<std::vector<double>, std::vector<double>> features_of(const ten
     return {plain, plain};
 }
 
+/// o_i = Σ_f softmax(q_i)_f · (Σ_j e^{k_jf} v_j)/(Σ_j e^{k_jf}) over the keys that i sees.
+inline tensor double_softmax(const tensor& q, const tensor& k, const tensor& v,
+                             const mask& visible) {
+    const index heads = std::max({q.heads(), k.heads(), v.heads()});
+    tensor o(q.batches(), heads, q.rows(), v.columns());
+    for_each_row(o, [&](index b, index h, index i) {
+        double of_query = 0;
+        for (index f = 0; f < q.columns(); ++f)
+            of_query += std::exp(q(b, h * q.heads() / heads, i, f));
+        for (index f = 0; f < q.columns(); ++f) {
+            const double p = std::exp(q(b, h * q.heads() / heads, i, f)) / of_query;
+            double sum = 0;
+            std::vector<double> values(static_cast<std::size_t>(v.columns()));
+            for (index j = 0; j < k.rows(); ++j) {
+                if (visible && !visible(b, h, i, j)) continue;
+                const double weight = std::exp(k(b, h * k.heads() / heads, j, f));
+                sum += weight;
+                for (index c = 0; c < v.columns(); ++c)
+                    values[static_cast<std::size_t>(c)] +=
+                        weight * v(b, h * v.heads() / heads, j, c);
+            }
+            for (index c = 0; c < v.columns() && sum > 0; ++c)
+                o(b, h, i, c) += p * values[static_cast<std::size_t>(c)] / sum;
+        }
+    });
+    return o;
+}
+
 inline tensor linear_attention(const tensor& q, const tensor& k, const tensor& v,
                                const linear_options& how) {
+    if (!how.map) return double_softmax(q, k, v, how.visible);
     const index heads = std::max({q.heads(), k.heads(), v.heads()});
     tensor o(q.batches(), heads, q.rows(), v.columns());
     for_each_row(o, [&](index b, index h, index i) {

@@ -86,6 +86,8 @@ struct feature_map_base : detail::linear_part_base<role::feature_map> {
     /// What a rotary encoding turns: features, in the numerator alone; what the map is given, in
     /// both; or there can be none.
     static constexpr detail::encoded encoding = detail::encoded::features;
+    /// Whether it divides each feature by its sum over the keys; then nothing else divides.
+    static constexpr bool divides_features = false;
 };
 
 /// The base of a denominator.

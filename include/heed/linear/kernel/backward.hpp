@@ -228,11 +228,18 @@ class backward_head {
         clear(by_value_, value_dim_, width_);
         clear(by_feature_, features_, columns_);
         std::fill_n(reference_, static_cast<std::size_t>(width_), T(0));
-        begun_ = false;
+        if (program_.map->divides_features) {
+            divided_ = {scratch_.take<T>(run_.queries() * width_), width_};
+            d_sums_ = {scratch_.take<T>(run_.queries() * width_), width_};
+        }
+        begun_ = goes_back_ = false;
         last_rise_ = nullptr;
     }
     /// G and Σ dz_i φ(q_i), in the place of the sums of keys.
-    void begin_back() { clear(by_feature_, features_, columns_); }
+    void begin_back() {
+        clear(by_feature_, features_, columns_);
+        goes_back_ = true;
+    }
     static void clear(const head_sums<T>& sums, index depth, index columns) {
         for (T* x : {sums.s.sum.data, sums.s.lost.data})
             std::fill_n(x, static_cast<std::size_t>(depth * columns), T(0));
@@ -264,7 +271,16 @@ class backward_head {
     }
     void load_queries(index i, index count) {
         rows_.map_queries(head_, query_tokens(i, count), reference_);
+        loaded_ = i;
+        if (program_.map->divides_features && goes_back_)  // by sums that only the walk forward has
+            copy_rows_of(divided_, i, count, rows_.queries(), 0);
         outputs_.load(rows_, batch_, head_, run_.query_first + i, count);
+    }
+
+    void copy_rows_of(contiguous_rows<T> from, index first, index count, written_rows<T> to,
+                      index at) const {
+        for (index r = 0; r < count; ++r)
+            std::copy_n(from[first + r], static_cast<std::size_t>(width_), to[at + r]);
     }
 
     /// The chunk's keys become part of Sᵀ and Z.
@@ -291,6 +307,7 @@ class backward_head {
             of.finite = all_finite<T>(turned_keys_, sight.keys, width_);
         }
         multiply_chunk<T>(of, {d_features_, nullptr}, count, 0, width_);
+        if (program_.map->divides_features) divide_back(i, count, prefix);
         const chunk_tokens at = query_tokens(i, count);
         if (program_.turns_features())
             program_.turn->turn(side::query, way::back, d_features_, batch_, at.position, count);
@@ -307,6 +324,28 @@ class backward_head {
             program_.turn->turn(side::query, way::back, d_inputs_, batch_, at.position, count);
         put_rows<T>(of_.dq, batch_, program_.query_head(head_), at.row, count, d_inputs_,
                     adds_to(program_.shape.query_heads, head_));
+    }
+    /// Where features are y = x/Z, a sum Z each: dx = dy/Z and dZ = −y·dx, which the walk back adds
+    /// to what earlier keys get.
+    void divide_back(index i, index count, index prefix) {
+        rows_.divide_queries(prefix, count);
+        copy_rows_of(rows_.queries(), 0, count, divided_, i);
+        const vec<T> zero(T(0));
+        for (index r = 0; r < count; ++r) {
+            for (index f = 0; f < width_; f += vec<T>::size) {
+                const vec<T> sum = vec<T>::load(rows_.prefixes()[prefix + r] + f);
+                const vec<T> dy = vec<T>::load(d_features_[r] + f);
+                const vec<T> dx = select(sum == zero, zero, dy / sum);
+                (-(vec<T>::load(rows_.queries()[r] + f) * dx)).store(d_sums_[i + r] + f);
+                dx.store(d_features_[r] + f);
+            }
+        }
+    }
+    /// Whether queries hand gradients to the sums of keys, and what loaded query r does.
+    bool has_sums() const { return program_.denominator.divides || program_.map->divides_features; }
+    vec<T> add_d_sum(index r, index f, vec<T> sum) const {
+        if (program_.map->divides_features) return sum + vec<T>::load(d_sums_[loaded_ + r] + f);
+        return fma(vec<T>(outputs_.dz()[r]), vec<T>::load(rows_.queries()[r] + f), sum);
     }
     void put_no_queries(index i, index count) {
         std::fill_n(d_inputs_.data, static_cast<std::size_t>(count * d_inputs_.stride), T(0));
@@ -327,11 +366,10 @@ class backward_head {
         if (count == 0) return;
         add_chunk<T>(by_feature_.s, features_, by_feature_.keys, reversed(outputs_.rows(), count),
                      count, 0, columns_);
-        if (!program_.denominator.divides) return;
+        if (!has_sums()) return;
         for (index f = 0; f < width_; f += vec<T>::size) {
             vec<T> sum(T(0));
-            for (index r = count; r-- > 0;)
-                sum = fma(vec<T>(outputs_.dz()[r]), vec<T>::load(rows_.queries()[r] + f), sum);
+            for (index r = count; r-- > 0;) sum = add_d_sum(r, f, sum);
             sum.store(by_feature_.running + f);
         }
         fold_total(by_feature_);
@@ -367,7 +405,7 @@ class backward_head {
         multiply_chunk<T>(of_keys, {reversed(d_features_, count), nullptr}, count, 0, width_);
         if (program_.turns_features())
             program_.turn->turn(side::key, way::back, d_features_, batch_, at.position, count);
-        if (program_.denominator.divides) add_later_denominators(count, queries);
+        if (has_sums()) add_later_denominators(count, queries);
         const arena::scope mark(scratch_);
         const auto x = rows_.inputs(program_.k, program_.key_head(head_), at, side::key);
         program_.map->keys_back(x, {program_.first(batch_) + at.position, count}, keys_,
@@ -383,10 +421,7 @@ class backward_head {
             const vec<T> later = vec<T>::load(by_feature_.total + f);
             vec<T> sum(T(0));
             for (index back = 0; back < count; ++back) {
-                if (back < queries) {
-                    const index r = queries - 1 - back;
-                    sum = fma(vec<T>(outputs_.dz()[r]), vec<T>::load(rows_.queries()[r] + f), sum);
-                }
+                if (back < queries) sum = add_d_sum(queries - 1 - back, f, sum);
                 T* at = d_features_[count - 1 - back] + f;
                 (vec<T>::load(at) + (later + sum)).store(at);
             }
@@ -411,8 +446,10 @@ class backward_head {
     index batch_ = 0, head_ = 0, offset_ = 0;
     sequence_run run_{};
     contiguous_rows<T> turned_keys_{};
-    bool finite_queries_ = true, begun_ = false;
+    bool finite_queries_ = true, begun_ = false, goes_back_ = false;
     const rise* last_rise_ = nullptr;
+    index loaded_ = 0;                      ///< the first of the loaded queries
+    written_rows<T> divided_{}, d_sums_{};  ///< of each query, where its features are divided
 };
 
 /// dq, dk and dv of a call.

@@ -111,13 +111,15 @@ class linear_call {
     using map_type = std::remove_cvref_t<decltype(map_among(std::declval<const Parts&>()...))>;
     static constexpr bool has_map = !std::same_as<map_type, no_feature_map>;
     static constexpr bool divides = [] {
-        bool result = has_map;
+        bool result = has_map && !map_type::divides_features;
         const auto ask = [&]<class P>() {
             if constexpr (part_of<P, role::denominator>) result = P::divides;
         };
         (ask.template operator()<Parts>(), ...);
         return result;
     }();
+    static_assert(!map_type::divides_features || count_of<role::denominator, Parts...> == 0,
+                  "heed: heed::double_softmax divides by itself: it takes no denominator");
     static constexpr encoded turned = has_encoding ? map_type::encoding : encoded::none;
 
     /// f(parts…)

@@ -103,12 +103,25 @@ class chunk_rows {
         const auto x = inputs(program_.q, program_.query_head(head), at, row_turn<T>::side::query);
         program_.map->queries(x, {program_.first(at.batch) + at.position, at.count}, queries_,
                               scratch_);
-        if (program_.map->keeps_reference)
+        if (program_.map->divides_features)
+            std::fill_n(shift_, static_cast<std::size_t>(at.count), T(0));
+        else if (program_.map->keeps_reference)
             relate_queries(queries_, at.count, features(), reference, shift_);
         if (program_.turns_features())
             turn_copy(queries_, turned_queries_, at, row_turn<T>::side::query);
     }
-    contiguous_rows<T> queries() const { return queries_; }
+    written_rows<T> queries() const { return queries_; }
+    /// Each feature over its sum, of the keys' sums from row `first` on; 0 where there is no key.
+    void divide_queries(index first, index count) {
+        const vec<T> zero(T(0));
+        for (index r = 0; r < count; ++r) {
+            for (index f = 0; f < width_; f += vec<T>::size) {
+                const vec<T> sum = vec<T>::load(prefixes_[first + r] + f);
+                const vec<T> x = vec<T>::load(queries_[r] + f);
+                select(sum == zero, zero, x / sum).store(queries_[r] + f);
+            }
+        }
+    }
     contiguous_rows<T> turned_queries() const { return turned_queries_; }
 
     /// Row r is Z + Σ φ(k_j) of the chunk's keys up to the r-th of `count` new ones, by which

@@ -35,6 +35,9 @@ class feature_rule {
     /// Whether queries and keys write logits l of features 2^l, which the kernel keeps relative to
     /// a reference a feature: references.hpp.
     bool keeps_reference = false;
+    /// Whether each feature of a query is divided by the sum of that feature over the keys that it
+    /// sees. Queries then write features, keys logits, and nothing else divides.
+    bool divides_features = false;
 
     virtual void queries(contiguous_rows<T> x, row_places places, written_rows<T> to,
                          arena& scratch) const = 0;

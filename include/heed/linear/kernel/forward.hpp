@@ -161,6 +161,7 @@ class forward_head {
         for (index h = at.state_head * heads; h < (at.state_head + 1) * heads; ++h) {
             const index query = at.run.query_first + first;
             rows_.map_queries(h, {at.batch, query, position, count}, at.head.reference);
+            if (program_.map->divides_features) rows_.divide_queries(prefix, count);
             const T* z = nullptr;
             if (program_.denominator.divides) {
                 z = rows_.denominators(prefix, count);
