@@ -61,11 +61,10 @@ class chunk_rows {
           factor_(scratch.take<T>(chunk_length)),
           shift_(scratch.take<T>(chunk_length)) {}
 
-    /// Rows with memory for those that products compute beyond a chunk, on both sides.
+    /// Rows of a chunk, with memory on both sides for those that products compute beyond it and
+    /// drop.
     static written_rows<T> take(arena& scratch, index width) {
         T* memory = scratch.take<T>((chunk_length + 2 * spare_rows) * width);
-        std::fill_n(memory, static_cast<std::size_t>((chunk_length + 2 * spare_rows) * width),
-                    T(0));
         return {memory + spare_rows * width, width};
     }
 

@@ -10,6 +10,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/random.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/core/view.hpp>
 #include <heed/linear/detail/chi_quantile.hpp>
 
 /// \file
@@ -54,13 +55,36 @@ class random_features {
         draw();
     }
 
+    /// Given directions [count, dim], a checkpoint's for example. shape_error unless there is one
+    /// at least, of one dimension at least; argument_error for a number that is not finite.
+    template <tensor_like Directions>
+    static random_features from(const Directions& given) {
+        static_assert(rank_of<Directions> == 2, "heed: directions are [count, dim]");
+        const auto held = detail::evaluate("the directions", given);
+        const auto omega = held.view();
+        detail::require_shape(!omega.empty(), "the directions have shape ", omega.extents,
+                              ", but must not be empty");
+        random_features result;
+        result.options_.dim = omega.extents[1];
+        result.options_.count = omega.extents[0];
+        for (index f = 0; f < result.count(); ++f) {
+            for (index c = 0; c < result.dim(); ++c) {
+                const auto x = static_cast<double>(omega(f, c));
+                detail::require_argument(std::isfinite(x), "the directions hold ", x,
+                                         ", but must be finite");
+                result.omega_.push_back(x);
+            }
+        }
+        return result;
+    }
+
     index dim() const { return options_.dim.value; }
     index count() const { return options_.count.value; }
     /// Direction f, component c.
     double operator()(index f, index c) const {
         return omega_[static_cast<std::size_t>(f * dim() + c)];
     }
-    /// The same with another seed.
+    /// As many, drawn with another seed.
     [[nodiscard]] random_features redrawn(detail::any_bits seed) const {
         random_features_options options = options_;
         options.seed = seed;
@@ -68,6 +92,8 @@ class random_features {
     }
 
   private:
+    random_features() : options_{.dim = 1} {}
+
     static void check(const char* what, index number) {
         detail::require_argument(number >= 1 && number <= (index(1) << 24),
                                  "heed::random_features: the ", what, " is ", number,
