@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <functional>
+#include <numeric>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -126,63 +127,65 @@ inline double dot(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 /// Features of a row, for the denominator and for the numerator.
-inline std::pair<std::vector<double>, std::vector<double>> features_of(const tensor& x, index b,
-                                                                       index h, index i,
-                                                                       double position,
-                                                                       const linear_options& how) {
-    std::vector<double> row;
-    for (index c = 0; c < x.columns(); ++c) row.push_back(x(b, h, i, c));
-    if (how.turns && how.turns_rows) row = turned(row, *how.turns, position);
-    const std::vector<double> plain = how.map(row, position);
-    if (how.turns && !how.turns_rows) return {plain, turned(plain, *how.turns, position)};
-    return {plain, plain};
+struct row_features {
+    std::vector<double> plain, turned;
+};
+inline std::vector<row_features> features_of(const tensor& x, index b, index h, index offset,
+                                             const linear_options& how) {
+    std::vector<row_features> all;
+    for (index i = 0; i < x.rows(); ++i) {
+        const auto position = static_cast<double>(i + offset);
+        std::vector<double> row;
+        for (index c = 0; c < x.columns(); ++c) row.push_back(x(b, h, i, c));
+        if (how.turns && how.turns_rows) row = turned(row, *how.turns, position);
+        const std::vector<double> plain = how.map(row, position);
+        const bool turns = how.turns && !how.turns_rows;
+        all.push_back({plain, turns ? turned(plain, *how.turns, position) : plain});
+    }
+    return all;
 }
 
 /// o_i = Σ_f softmax(q_i)_f · (Σ_j e^{k_jf} v_j)/(Σ_j e^{k_jf}) over the keys that i sees.
-inline tensor double_softmax(const tensor& q, const tensor& k, const tensor& v,
-                             const mask& visible) {
-    const index heads = std::max({q.heads(), k.heads(), v.heads()});
-    tensor o(q.batches(), heads, q.rows(), v.columns());
-    for_each_row(o, [&](index b, index h, index i) {
-        double of_query = 0;
-        for (index f = 0; f < q.columns(); ++f)
-            of_query += std::exp(q(b, h * q.heads() / heads, i, f));
-        for (index f = 0; f < q.columns(); ++f) {
-            const double p = std::exp(q(b, h * q.heads() / heads, i, f)) / of_query;
+inline void double_softmax(const tensor& q, const tensor& k, const tensor& v, const mask& visible,
+                           index b, index h, tensor& o) {
+    const index k_head = h * k.heads() / o.heads(), v_head = h * v.heads() / o.heads();
+    const linear_options exponentials = with_map(each_number(exponential));
+    const auto queries = features_of(q, b, h * q.heads() / o.heads(), 0, exponentials);
+    const auto keys = features_of(k, b, k_head, 0, exponentials);
+    for (index i = 0; i < q.rows(); ++i) {
+        const std::vector<double>& weights = queries[static_cast<std::size_t>(i)].plain;
+        const double of_query = std::accumulate(weights.begin(), weights.end(), 0.0);
+        for (std::size_t f = 0; f < weights.size(); ++f) {
             double sum = 0;
             std::vector<double> values(static_cast<std::size_t>(v.columns()));
             for (index j = 0; j < k.rows(); ++j) {
                 if (visible && !visible(b, h, i, j)) continue;
-                const double weight = std::exp(k(b, h * k.heads() / heads, j, f));
+                const double weight = keys[static_cast<std::size_t>(j)].plain[f];
                 sum += weight;
                 for (index c = 0; c < v.columns(); ++c)
-                    values[static_cast<std::size_t>(c)] +=
-                        weight * v(b, h * v.heads() / heads, j, c);
+                    values[static_cast<std::size_t>(c)] += weight * v(b, v_head, j, c);
             }
             for (index c = 0; c < v.columns() && sum > 0; ++c)
-                o(b, h, i, c) += p * values[static_cast<std::size_t>(c)] / sum;
+                o(b, h, i, c) += weights[f] / of_query * values[static_cast<std::size_t>(c)] / sum;
         }
-    });
-    return o;
+    }
 }
 
-inline tensor linear_attention(const tensor& q, const tensor& k, const tensor& v,
-                               const linear_options& how) {
-    if (!how.map) return double_softmax(q, k, v, how.visible);
-    const index heads = std::max({q.heads(), k.heads(), v.heads()});
-    tensor o(q.batches(), heads, q.rows(), v.columns());
-    for_each_row(o, [&](index b, index h, index i) {
-        const auto [plain_q, turned_q] =
-            features_of(q, b, h * q.heads() / heads, i, static_cast<double>(i + how.offset), how);
+/// Σ_j φ(q_i)·φ(k_j) v_j of one head, divided or scaled.
+inline void sum_of_features(const tensor& q, const tensor& k, const tensor& v,
+                            const linear_options& how, index b, index h, tensor& o) {
+    const index v_head = h * v.heads() / o.heads();
+    const auto queries = features_of(q, b, h * q.heads() / o.heads(), how.offset, how);
+    const auto keys = features_of(k, b, h * k.heads() / o.heads(), 0, how);
+    for (index i = 0; i < q.rows(); ++i) {
+        const row_features& query = queries[static_cast<std::size_t>(i)];
         double z = 0;
         for (index j = 0; j < k.rows(); ++j) {
             if (how.visible && !how.visible(b, h, i, j)) continue;
-            const auto [plain_k, turned_k] =
-                features_of(k, b, h * k.heads() / heads, j, static_cast<double>(j), how);
-            z += dot(plain_q, plain_k);
-            const double weight = dot(turned_q, turned_k);
-            for (index c = 0; c < v.columns(); ++c)
-                o(b, h, i, c) += weight * v(b, h * v.heads() / heads, j, c);
+            const row_features& key = keys[static_cast<std::size_t>(j)];
+            z += dot(query.plain, key.plain);
+            const double weight = dot(query.turned, key.turned);
+            for (index c = 0; c < v.columns(); ++c) o(b, h, i, c) += weight * v(b, v_head, j, c);
         }
         double factor = 1;
         if (how.divides) {
@@ -192,7 +195,20 @@ inline tensor linear_attention(const tensor& q, const tensor& k, const tensor& v
             factor = how.scale[static_cast<std::size_t>(h)];
         }
         for (index c = 0; c < v.columns(); ++c) o(b, h, i, c) *= factor;
-    });
+    }
+}
+
+inline tensor linear_attention(const tensor& q, const tensor& k, const tensor& v,
+                               const linear_options& how) {
+    tensor o(q.batches(), std::max({q.heads(), k.heads(), v.heads()}), q.rows(), v.columns());
+    for (index b = 0; b < o.batches(); ++b) {
+        for (index h = 0; h < o.heads(); ++h) {
+            if (how.map)
+                sum_of_features(q, k, v, how, b, h, o);
+            else
+                double_softmax(q, k, v, how.visible, b, h, o);
+        }
+    }
     return o;
 }
 

@@ -121,12 +121,11 @@ template <int Rows, int Columns, class T, class Finish>
     });
 }
 
-/// Where the rows of a product go: out_r = factor_r·sum_r, or that added to what is there.
+/// Where the rows of a product go: out_r = factor_r·sum_r.
 template <class T>
 struct chunk_output {
     written_rows<T> rows;
     const T* factor;  ///< one a row; null: 1
-    bool adds = false;
 };
 
 template <class T>
@@ -158,7 +157,6 @@ void multiply_chunk_tile(const chunk_operands<T>& of, const chunk_output<T>& to,
     T* const out = to.rows[first] + column;
     const index stride = to.rows.stride;
     const T* const factor = to.factor == nullptr ? nullptr : to.factor + first;
-    const bool adds = to.adds;
     multiply_chains<Rows, Columns>(
         before, within, [=](auto r, const vec<T>* sums) __attribute__((always_inline)) {
             if (r >= rows) return;
@@ -166,9 +164,7 @@ void multiply_chunk_tile(const chunk_operands<T>& of, const chunk_output<T>& to,
             const vec<T> f(factor == nullptr ? T(1) : factor[r]);
             unroll<Columns>([&](auto c) __attribute__((always_inline)) {
                 // −0 of products that underflowed becomes 0, as where zeros follow them.
-                vec<T> y = (sums[c] + vec<T>(T(0))) * f;
-                if (adds) y = vec<T>::load(at + c * size) + y;
-                y.store(at + c * size);
+                ((sums[c] + vec<T>(T(0))) * f).store(at + c * size);
             });
         });
 }

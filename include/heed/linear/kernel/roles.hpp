@@ -23,11 +23,6 @@
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
 template <class P>
-inline constexpr bool is_key_lengths = false;
-template <class Kept>
-inline constexpr bool is_key_lengths<key_lengths_mask<Kept>> = true;
-
-template <class P>
 inline constexpr bool is_head_scale = false;
 template <class Kept>
 inline constexpr bool is_head_scale<head_scale<Kept>> = true;

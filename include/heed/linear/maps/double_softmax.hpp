@@ -78,8 +78,8 @@ class double_softmax_rule final : public feature_rule<T> {
         vec<T> sum(T(0));
         for (index f = 0; f < dim; f += size) {
             const vec<T> d = vec<T>::load_partial(x + f, dim - f) - greatest;
-            const vec<T> y =
-                select(vec_mask<T>::first(dim - f), exp2_fast(d * vec<T>(log2_e)), vec<T>(T(0)));
+            const vec<T> y = select(vec_mask<T>::first(dim - f),
+                                    exp2_fast(product(d, vec<T>(log2_e))), vec<T>(T(0)));
             sum += y;
             y.store(p + f);
         }

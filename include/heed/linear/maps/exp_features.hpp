@@ -17,7 +17,7 @@ template <class T>
 struct exp_feature {
     static constexpr bool is_logit = true;
 
-    vec<T> operator()(vec<T> x) const { return x * vec<T>(T(1.44269504088896340736)); }
+    vec<T> operator()(vec<T> x) const { return product(x, vec<T>(T(1.44269504088896340736))); }
     vec<T> slope(vec<T>, vec<T> y) const { return y; }
 };
 
