@@ -114,28 +114,21 @@ struct linear_inputs {
           d_o(to_tensor<T>(from.d_o)) {}
 };
 
-/// o is the reference's, in T.
-template <class T, class... Parts>
-void check_forward(const linear_problem& from, const reference::linear_options& how,
-                   double tolerance, const Parts&... parts) {
-    const linear_inputs<T> in(from);
-    const tensor4<T> o = heed::linear_attention(in.q, in.k, in.v, parts...);
+// What knows no part is compiled once.
+
+template <class T>
+void compare_outputs(const linear_problem& from, const reference::linear_options& how,
+                     double tolerance, const tensor4<T>& o) {
     const reference::tensor expected = reference::linear_attention(from.q, from.k, from.v, how);
     const double scale = std::max(1.0, reference::largest_magnitude(expected));
     CHECK(largest_difference(o, expected) <= tolerance * scale);
 }
 
-/// In double: gradients are central differences of the reference, at some numbers of q, k and v,
-/// and along a direction through all of them.
-template <class... Parts>
-void check_gradients(generator& random, linear_problem from, const reference::linear_options& how,
-                     const Parts&... parts) {
-    const linear_inputs<double> in(from);
-    const auto [o, stats] = heed::linear_attention_forward(in.q, in.k, in.v, parts...);
-    const tensor4<double> plain = heed::linear_attention(in.q, in.k, in.v, parts...);
-    REQUIRE(std::equal(o.data(), o.data() + o.size(), plain.data()));
-    const auto gradients =
-        heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v, parts...);
+/// Gradients are central differences of the reference, along a direction through all numbers of q,
+/// of k and of v, and at some of them.
+inline void compare_gradients(generator& random, linear_problem from,
+                              const reference::linear_options& how, const tensor4<double>& dq,
+                              const tensor4<double>& dk, const tensor4<double>& dv) {
     const auto loss = [&] {
         const reference::tensor y = reference::linear_attention(from.q, from.k, from.v, how);
         return std::inner_product(y.values.begin(), y.values.end(), from.d_o.values.begin(), 0.0);
@@ -174,9 +167,40 @@ void check_gradients(generator& random, linear_problem from, const reference::li
         }
         x.values = here;
     };
-    check("dq", from.q, gradients.q);
-    check("dk", from.k, gradients.k);
-    check("dv", from.v, gradients.v);
+    check("dq", from.q, dq);
+    check("dk", from.k, dk);
+    check("dv", from.v, dv);
+}
+
+inline void compare_rounded(const tensor4<float>& a, const tensor4<double>& b, double tolerance) {
+    double most = 1, difference = 0;
+    for (index e = 0; e < b.size(); ++e) {
+        most = std::max(most, std::abs(b.data()[e]));
+        difference = std::max(difference, std::abs(static_cast<double>(a.data()[e]) - b.data()[e]));
+    }
+    CHECK(difference <= tolerance * most);
+}
+
+/// o is the reference's, in T.
+template <class T, class... Parts>
+void check_forward(const linear_problem& from, const reference::linear_options& how,
+                   double tolerance, const Parts&... parts) {
+    const linear_inputs<T> in(from);
+    const tensor4<T> o = heed::linear_attention(in.q, in.k, in.v, parts...);
+    compare_outputs(from, how, tolerance, o);
+}
+
+/// In double: forward with stats has the same bits, and gradients are the reference's.
+template <class... Parts>
+void check_gradients(generator& random, const linear_problem& from,
+                     const reference::linear_options& how, const Parts&... parts) {
+    const linear_inputs<double> in(from);
+    const auto [o, stats] = heed::linear_attention_forward(in.q, in.k, in.v, parts...);
+    const tensor4<double> plain = heed::linear_attention(in.q, in.k, in.v, parts...);
+    REQUIRE(std::equal(o.data(), o.data() + o.size(), plain.data()));
+    const auto gradients =
+        heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v, parts...);
+    compare_gradients(random, from, how, gradients.q, gradients.k, gradients.v);
 }
 
 /// Float's gradients are double's, up to rounding.
@@ -189,18 +213,9 @@ void check_float_gradients(const linear_problem& from, double tolerance, const P
     };
     const auto exact = gradients_of(double());
     const auto rounded = gradients_of(float());
-    const auto check = [&](const tensor4<float>& a, const tensor4<double>& b) {
-        double most = 1, difference = 0;
-        for (index e = 0; e < b.size(); ++e) {
-            most = std::max(most, std::abs(b.data()[e]));
-            difference =
-                std::max(difference, std::abs(static_cast<double>(a.data()[e]) - b.data()[e]));
-        }
-        CHECK(difference <= tolerance * most);
-    };
-    check(rounded.q, exact.q);
-    check(rounded.k, exact.k);
-    check(rounded.v, exact.v);
+    compare_rounded(rounded.q, exact.q, tolerance);
+    compare_rounded(rounded.k, exact.k, tolerance);
+    compare_rounded(rounded.v, exact.v, tolerance);
 }
 
 /// Everything above, causal and not, on problems of random extents; `offset` is added to the

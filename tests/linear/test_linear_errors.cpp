@@ -127,6 +127,13 @@ TEST_CASE("parts that do not fit") {
     check_refused<argument_error>(
         "heed::random_features: the dimension is -3, but must be at least 1 and at most 2^24",
         [] { heed::random_features({.dim = -3, .count = 2}); });
+    check_refused<shape_error>("the directions have shape [0, 4], but must not be empty",
+                               [] { heed::random_features::from(Eigen::MatrixXf(0, 4)); });
+    check_refused<argument_error>("the directions hold inf, but must be finite", [] {
+        Eigen::MatrixXf given = Eigen::MatrixXf::Ones(3, 4);
+        given(2, 1) = std::numeric_limits<float>::infinity();
+        heed::random_features::from(given);
+    });
 }
 
 TEST_CASE("states that do not fit") {
