@@ -111,16 +111,16 @@ void step(benchmark::State& state) {
         ->ArgNames({"heads", "n", "d", "threads"})       \
         ->ArgsProduct({{heads}, {n}, {64, 128}, {1, 2}}) \
         ->UseManualTime()
-HEED_LINEAR(causal, 4, 8192);
-HEED_LINEAR(bidirectional, 4, 8192);
-HEED_LINEAR(causal_exp, 4, 8192);
-HEED_LINEAR(causal_favor, 4, 2048);
-HEED_LINEAR(causal_backward, 4, 4096);
+HEED_LINEAR(causal, 4, 4096);
+HEED_LINEAR(bidirectional, 4, 4096);
+HEED_LINEAR(causal_exp, 4, 4096);
+HEED_LINEAR(causal_favor, 4, 1024);
+HEED_LINEAR(causal_backward, 4, 2048);
 HEED_LINEAR(step, 32, 1);
 BENCHMARK(causal)
     ->ArgNames({"heads", "n", "d", "threads"})
     ->Args({1, 1 << 14, 64, 1})
-    ->Args({1, 1 << 20, 64, 1})
+    ->Args({1, 1 << 18, 64, 1})
     ->UseManualTime();
 
 BENCHMARK_MAIN();
