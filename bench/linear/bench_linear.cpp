@@ -96,7 +96,7 @@ void step(benchmark::State& state) {
     heed::linear_state<float> kept;
     const double flops = of.flops(of.dim, 4);
     report_share(
-        state, 320,
+        state, 32,  // a chunk
         [&] {
             heed::linear_attention_into(in.o, in.q, in.k, in.v, heed::causal, heed::elu_plus_one,
                                         heed::carry(kept), threads.part());
