@@ -79,6 +79,9 @@ inline bool queries_stand_with_last_keys(const attention_shape& shape,
 /// rope::frequencies&), or of its own.
 template <class Frequencies>
 struct rotary_part : position_encoding_base {
+    /// What linear attention asks for: rows of any kind are turned, and nothing else happens.
+    static constexpr bool only_turns = true;
+
     Frequencies frequencies;
 
     explicit rotary_part(Frequencies&& of) : frequencies(std::forward<Frequencies>(of)) {}

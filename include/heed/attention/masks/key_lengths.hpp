@@ -78,6 +78,15 @@ class key_lengths_mask : public mask_base {
     detail::lengths_of_sequences<Kept> lengths_;
 };
 
+namespace detail {
+
+template <class P>
+inline constexpr bool is_key_lengths = false;
+template <class Kept>
+inline constexpr bool is_key_lengths<key_lengths_mask<Kept>> = true;
+
+}  // namespace detail
+
 /// Sequence b of the batch has lengths[b] keys, the first ones in memory; the rest is padding,
 /// which is never read. One length for each sequence, any vector of integers; the rows of a
 /// sequence of length 0 are zeros.

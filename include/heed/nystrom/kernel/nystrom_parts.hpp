@@ -20,11 +20,6 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-template <class P>
-inline constexpr bool is_key_lengths = false;
-template <class Kept>
-inline constexpr bool is_key_lengths<key_lengths_mask<Kept>> = true;
-
 /// Whether a part is of a role, or may be, and is another one than those that are allowed.
 template <class Role, class P, class Allowed>
 constexpr bool is_other(const Allowed& allowed) {

@@ -1,0 +1,126 @@
+#include <cstddef>
+
+#include <benchmark/benchmark.h>
+#include <unsupported/Eigen/CXX11/Tensor>
+
+#include <heed/attention/masks/causal.hpp>
+#include <heed/linear/linear_attention.hpp>
+#include <heed/linear/linear_state.hpp>
+#include <heed/linear/maps/elu_plus_one.hpp>
+#include <heed/linear/maps/exp_features.hpp>
+#include <heed/linear/maps/favor.hpp>
+#include <heed/linear/maps/random_features.hpp>
+
+#include "../support/by_turns.hpp"
+#include "../support/multiply_add_limit.hpp"
+#include "../support/problem.hpp"
+#include "../support/team.hpp"
+
+/// \file
+/// Linear attention, float: `share` of the peak of fused multiply-adds of the threads used, by the
+/// formula of the state: 4·m·d_v operations a token forward and 10·m·d_v backward, m features, and
+/// for FAVOR+ 4·m·d more for its products. What a chunk costs within itself is not counted.
+
+namespace {
+
+using namespace heed_bench;
+
+struct tokens {
+    std::ptrdiff_t heads, count, dim;
+    double flops(std::ptrdiff_t features, double products) const {
+        return products * static_cast<double>(heads * count) * static_cast<double>(features * dim);
+    }
+};
+tokens tokens_of(benchmark::State& state) {
+    return {state.range(0), state.range(1), state.range(2)};
+}
+
+template <class... Parts>
+void measure(benchmark::State& state, double flops, problem<float>& in, team& threads,
+             const Parts&... parts) {
+    report_share(
+        state, 1,
+        [&] { heed::linear_attention_into(in.o, in.q, in.k, in.v, parts..., threads.part()); },
+        [&] { return flops * seconds_a_flop<float>(threads); });
+}
+
+void causal(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::elu_plus_one);
+}
+void bidirectional(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    measure(state, of.flops(of.dim, 4), in, threads, heed::elu_plus_one);
+}
+void causal_exp(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::exp_features);
+}
+void causal_favor(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const heed::random_features features({.dim = of.dim, .count = 256, .seed = 1});
+    measure(state, of.flops(256, 8), in, threads, heed::causal, heed::favor(features));
+}
+void causal_backward(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const double flops = of.flops(of.dim, 10);
+    heed::linear_stats<float> stats;
+    heed::linear_attention_forward_into(in.o, stats, in.q, in.k, in.v, heed::causal,
+                                        heed::elu_plus_one);
+    auto gradients = heed::linear_attention_backward(in.v, in.o, stats, in.q, in.k, in.v,
+                                                     heed::causal, heed::elu_plus_one);
+    report_share(
+        state, 1,
+        [&] {
+            heed::linear_attention_backward_into(gradients, in.v, in.o, stats, in.q, in.k, in.v,
+                                                 heed::causal, heed::elu_plus_one, threads.part());
+        },
+        [&] { return flops * seconds_a_flop<float>(threads); });
+}
+
+/// One token of all heads at a time, in a state that goes on.
+void step(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, 1, of.dim));
+    team threads(state.range(3));
+    heed::linear_state<float> kept;
+    const double flops = of.flops(of.dim, 4);
+    report_share(
+        state, 32,  // a chunk
+        [&] {
+            heed::linear_attention_into(in.o, in.q, in.k, in.v, heed::causal, heed::elu_plus_one,
+                                        heed::carry(kept), threads.part());
+        },
+        [&] { return flops * seconds_a_flop<float>(threads); });
+}
+
+}  // namespace
+
+#define HEED_LINEAR(name, heads, n)                      \
+    BENCHMARK(name)                                      \
+        ->ArgNames({"heads", "n", "d", "threads"})       \
+        ->ArgsProduct({{heads}, {n}, {64, 128}, {1, 2}}) \
+        ->UseManualTime()
+HEED_LINEAR(causal, 4, 4096);
+HEED_LINEAR(bidirectional, 4, 4096);
+HEED_LINEAR(causal_exp, 4, 4096);
+HEED_LINEAR(causal_favor, 4, 1024);
+HEED_LINEAR(causal_backward, 4, 2048);
+HEED_LINEAR(step, 32, 1);
+BENCHMARK(causal)
+    ->ArgNames({"heads", "n", "d", "threads"})
+    ->Args({1, 1 << 14, 64, 1})
+    ->Args({1, 1 << 18, 64, 1})
+    ->UseManualTime();
+
+BENCHMARK_MAIN();

@@ -1,0 +1,18 @@
+#pragma once
+
+/// \file
+/// Linear attention: the calls, states, denominators, and feature maps.
+
+#include <heed/linear/denominator.hpp>
+#include <heed/linear/linear_attention.hpp>
+#include <heed/linear/linear_state.hpp>
+#include <heed/linear/maps/cosformer.hpp>
+#include <heed/linear/maps/double_softmax.hpp>
+#include <heed/linear/maps/elu_plus_one.hpp>
+#include <heed/linear/maps/exp_features.hpp>
+#include <heed/linear/maps/favor.hpp>
+#include <heed/linear/maps/feature_map.hpp>
+#include <heed/linear/maps/one_plus_cosine.hpp>
+#include <heed/linear/maps/random_features.hpp>
+#include <heed/linear/maps/relu.hpp>
+#include <heed/linear/maps/taylor_features.hpp>

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/linear/kernel/chunk_products.hpp>
+
+/// \file
+/// What a head has seen: S = Σ φ(k_j) v_jᵀ and Z = Σ φ(k_j) up to the last line of the grid, and
+/// the keys and values since.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// How far a head is.
+struct head_progress {
+    index keys = 0;      ///< of the chunk that is not full
+    bool begun = false;  ///< whether references are those of a key
+    bool finite = true;  ///< whether the values of the chunk are
+};
+
+/// The sums of one head, in memory of someone else's.
+template <class T>
+struct head_sums {
+    compensated_rows<T> s;     ///< [features][padded value columns]
+    T *total, *total_lost;     ///< Z, as S
+    T* running;                ///< Σ φ(k_j) of the chunk's keys
+    T* reference;              ///< logits that features are relative to
+    T* keys;                   ///< the chunk's φ(k_j) as S takes them, transposed
+    written_rows<T> key_rows;  ///< the same before an encoding, one a row
+    written_rows<T> values;    ///< the chunk's values, padded
+    head_progress* progress;
+};
+
+/// How the numbers of a head lie in memory.
+template <class T>
+struct head_layout {
+    index features = 0;  ///< rows of S
+    index columns = 0;   ///< padded
+
+    static head_layout of(index features, index value_dim) {
+        return {features, padded<T>(value_dim)};
+    }
+
+    index row() const { return padded<T>(features); }
+    index size() const {
+        return 2 * features * columns + 4 * row() + transposed_size<T>(features) +
+               chunk_length * row() + chunk_length * columns;
+    }
+    head_sums<T> at(T* memory, head_progress* progress) const {
+        T* next = memory;
+        const auto take = [&next](index count) {
+            T* taken = next;
+            next += count;
+            return taken;
+        };
+        head_sums<T> of;
+        of.s = {{take(features * columns), columns}, {take(features * columns), columns}};
+        of.values = {take(chunk_length * columns), columns};
+        of.total = take(row());
+        of.total_lost = take(row());
+        of.running = take(row());
+        of.reference = take(row());
+        of.key_rows = {take(chunk_length * row()), row()};
+        of.keys = take(transposed_size<T>(features));
+        of.progress = progress;
+        return of;
+    }
+
+    /// A head that has seen nothing.
+    head_sums<T> take(arena& scratch) const {
+        T* memory = scratch.take<T>(size());
+        clear(memory);
+        return at(memory, &scratch.make<head_progress>());
+    }
+    void clear(T* memory) const { std::fill_n(memory, static_cast<std::size_t>(size()), T(0)); }
+};
+
+/// The chunk becomes part of S and Z.
+template <class T>
+void fold_chunk(const head_sums<T>& head, index features, index columns) {
+    constexpr index size = vec<T>::size;
+    head_progress& progress = *head.progress;
+    if (progress.keys == 0) return;
+    add_chunk<T>(head.s, features, head.keys, head.values, progress.keys, 0, columns);
+    for (index f = 0; f < features; f += size) {
+        add_compensated(head.total + f, head.total_lost + f, vec<T>::load(head.running + f));
+        vec<T>(T(0)).store(head.running + f);
+    }
+    progress.keys = 0;
+    progress.finite = true;
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -1,0 +1,322 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <Eigen/Core>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/error.hpp>
+#include <heed/core/view.hpp>
+#include <heed/linear/kernel/head_sums.hpp>
+#include <heed/linear/kernel/program.hpp>
+#include <heed/linear/part.hpp>
+
+/// \file
+/// What linear attention has seen so far, carried from call to call.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+namespace detail {
+
+/// What a state is of: calls of another kind cannot go on with it.
+struct state_kind {
+    index batch = 0, heads = 0, features = 0, value_dim = 0;
+    std::string_view map;  ///< empty: not known
+    bool divides = false;
+    encoded turned = encoded::none;
+};
+
+template <class T>
+struct state_access;
+
+}  // namespace detail
+
+/// How a heed::linear_state is made.
+struct linear_state_options {
+    /// Keeps what was before the last chunk too, so that rewind can go back by one whole chunk at
+    /// least; otherwise by what stands behind the last line of the grid. Twice the memory, and a
+    /// copy at every line.
+    bool rewindable = false;
+};
+
+/// S = Σ φ(k_j) v_jᵀ and Z = Σ φ(k_j) of every head, and the keys and values since the last line of
+/// the grid: what heed::carry(state) gives to a call and gets back. Empty at first, it takes its
+/// shape from its first call. A value: a copy is a fork of the sequence. Memory does not grow with
+/// the sequence: about 2·m·d_v + 32·(2m + d_v) numbers a head, of m features.
+template <class Scalar>
+class linear_state {
+  public:
+    using matrix_type = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+    using vector_type = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
+
+    linear_state() = default;
+    explicit linear_state(linear_state_options options) : options_(options) {}
+
+    /// A state that begins with S [batch, heads, d_v, features], for calls that do not divide, and
+    /// with Z [batch, heads, features] too, for those that do. shape_error where the two do not
+    /// fit, argument_error for a length below 0. What was matrix() of another state goes on with
+    /// that state's numbers, rounded anew, on a grid that begins here.
+    template <tensor_like Matrices>
+    static linear_state from(const Matrices& matrices) {
+        return from_sums(matrices, tensor_view<const Scalar, 3>{}, false);
+    }
+    template <tensor_like Matrices, tensor_like Denominators>
+    static linear_state from(const Matrices& matrices, const Denominators& denominators) {
+        const auto held = detail::evaluate("the denominators", denominators);
+        static_assert(rank_of<Denominators> == 3,
+                      "heed: the denominators of a state are [batch, heads, features]");
+        return from_sums(matrices, tensor_view<const Scalar, 3>(held.view()), true);
+    }
+
+    /// Whether no call has been made with it yet.
+    bool empty() const { return kind_.batch == 0; }
+    /// Tokens that a sequence of the batch has been given; of its last document, where there were
+    /// several. argument_error if there is no such sequence; an empty state has length 0.
+    index length(index batch = 0) const {
+        if (empty() && batch == 0) return 0;
+        check_place(batch, 0);
+        return lengths_[static_cast<std::size_t>(batch)];
+    }
+    index batch() const { return kind_.batch; }
+    /// Heads of the state: the least number that those of k and of v divide.
+    index heads() const { return kind_.heads; }
+
+    /// S of a head, [d_v, features], all keys included. argument_error if there is none.
+    matrix_type matrix(index batch, index head) const {
+        check_place(batch, head);
+        const auto of = head_of(batch, head);
+        matrix_type result(kind_.value_dim, kind_.features);
+        for (index f = 0; f < kind_.features; ++f)
+            for (index c = 0; c < kind_.value_dim; ++c)
+                result(c, f) = static_cast<Scalar>(sum_of(of, f, c));
+        return result;
+    }
+    /// Z of a head, all keys included; zeros where calls do not divide.
+    vector_type denominator(index batch, index head) const {
+        check_place(batch, head);
+        const auto of = head_of(batch, head);
+        vector_type result(kind_.features);
+        for (index f = 0; f < kind_.features; ++f)
+            result(f) = static_cast<Scalar>(unit(of, f) * (static_cast<double>(of.total[f]) +
+                                                           static_cast<double>(of.total_lost[f]) +
+                                                           static_cast<double>(of.running[f])));
+        return result;
+    }
+
+    /// Takes back the last `tokens` of every sequence, as if they had never come. argument_error if
+    /// that is further than can be remembered: to the last line of the grid, or if the state is
+    /// rewindable to the line before.
+    void rewind(index tokens) {
+        detail::require_argument(tokens >= 0, "heed::linear_state: rewind by ", tokens,
+                                 ", but it must not be negative");
+        if (tokens == 0) return;
+        const index most = can_rewind();
+        detail::require_argument(tokens <= most, "heed::linear_state: rewind by ", tokens,
+                                 ", but only the last ", most, " tokens can be taken back");
+        for (index b = 0; b < kind_.batch; ++b) {
+            index& length = lengths_[static_cast<std::size_t>(b)];
+            length -= tokens;
+            for (index h = 0; h < kind_.heads; ++h)
+                rewind_head(b * kind_.heads + h, tokens, length);
+        }
+    }
+    /// By how many tokens rewind can go back.
+    index can_rewind() const {
+        index most = 0;
+        for (std::size_t i = 0; i < progress_.size(); ++i) {
+            index of_head = progress_[i].keys;
+            if (options_.rewindable) of_head += older_progress_[i].keys;
+            most = i == 0 ? of_head : std::min(most, of_head);
+        }
+        return most;
+    }
+
+    /// Empty again.
+    void clear() { *this = linear_state(options_); }
+
+  private:
+    friend struct detail::state_access<Scalar>;
+    using heads_of = detail::head_sums<Scalar>;
+
+    detail::head_layout<Scalar> layout() const {
+        return detail::head_layout<Scalar>::of(kind_.features, kind_.value_dim);
+    }
+    /// Only to be read.
+    heads_of head_of(index batch, index head) const {
+        const index which = batch * kind_.heads + head;
+        auto& self = const_cast<linear_state&>(*this);
+        return layout().at(self.numbers_.data() + which * layout().size(),
+                           &self.progress_[static_cast<std::size_t>(which)]);
+    }
+    /// What a feature is a multiple of: 2^reference.
+    static double unit(const heads_of& of, index feature) {
+        return std::exp2(static_cast<double>(of.reference[feature]));
+    }
+    static double sum_of(const heads_of& of, index feature, index column) {
+        double sum = static_cast<double>(of.s.sum[feature][column]) +
+                     static_cast<double>(of.s.lost[feature][column]);
+        for (index j = 0; j < of.progress->keys; ++j)
+            sum += static_cast<double>(of.keys[feature * detail::chunk_length + j]) *
+                   static_cast<double>(of.values[j][column]);
+        return sum * unit(of, feature);
+    }
+    void check_place(index batch, index head) const {
+        detail::require_argument(batch >= 0 && batch < kind_.batch, "heed::linear_state: sequence ",
+                                 batch, ", but there are ", kind_.batch);
+        detail::require_argument(head >= 0 && head < kind_.heads, "heed::linear_state: head ", head,
+                                 ", but there are ", kind_.heads);
+    }
+
+    void rewind_head(index which, index tokens, index length) {
+        const auto at = static_cast<std::size_t>(which);
+        Scalar* numbers = numbers_.data() + which * layout().size();
+        if (tokens > progress_[at].keys) {
+            tokens -= progress_[at].keys;
+            std::copy_n(older_.data() + which * layout().size(), layout().size(), numbers);
+            progress_[at] = older_progress_[at];
+            older_progress_[at].keys = 0;  // it holds this chunk now, not the one before
+        }
+        detail::head_progress& progress = progress_[at];
+        progress.keys -= tokens;
+        if (length == 0 && !given_) {
+            layout().clear(numbers);
+            progress = {};
+            return;
+        }
+        const heads_of of = layout().at(numbers, &progress);
+        // The sum of the keys that are left, in the order in which they came.
+        std::fill_n(of.running, static_cast<std::size_t>(layout().row()), Scalar(0));
+        for (index j = 0; j < progress.keys; ++j)
+            for (index f = 0; f < layout().row(); ++f) of.running[f] += of.key_rows[j][f];
+    }
+
+    void take_shape(const detail::state_kind& kind) {
+        linear_state fresh(options_);
+        fresh.kind_ = kind;
+        const auto heads = static_cast<std::size_t>(kind.batch * kind.heads);
+        const auto numbers = heads * static_cast<std::size_t>(fresh.layout().size());
+        fresh.numbers_.resize(numbers);
+        fresh.progress_.resize(heads);
+        if (options_.rewindable) {
+            fresh.older_.resize(numbers);
+            fresh.older_progress_.resize(heads);
+        }
+        fresh.lengths_.resize(static_cast<std::size_t>(kind.batch));
+        *this = std::move(fresh);
+    }
+
+    template <tensor_like Matrices>
+    static linear_state from_sums(const Matrices& matrices,
+                                  const tensor_view<const Scalar, 3>& denominators, bool divides) {
+        static_assert(rank_of<Matrices> == 4 && std::is_same_v<scalar_of<Matrices>, Scalar>,
+                      "heed: the matrices of a state are [batch, heads, d_v, features], of its "
+                      "scalar");
+        const auto held = detail::evaluate("the matrices", matrices);
+        const tensor_view<const Scalar, 4> s = held.view();
+        const auto [batch, heads, value_dim, features] = s.extents;
+        detail::require_shape(!s.empty(), "the matrices have shape ", s.extents,
+                              ", but must not be empty");
+        const std::array<index, 3> expected{batch, heads, features};
+        detail::require_shape(!divides || denominators.extents == expected,
+                              "the denominators have shape ", denominators.extents,
+                              ", but must have ", expected);
+        linear_state state;
+        state.take_shape({batch, heads, features, value_dim, {}, divides, detail::encoded::none});
+        state.given_ = true;
+        for (index b = 0; b < batch; ++b) {
+            for (index h = 0; h < heads; ++h) {
+                const heads_of of = state.head_of(b, h);
+                of.progress->begun = true;
+                for (index f = 0; f < features; ++f) {
+                    for (index c = 0; c < value_dim; ++c) of.s.sum[f][c] = s(b, h, c, f);
+                    if (divides) of.total[f] = denominators(b, h, f);
+                }
+            }
+        }
+        return state;
+    }
+
+    linear_state_options options_;
+    detail::state_kind kind_;
+    std::vector<Scalar> numbers_, older_;
+    std::vector<detail::head_progress> progress_, older_progress_;
+    std::vector<index> lengths_;
+    bool given_ = false;  ///< whether it began with matrices
+};
+
+namespace detail {
+
+/// The way of a call into a state.
+template <class T>
+struct state_access {
+    linear_state<T>& state;
+
+    void check(const state_kind& call) const {
+        if (state.empty()) return;
+        const state_kind& own = state.kind_;
+        const std::array<index, 4> has{own.batch, own.heads, own.value_dim, own.features};
+        const std::array<index, 4> needs{call.batch, call.heads, call.value_dim, call.features};
+        require_shape(has == needs, "the state has shape ", has,
+                      " (batch, heads, d_v, features), but this call's must have ", needs);
+        require_argument(own.divides == call.divides, "the state is of calls that ",
+                         own.divides ? "divide" : "do not divide",
+                         " by a denominator, but this call does ", call.divides ? "" : "not");
+        require_argument(own.map.empty() || (own.map == call.map && own.turned == call.turned),
+                         "the state is of calls with ", own.map,
+                         own.turned == encoded::none ? "" : " and a rotary encoding",
+                         ", but this one has ", call.map,
+                         call.turned == encoded::none ? "" : " and a rotary encoding");
+    }
+    /// The heads for a call that has been checked.
+    kept_heads<T> heads(const state_kind& call) const {
+        if (state.empty()) state.take_shape(call);
+        state.kind_ = call;
+        const bool keeps = state.options_.rewindable;
+        return {state.numbers_.data(), state.progress_.data(),
+                keeps ? state.older_.data() : nullptr,
+                keeps ? state.older_progress_.data() : nullptr};
+    }
+    index length(index batch) const {
+        return state.empty() ? 0 : state.lengths_[static_cast<std::size_t>(batch)];
+    }
+    /// Tokens of the last document of a sequence; whether it began in this call.
+    void set_length(index batch, index length, bool anew) const {
+        state.lengths_[static_cast<std::size_t>(batch)] = length;
+        if (anew) state.given_ = false;
+    }
+};
+
+/// The part that heed::carry makes.
+template <class T>
+struct carried_state : linear_part_base<role::state> {
+    linear_state<T>* state;
+
+    explicit carried_state(linear_state<T>& of) : state(&of) {}
+};
+
+}  // namespace detail
+
+/// A part of a causal call: goes on from where `state` is, and leaves it behind the last token. So
+/// a sequence may come in any pieces, down to one token at a time, with the same bits as in one
+/// call:
+///
+///     heed::linear_state<float> state;
+///     auto o = heed::linear_attention(q, k, v, heed::causal, heed::elu_plus_one,
+///                                     heed::carry(state));   // a prompt; then token by token
+///
+/// q, k and v are then equally long. The call throws shape_error for a state of another shape, and
+/// argument_error for one of calls with other parts. If a call throws for another reason (a user's
+/// function, memory), the state is that of no sequence: clear it.
+template <class Scalar>
+[[nodiscard]] detail::carried_state<Scalar> carry(linear_state<Scalar>& state) {
+    return detail::carried_state<Scalar>(state);
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE

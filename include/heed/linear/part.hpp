@@ -1,0 +1,100 @@
+#pragma once
+
+#include <concepts>
+#include <numeric>
+#include <type_traits>
+
+#include <heed/attention/part.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/role.hpp>
+
+/// \file
+/// What a part of linear attention is: the roles that attention does not have, and what a part of
+/// each of them has.
+///
+/// A part is a small immutable value that derives from the base of its role. To write a feature map
+/// of your own, say heed::feature_map(f, df); to add one to heed, copy the shortest neighbour:
+/// maps/relu.hpp for a function of each number, maps/one_plus_cosine.hpp for one of a row.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+namespace role {
+struct feature_map {};     ///< φ, which stands for the exponential of a product
+struct denominator {};     ///< by what Σ_j φ(q_i)·φ(k_j) v_j is divided
+struct state {};           ///< what earlier calls have seen
+struct state_gradient {};  ///< backward only: the gradient of the state at the end
+}  // namespace role
+
+/// The extents of a call, after any rank has become [batch, head, sequence, dim]. `heads` are those
+/// of o, the most that q, k or v has; the others divide it, and head h uses head ⌊h·H_x/heads⌋ of
+/// x.
+struct linear_shape {
+    index batch = 0;
+    index heads = 0;
+    index query_heads = 0;
+    index key_heads = 0;
+    index value_heads = 0;
+    index queries = 0;
+    index keys = 0;
+    index dim = 0;        ///< of q and k
+    index value_dim = 0;  ///< of v and o
+
+    /// Heads of the state: as many as there are pairs of a head of k and one of v.
+    index state_heads() const {
+        return key_heads == 0 || value_heads == 0 ? 0 : std::lcm(key_heads, value_heads);
+    }
+
+    bool operator==(const linear_shape&) const = default;
+};
+
+namespace detail {
+
+/// The shape as parts of attention know it.
+inline attention_shape as_attention(const linear_shape& shape) {
+    return {shape.batch, shape.heads, shape.key_heads, shape.queries,
+            shape.keys,  shape.dim,   shape.value_dim};
+}
+
+/// The base of a role's base.
+template <class Role>
+struct linear_part_base : part_base<Role> {
+    template <class Shape>
+    void check(const Shape&) const {
+        static_assert(!std::same_as<Shape, attention_shape>,
+                      "heed: feature maps, denominators and states are parts of linear attention: "
+                      "heed::linear_attention(q, k, v, …)");
+    }
+    /// Throws shape_error or argument_error where it does not suit a call of this shape.
+    void check_call(const linear_shape&) const {}
+};
+
+/// What a rotary encoding turns.
+enum class encoded { none, features, inputs };
+
+}  // namespace detail
+
+/// The base of a feature map: φ(x), for rows x of q and k. A map has
+///
+///     static constexpr std::string_view name = "heed::…";
+///     index count(index dim) const;      // features of a row of dim numbers
+///     template <class T, bool Backward>
+///     const detail::feature_rule<T>& rule(arena& scratch, const linear_shape& shape) const;
+///         // what the kernel calls: kernel/feature_rule.hpp; backward alone asks for the way back
+///     void check_call(const linear_shape& shape) const;
+///         // throws shape_error or argument_error where it does not suit the call
+struct feature_map_base : detail::linear_part_base<role::feature_map> {
+    /// What a rotary encoding turns: features, in the numerator alone; what the map is given, in
+    /// both; or there can be none.
+    static constexpr detail::encoded encoding = detail::encoded::features;
+    /// Whether it divides each feature by its sum over the keys; then nothing else divides.
+    static constexpr bool divides_features = false;
+};
+
+/// The base of a denominator.
+struct denominator_base : detail::linear_part_base<role::denominator> {};
+
+template <class P>
+concept feature_map_part =
+    part_of<P, role::feature_map> && std::derived_from<std::remove_cvref_t<P>, feature_map_base>;
+
+}  // namespace heed::inline HEED_ARCHITECTURE
