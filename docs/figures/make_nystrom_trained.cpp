@@ -1,5 +1,5 @@
 // Draws nystrom_trained.png: what Nyström attention leaves out of heads that a model has learned,
-// over the number of landmarks. The model is examples/char_lm's, trained here for 1500 steps on
+// over the number of landmarks. The model is examples/char_lm's, trained here for 500 steps on
 // Eigen's headers, and its text held out: a few minutes. From the repository's top:
 //
 //     g++ -std=c++20 -O3 -march=native -I include -I examples/char_lm -I /usr/include/eigen3
@@ -93,7 +93,7 @@ attention_inputs trained_inputs() {
     model.initialise(parameters, 1);
     char_lm::team threads(static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
     char_lm::training_settings settings;
-    settings.steps = 1500;
+    settings.steps = 500;
     char_lm::train(model, parameters, text, settings, threads, [](const auto& state) {
         if (state.step % 100 == 0)
             std::cerr << "step " << state.step << ", loss " << state.loss << '\n';

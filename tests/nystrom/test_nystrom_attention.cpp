@@ -64,8 +64,10 @@ TEST_CASE("Nyström attention is its definition, for any shape") {
         how.landmarks = random.one_of<index>({1, 2, 3, 5, 8, 16, 200});
         check(from, how, static_cast<int>(random.integer(0, 7)));
     }
-    for (const extents& e :
-         {extents{1, 2, 1, 300, 300, 20, 17}, {2, 1, 1, 7, 521, 8, 8}, {1, 2, 1, 9, 4500, 5, 4}}) {
+    for (const extents& e : {extents{1, 2, 1, 300, 300, 20, 17},
+                             {2, 1, 1, 7, 521, 8, 8},
+                             {1, 2, 1, 9, 4500, 5, 4},
+                             {1, 2, 1, 8, 40000, 2, 3}}) {
         const problem from(random, e, 2);
         reference::nystrom_options how;
         how.landmarks = e.keys == 300 ? 29 : 7;

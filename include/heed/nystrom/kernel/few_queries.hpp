@@ -28,9 +28,9 @@
 /// \file
 /// Exact attention of few queries over many keys, piece by piece of the keys.
 ///
-/// Built for the caches: attention packs all keys of a head before its queries pass them, which
-/// pays where queries are many. With some 64 of them a block of keys is packed when its turn comes,
-/// and all queries of all heads that read it pass it while the L2 cache holds it.
+/// Built for the bandwidth of reading memory, which few queries share: attention packs all keys of
+/// a head before its queries pass them. Here a block of keys is packed when its turn comes, and all
+/// queries of all heads that read it pass it while the L2 cache holds it.
 ///
 /// Passes:
 ///   1. each piece of a head's keys, a task: o and the statistics of its queries over these keys;
@@ -46,8 +46,8 @@ index keys_a_piece(index keys) {
     return round_up(std::max(least, count_blocks(keys, most_pieces)), key_block<T>);
 }
 
-/// What row r of a piece is merged into: o = (a·o + b·o')/(a + b), a and b the pieces' sums of
-/// e^{s/τ} below one maximum. o' lies in whole lines.
+/// Pass 2, of a row and one piece more: o = (a·o + b·o')/(a + b), a and b the sums of e^{s/τ} of
+/// both below one maximum.
 template <class T>
 void merge_row(T* o, index step, softmax_statistics<T>& row, const T* other_o,
                const softmax_statistics<T>& other, index columns, double temperature) {
@@ -111,8 +111,8 @@ void attend_to_piece(const attention_program<T>& program, const weight_rule<T>& 
     }
 }
 
-/// o and, unless null, `statistics`, [batch, head, query], of a softmax attention; k is
-/// the program's.
+/// o and, unless null, `statistics`, [batch, head, query], of a softmax attention of this
+/// temperature; k is the program's.
 template <class T>
 void attend_with_few_queries(const attention_program<T>& program, const weight_rule<T>& weights,
                              double temperature, const tensor_view<const T, 4>& k,

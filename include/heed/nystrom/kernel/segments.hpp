@@ -6,6 +6,7 @@
 #include <heed/core/simd.hpp>
 #include <heed/core/unroll.hpp>
 #include <heed/core/view.hpp>
+#include <heed/nystrom/kernel/row_fetch.hpp>
 
 /// \file
 /// The means of segments of rows, and the way back.
@@ -82,7 +83,7 @@ void mean_of_rows(const tensor_view<const T, 2>& x, const row_segment& rows, T* 
         vec<T> means[at_once];
         mean_columns<T, at_once>(rows.size(), means, [&](index r, auto v) {
             const T* at = first + r * stride + c + v * size;
-            prefetch(at + rows_fetched_before * stride);
+            fetch_number(at, rows_fetched_before * stride);
             return vec<T>::load(at);
         });
         for (int v = 0; v < at_once; ++v) store_columns(means[v], to, to_step, c + v * size, size);
