@@ -172,7 +172,7 @@ int main() {
     std::cout << "set terminal pngcairo size 1000,420 noenhanced font 'sans,11'\n"
                  "set multiplot layout 1,2\nset logscale xy\nset xlabel 'landmarks'\n"
                  "set ylabel 'relative error of o, median of 16 heads'\nset grid\n"
-                 "set key bottom left\nset xtics (4,16,64,256)\nset yrange [1e-3:3]\n";
+                 "set key bottom left\nset xtics (4,16,64,256)\nset yrange [1e-4:3]\n";
     draw("trained heads", trained_inputs());
     draw("q, k and v of normal numbers", random_inputs());
 }
