@@ -38,7 +38,7 @@ void add_convolution(const taps<T>& w, const tensor_view<const T, 2>& x, index f
     const bool is_dense = x.strides[1] == 1 && y.strides[1] == 1;
     for (index n = first; n < last; ++n) {
         const row_segment seen = w.of_row(n, x.extents[0]);
-        const T* rows = x.data + (n - w.before) * stride;
+        const auto row = [&](index t) { return x.data + (n + t - w.before) * stride; };
         T* to = y.data + n * y.strides[0];
         index c = 0;
         for (; is_dense && c + at_once * size <= columns; c += at_once * size) {
@@ -47,7 +47,7 @@ void add_convolution(const taps<T>& w, const tensor_view<const T, 2>& x, index f
             for (index t = seen.first; t < seen.last; ++t) {
                 const vec<T> weight(w.weights[t]);
                 unroll<at_once>([&](auto v) {
-                    sum[v] = fma(weight, vec<T>::load(rows + t * stride + c + v * size), sum[v]);
+                    sum[v] = fma(weight, vec<T>::load(row(t) + c + v * size), sum[v]);
                 });
             }
             unroll<at_once>([&](auto v) {
@@ -58,8 +58,8 @@ void add_convolution(const taps<T>& w, const tensor_view<const T, 2>& x, index f
         for (; c < columns; c += size) {
             vec<T> sum(T(0));
             for (index t = seen.first; t < seen.last; ++t)
-                sum = fma(vec<T>(w.weights[t]),
-                          load_columns(rows + t * stride, x.strides[1], c, columns - c), sum);
+                sum = fma(vec<T>(w.weights[t]), load_columns(row(t), x.strides[1], c, columns - c),
+                          sum);
             const vec<T> before = load_columns<T>(to, y.strides[1], c, columns - c);
             store_columns(before + sum, to, y.strides[1], c, columns - c);
         }

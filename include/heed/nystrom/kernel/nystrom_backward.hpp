@@ -180,8 +180,9 @@ void backward_run(const Call& of, const nystrom_run& run, const nystrom_gradient
     const tensor_view<const T, 4> v = part_of_batch(of.call.v, run.first, run.count, run.keys);
     const nystrom_gradients<T> part = all.part(run);
     const auto parts = of.parts_of(run);
-    const auto differentiate = [&](const auto& d_o, const auto& o, const auto& stats,
-                                   const auto& queries, const auto& keys, const auto& values,
+    using input = tensor_view<const T, 4>;
+    const auto differentiate = [&](const input& d_o, const input& o, const auto& stats,
+                                   const input& queries, const input& keys, const input& values,
                                    const tensor_view<T, 4>& dq, const tensor_view<T, 4>& dk,
                                    const tensor_view<T, 4>& dv) {
         const arena::scope until_the_end(own);

@@ -4,9 +4,15 @@
 #include <cstddef>
 #include <tuple>
 
-#include <heed/attention/attention.hpp>
 #include <heed/attention/gradient.hpp>
+#include <heed/attention/kernel/call/call.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/online/forward.hpp>
+#include <heed/attention/kernel/online/weight_rule.hpp>
+#include <heed/attention/kernel/program/make_program.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
+#include <heed/attention/stats.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>
@@ -14,15 +20,17 @@
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/nystrom/kernel/convolution.hpp>
+#include <heed/nystrom/kernel/few_keys.hpp>
+#include <heed/nystrom/kernel/few_queries.hpp>
 #include <heed/nystrom/kernel/inverse_rounds.hpp>
 #include <heed/nystrom/kernel/inverse_svd.hpp>
-#include <heed/nystrom/kernel/key_pieces.hpp>
 #include <heed/nystrom/kernel/landmarks.hpp>
 #include <heed/nystrom/kernel/matrix_steps.hpp>
 #include <heed/nystrom/kernel/nystrom_call.hpp>
 #include <heed/nystrom/kernel/padded_matrix.hpp>
 #include <heed/nystrom/kernel/segments.hpp>
 #include <heed/nystrom/nystrom_options.hpp>
+#include <heed/softmax/softmax.hpp>
 
 /// \file
 /// Nyström attention forward, in passes over q, k and v:
@@ -124,6 +132,42 @@ landmark_memory<T> layout_of(const nystrom_run& run, const attention_shape& shap
             shape.dim, shape.value_dim, options.inverse != pseudo_inverse::none};
 }
 
+/// An attention, whatever parts it has, and where the statistics of its rows are kept, unless null.
+template <class T>
+struct landmark_attention {
+    attention_program<T> program;
+    softmax_statistics<T>* statistics;
+};
+
+/// Those that a run is made of.
+template <class T>
+struct landmark_attentions {
+    landmark_attention<T> of_landmarks, among_landmarks, of_queries;
+    const weight_rule<T>& weights;
+    double temperature;
+};
+
+/// The passes of a run but the convolution.
+template <class T>
+void run_landmark_passes(const nystrom_options& options, const landmark_memory<T>& layout,
+                         const landmark_views<T>& x, const tensor_view<const T, 4>& q,
+                         const tensor_view<const T, 4>& k, const tensor_view<T, 4>& o,
+                         const landmark_attentions<T>& all) {
+    workspace& memory = all.of_queries.program.memory;
+    const on_pool threads = all.of_queries.program.threads;
+    find_landmarks(threads, memory, q, x.q);
+    find_landmarks(threads, memory, k, x.k);
+    attend_with_few_queries(all.of_landmarks.program, all.weights, all.temperature, k, x.f,
+                            all.of_landmarks.statistics);
+    if (layout.inverts) {
+        forward(all.among_landmarks.program, all.weights, x.a,
+                reinterpret_cast<std::byte*>(all.among_landmarks.statistics));
+        invert_landmarks(threads, memory, options, layout, x);
+        multiply_landmarks(threads, memory, layout, x);
+    }
+    attend_to_few_keys(all.of_queries.program, all.weights, q, o, all.of_queries.statistics);
+}
+
 /// o of a run; fills `kept`, unless it is null.
 template <class T, class Call, class Stats>
 void forward_run(const Call& of, const nystrom_run& run, const tensor_view<T, 4>& all_o,
@@ -153,34 +197,42 @@ void forward_run(const Call& of, const nystrom_run& run, const tensor_view<T, 4>
     const tensor_view<const T, 4> q = part_of_batch(of.call.q, run.first, run.count, run.queries);
     const tensor_view<const T, 4> k = part_of_batch(of.call.k, run.first, run.count, run.keys);
     const tensor_view<const T, 4> v = part_of_batch(of.call.v, run.first, run.count, run.keys);
-    const auto parts = of.parts_of(run);
-    const auto attend = [&](const tensor_view<T, 4>& to, auto stats_member, const auto& queries,
-                            const auto& keys, const auto& values) {
-        std::apply(
-            [&](const auto&... part) {
-                if (kept != nullptr)
-                    attention_forward_into(to, kept->*stats_member, queries, keys, values, part...);
-                else
-                    attention_into(to, queries, keys, values, part...);
-            },
-            parts);
-    };
-
-    find_landmarks(threads, memory, q, x.q);
-    find_landmarks(threads, memory, k, x.k);
+    const tensor_view<const T, 4> ones =
+        unit_values<T>(run.count, of.shape().heads, run.landmarks, own);
     std::apply(
-        [&](const auto&... part) {
-            attend_in_pieces<T>(x.f, kept == nullptr ? nullptr : &kept->of_landmarks, x.q, k, v,
-                                part...);
+        [&]<class... Parts>(const Parts&... parts) {
+            using call = attention_call<T, Parts...>;
+            const call of_landmarks(x.q, k, v, parts...), among_landmarks(x.q, x.k, ones, parts...),
+                of_queries(q, x.k, x.g, parts...);
+            of_queries.template resolve<role::normaliser>([&](const auto&... chosen) {
+                const softmax_normaliser& normaliser =
+                    unwrap(the_part<role::normaliser>(softmax, chosen...));
+                using rows = stats<T, softmax_normaliser>;
+                const auto open = [&](const call& one, auto member) -> rows* {
+                    if (kept == nullptr) return nullptr;
+                    rows& opened = open_stats<softmax_normaliser>(kept->*member);
+                    opened.begin(one.shape, normaliser);
+                    return &opened;
+                };
+                const auto prepare = [&](const call& one, rows* opened) {
+                    return landmark_attention<T>{make_program<T, false>(one, own),
+                                                 opened == nullptr ? nullptr : opened->data()};
+                };
+                rows* const first = open(of_landmarks, &Stats::of_landmarks);
+                rows* const second = open(among_landmarks, &Stats::among_landmarks);
+                rows* const third = open(of_queries, &Stats::of_queries);
+                const weight_rule_of<T, softmax_normaliser, false> weights(normaliser);
+                run_landmark_passes<T>(
+                    of.options, layout, x, q, k, o,
+                    {prepare(of_landmarks, first), prepare(among_landmarks, second),
+                     prepare(of_queries, third), weights, normaliser.tau()});
+                if (kept == nullptr) return;
+                first->end(of_landmarks.shape);
+                second->end(among_landmarks.shape);
+                third->end(of_queries.shape);
+            });
         },
-        parts);
-    if (layout.inverts) {
-        const auto ones = unit_values<T>(run.count, of.shape().heads, run.landmarks, own);
-        attend(x.a, &Stats::among_landmarks, x.q, x.k, ones);
-        invert_landmarks(threads, memory, of.options, layout, x);
-        multiply_landmarks(threads, memory, layout, x);
-    }
-    attend(o, &Stats::of_queries, q, x.k, x.g);
+        of.parts_of(run));
     if constexpr (Call::has_residual)
         add_convolutions(threads, memory, of.template take_weights<T>(own, 1), of.count_taps(), v,
                          o);

@@ -6,6 +6,7 @@
 #include <heed/core/simd.hpp>
 #include <heed/core/unroll.hpp>
 #include <heed/core/view.hpp>
+#include <heed/nystrom/kernel/row_fetch.hpp>
 
 /// \file
 /// The means of segments of rows, and the way back.
@@ -33,6 +34,9 @@ constexpr index count_segments(index wanted, index rows) { return std::min(wante
 /// Rows that are summed by themselves, from zero. Their sums are added as Kahan's: one plain chain
 /// over a long segment would lose digits.
 inline constexpr index rows_a_sum = 16;
+
+/// How many rows before its turn a row is asked for.
+inline constexpr index rows_fetched_before = 32;
 
 /// The means of Vectors vectors of columns; load(row, vector) are their numbers.
 template <class T, int Vectors, class Load>
@@ -71,14 +75,16 @@ void store_columns(vec<T> x, T* line, index step, index c, index count) {
 template <class T>
 void mean_of_rows(const tensor_view<const T, 2>& x, const row_segment& rows, T* to, index to_step) {
     constexpr index size = vec<T>::size;
-    constexpr int at_once = 4;
+    constexpr int at_once = 8;
     const index columns = x.extents[1], stride = x.strides[0], step = x.strides[1];
     const T* first = x.data + rows.first * stride;
     index c = 0;
     for (; step == 1 && c + at_once * size <= columns; c += at_once * size) {
         vec<T> means[at_once];
         mean_columns<T, at_once>(rows.size(), means, [&](index r, auto v) {
-            return vec<T>::load(first + r * stride + c + v * size);
+            const T* at = first + r * stride + c + v * size;
+            fetch_number(at, rows_fetched_before * stride);
+            return vec<T>::load(at);
         });
         for (int v = 0; v < at_once; ++v) store_columns(means[v], to, to_step, c + v * size, size);
     }
