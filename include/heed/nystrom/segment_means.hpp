@@ -5,7 +5,7 @@
 #include <concepts>
 #include <utility>
 
-#include <heed/attention/gradient.hpp>
+#include <heed/attention/kernel/schedule/each_row.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/view.hpp>

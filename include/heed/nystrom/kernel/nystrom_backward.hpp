@@ -6,6 +6,7 @@
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/gradient.hpp>
+#include <heed/attention/kernel/schedule/each_row.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>

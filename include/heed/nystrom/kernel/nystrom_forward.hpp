@@ -4,13 +4,13 @@
 #include <cstddef>
 #include <tuple>
 
-#include <heed/attention/gradient.hpp>
 #include <heed/attention/kernel/call/call.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/kernel/online/forward.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
 #include <heed/attention/kernel/program/make_program.hpp>
 #include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/kernel/schedule/each_row.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/stats.hpp>
 #include <heed/core/architecture.hpp>

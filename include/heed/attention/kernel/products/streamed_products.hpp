@@ -21,7 +21,7 @@
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// Bytes between what is multiplied and what is fetched of a panel.
-inline constexpr index bytes_ahead = 4096;
+inline constexpr index panel_bytes_ahead = 4096;
 /// Values that are multiplied for all columns before the next ones: so many lie in L1 together.
 inline constexpr index values_at_once = 16;
 
@@ -65,7 +65,7 @@ void multiply_streamed_keys(const T* strips, index rows, Panel&& panel, key_inte
     constexpr int vectors = tiles.score_vectors;
     constexpr index width = panel_width<T>;
     using storage = std::remove_cvref_t<decltype(*memory_of(panel(0)))>;
-    constexpr streamed<fixed<width>> step{{}, bytes_ahead / index(sizeof(storage))};
+    constexpr streamed<fixed<width>> step{{}, panel_bytes_ahead / index(sizeof(storage))};
     index key = range.first;
     if (rows == 1) {
         constexpr int at_once = one_row_vectors / vectors;
