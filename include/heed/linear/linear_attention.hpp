@@ -2,19 +2,17 @@
 
 #include <array>
 #include <cstddef>
-#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/detail/checked_outputs.hpp>
 #include <heed/attention/forward_result.hpp>
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/kernel/call/choices.hpp>
 #include <heed/attention/kernel/schedule/each_row.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
-#include <heed/core/error.hpp>
-#include <heed/core/memory_span.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/kernel/backward.hpp>
 #include <heed/linear/kernel/call.hpp>
@@ -102,31 +100,14 @@ auto make_linear_output(const Q& q, const K& k, const V& v) {
     return make_like<Q>(extents);
 }
 
-template <class T>
-void check_linear_output(std::string_view name, const tensor_view<T, 4>& x,
-                         const std::array<index, 4>& extents) {
-    check_view(name, x);
-    require_shape(x.extents == extents, name, " has shape ", x.extents, ", but must have ",
-                  extents);
-}
-
-/// Refuses an output in which elements share memory, or that shares it with an input of the call.
-template <class Call>
-void check_linear_memory(std::string_view name, const memory_span& output, const Call& call) {
-    check_writable(name, output);
-    call.see_inputs([&](std::string_view input_name, const memory_span& input) {
-        check_apart(name, output, input_name, input);
-    });
-}
-
 /// Checks o, then runs forward; `kept` may be null.
 template <class O, class T, class Call>
 void run_linear_forward(O& o, linear_stats<T>* kept, const Call& call) {
     static_assert(std::is_same_v<scalar_of<O>, T>, "heed: o must have the scalar of q, k and v");
     const auto view = rank4(view_of(o));
     const linear_shape& shape = call.shape;
-    check_linear_output("o", view, {shape.batch, shape.heads, shape.queries, shape.value_dim});
-    check_linear_memory("o", view, call);
+    check_output("o", view, {shape.batch, shape.heads, shape.queries, shape.value_dim});
+    check_output_memory("o", view, call);
     T* z = kept == nullptr ? nullptr : linear_stats_access<T>::begin(*kept, shape);
     {
         arena& own = call.memory().slot(0);
@@ -144,26 +125,16 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
                          const Call& call) {
     const linear_shape& shape = call.shape;
     const std::array<index, 4> output{shape.batch, shape.heads, shape.queries, shape.value_dim};
-    check_linear_output("d_o", d_o, output);
-    check_linear_output("o", o, output);
+    check_output("d_o", d_o, output);
+    check_output("o", o, output);
     const T* z = linear_stats_access<T>::rows(kept, shape);
     const auto dq = rank4(view_of(gradients.q));
     const auto dk = rank4(view_of(gradients.k));
     const auto dv = rank4(view_of(gradients.v));
-    check_linear_output("dq", dq, call.q.extents);
-    check_linear_output("dk", dk, call.k.extents);
-    check_linear_output("dv", dv, call.v.extents);
-    const auto check_memory = [&](std::string_view name, const memory_span& x) {
-        check_linear_memory(name, x, call);
-        check_apart(name, x, "o", o);
-        check_apart(name, x, "d_o", d_o);
-    };
-    check_memory("dq", dq);
-    check_memory("dk", dk);
-    check_memory("dv", dv);
-    check_outputs_apart("dq", dq, "dk", dk);
-    check_outputs_apart("dq", dq, "dv", dv);
-    check_outputs_apart("dk", dk, "dv", dv);
+    check_output("dq", dq, call.q.extents);
+    check_output("dk", dk, call.k.extents);
+    check_output("dv", dv, call.v.extents);
+    check_gradient_memory({dq, dk, dv, o, d_o}, call, std::tuple<>());
     if constexpr (Call::has_documents) {  // a document without queries leaves its keys alone
         fill(call.threads().pool, call.memory(), dk, T(0));
         fill(call.threads().pool, call.memory(), dv, T(0));

@@ -2,19 +2,17 @@
 
 #include <array>
 #include <cstddef>
-#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include <heed/attention/attention.hpp>
+#include <heed/attention/detail/checked_outputs.hpp>
 #include <heed/attention/forward_result.hpp>
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/kernel/program/learning.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
-#include <heed/core/memory_span.hpp>
-#include <heed/core/overlap.hpp>
 #include <heed/core/view.hpp>
 #include <heed/nystrom/kernel/nystrom_backward.hpp>
 #include <heed/nystrom/kernel/nystrom_call.hpp>
@@ -55,36 +53,6 @@ tensor_view<T, 4> checked_nystrom_output(O& o, const Call& of) {
     return view;
 }
 
-/// Refuses gradients that share memory with inputs or with one another. `learned` are views.
-template <class T, class Call, class... Learned>
-void check_nystrom_gradients(const nystrom_gradients<T>& all, const Call& of,
-                             const std::tuple<Learned...>& learned) {
-    constexpr std::string_view of_learned = "the gradient of a learned part";
-    const auto check_memory = [&](std::string_view name, const memory_span& x) {
-        check_output_memory(name, x, of);
-        check_apart(name, x, "o", all.o);
-        check_apart(name, x, "d_o", all.d_o);
-    };
-    check_memory("dq", all.dq);
-    check_memory("dk", all.dk);
-    check_memory("dv", all.dv);
-    check_outputs_apart("dq", all.dq, "dk", all.dk);
-    check_outputs_apart("dq", all.dq, "dv", all.dv);
-    check_outputs_apart("dk", all.dk, "dv", all.dv);
-    const auto check_learned_memory = [&](const memory_span& x) {
-        check_memory(of_learned, x);
-        check_outputs_apart(of_learned, x, "dq", all.dq);
-        check_outputs_apart(of_learned, x, "dk", all.dk);
-        check_outputs_apart(of_learned, x, "dv", all.dv);
-    };
-    std::apply(
-        [&](const auto&... view) {
-            (check_learned_memory(view), ...);
-            check_all_apart(of_learned, "that of another", {view...});
-        },
-        learned);
-}
-
 /// Checks all shapes and memory of backward, then runs it.
 template <class T, class... Parts, class Gradients, class Stats, class Call>
 void checked_nystrom_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
@@ -104,7 +72,7 @@ void checked_nystrom_backward(Gradients& gradients, const tensor_view<const T, 4
     check_output("dv", all.dv, of.call.v.extents);
     const auto learned = learned_views<T>(gradients.learned);
     check_learned(std::tuple<const Parts&...>(parts...), learned, shape);
-    check_nystrom_gradients(all, of, learned);
+    check_gradient_memory({all.dq, all.dk, all.dv, o, d_o}, of, learned);
     nystrom_backward(of, all, kept, learned_views_of<false, Parts...>(learned),
                      learned_views_of<true, Parts...>(learned));
 }

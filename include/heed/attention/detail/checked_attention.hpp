@@ -2,13 +2,13 @@
 
 #include <array>
 #include <cstddef>
-#include <initializer_list>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include <heed/attention/caches/detail/cache_like.hpp>
+#include <heed/attention/detail/checked_outputs.hpp>
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/kernel/call/call.hpp>
 #include <heed/attention/kernel/call/choices.hpp>
@@ -66,14 +66,6 @@ constexpr bool check_inputs() {
     } else {
         return false;
     }
-}
-
-template <class T>
-void check_output(std::string_view name, const tensor_view<T, 4>& x,
-                  const std::array<index, 4>& extents) {
-    check_view(name, x);
-    require_shape(x.extents == extents, name, " has shape ", x.extents, ", but must have ",
-                  extents);
 }
 
 template <class... Parts>
@@ -134,23 +126,6 @@ auto make_output(const Q& q, const K& k, const V& v) {
     extents.back() = shape.value_dim;
     check_result<T>("o", extents);
     return make_like<Q>(extents);
-}
-
-/// Refuses an output in which elements share memory, or that shares it with an input of the call.
-template <class Call>
-void check_output_memory(std::string_view name, const memory_span& output, const Call& call) {
-    check_writable(name, output);
-    call.see_inputs([&](std::string_view input_name, const memory_span& input) {
-        check_apart(name, output, input_name, input);
-    });
-}
-
-/// Refuses outputs of one kind that share memory with one another.
-inline void check_all_apart(std::string_view name, std::string_view other,
-                            std::initializer_list<memory_span> outputs) {
-    for (const auto* later = outputs.begin(); later != outputs.end(); ++later)
-        for (const auto* earlier = outputs.begin(); earlier != later; ++earlier)
-            check_outputs_apart(name, *earlier, other, *later);
 }
 
 /// The view of an output as rank 4, its shape and memory checked, and the memory of observers.
@@ -237,30 +212,7 @@ void checked_backward(Gradients& gradients, const tensor_view<const S, 4>& d_o,
     const auto learned = learned_views<T>(gradients.learned);
     check_learned(call.parts(), learned, shape);
     const auto d_lse = lse_gradient_of<T>(call, kept);
-    const auto check_memory = [&](std::string_view name, const memory_span& x) {
-        check_output_memory(name, x, call);
-        check_apart(name, x, "o", o);
-        check_apart(name, x, "d_o", d_o);
-    };
-    check_memory("dq", dq);
-    check_memory("dk", dk);
-    check_memory("dv", dv);
-    check_outputs_apart("dq", dq, "dk", dk);
-    check_outputs_apart("dq", dq, "dv", dv);
-    check_outputs_apart("dk", dk, "dv", dv);
-    constexpr std::string_view of_learned = "the gradient of a learned part";
-    const auto check_learned_memory = [&](const memory_span& x) {
-        check_memory(of_learned, x);
-        check_outputs_apart(of_learned, x, "dq", dq);
-        check_outputs_apart(of_learned, x, "dk", dk);
-        check_outputs_apart(of_learned, x, "dv", dv);
-    };
-    std::apply(
-        [&](const auto&... view) {
-            (check_learned_memory(view), ...);
-            check_all_apart(of_learned, "that of another", {view...});
-        },
-        learned);
+    check_gradient_memory({dq, dk, dv, o, d_o}, call, learned);
 
     const on_pool threads = call.threads();
     workspace& memory = call.memory();
