@@ -87,21 +87,24 @@ void check_chains(const row_major<S>& weight, heed_test::generator& random) {
     }
 }
 
-TEST_CASE("an output is one chain of multiply-adds over the inputs, however weights are stored") {
+TEMPLATE_TEST_CASE(
+    "an output is one chain of multiply-adds over the inputs, however weights are stored", "",
+    HEED_TEST_SCALARS, Eigen::bfloat16, Eigen::half) {
+    using T = heed::computed_scalar<TestType>;
     heed_test::generator random;
     for (const auto& [outputs, inputs] :
          {std::pair<Eigen::Index, Eigen::Index>{1, 1}, {33, 5}, {130, 97}, {7, 601}}) {
-        check_chains<float, float>(random.matrix<float>(outputs, inputs), random);
-        check_chains<double, double>(random.matrix<double>(outputs, inputs), random);
-        const row_major<float> weight = random.matrix<float>(outputs, inputs);
-        check_chains<Eigen::bfloat16, float>(weight.cast<Eigen::bfloat16>(), random);
-        check_chains<Eigen::half, float>(weight.cast<Eigen::half>(), random);
-        // Rounded while packed: the same as rounded before.
-        const row_major<float> x = random.matrix<float>(3, inputs);
-        const row_major<Eigen::bfloat16> rounded = weight.cast<Eigen::bfloat16>();
-        CHECK(same_bits(heed::project(x, heed::packed_weights<Eigen::bfloat16>(weight)),
-                        heed::project(x, heed::weights(rounded))));
+        const row_major<T> weight = random.matrix<T>(outputs, inputs);
+        check_chains<TestType, T>(weight.template cast<TestType>(), random);
     }
+}
+
+TEST_CASE("weights that are rounded while they are packed are those that were rounded before") {
+    heed_test::generator random;
+    const row_major<float> weight = random.matrix<float>(33, 97), x = random.matrix<float>(3, 97);
+    const row_major<Eigen::bfloat16> rounded = weight.cast<Eigen::bfloat16>();
+    CHECK(same_bits(heed::project(x, heed::packed_weights<Eigen::bfloat16>(weight)),
+                    heed::project(x, heed::weights(rounded))));
 }
 
 TEST_CASE("integers with scales: what is rounded, and how it is multiplied") {
