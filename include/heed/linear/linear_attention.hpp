@@ -64,6 +64,15 @@ constexpr bool check_linear_inputs() {
     }
 }
 
+/// Stops the compilation with one sentence if a denominator stands beside a map that divides.
+template <class... Parts>
+constexpr bool check_denominator() {
+    using map_type = std::remove_cvref_t<decltype(map_among(std::declval<const Parts&>()...))>;
+    constexpr bool fits = !map_type::divides_features || count_of<role::denominator, Parts...> == 0;
+    static_assert(fits, "heed: heed::double_softmax divides by itself: it takes no denominator");
+    return fits;
+}
+
 /// f(linear_call) with everything checked and every choice made.
 template <class Q, class K, class V, class F, class... Parts>
 void with_linear_call(const Q& q, const K& k, const V& v, F&& f, const Parts&... parts) {
@@ -77,8 +86,9 @@ void with_linear_call(const Q& q, const K& k, const V& v, F&& f, const Parts&...
             with_roles<role::feature_map, role::normaliser, role::denominator, role::state,
                        role::mask, role::scale, role::position_encoding, role::threads,
                        role::memory>(all, [&]<class... Chosen>(const Chosen&... chosen) {
-                f(linear_call<T, Chosen...>(rank4(held_q.view()), rank4(held_k.view()),
-                                            rank4(held_v.view()), chosen...));
+                if constexpr (check_denominator<Chosen...>())
+                    f(linear_call<T, Chosen...>(rank4(held_q.view()), rank4(held_k.view()),
+                                                rank4(held_v.view()), chosen...));
             });
         }
     }

@@ -82,8 +82,6 @@ class linear_call {
         (ask.template operator()<Parts>(), ...);
         return result;
     }();
-    static_assert(!map_type::divides_features || count_of<role::denominator, Parts...> == 0,
-                  "heed: heed::double_softmax divides by itself: it takes no denominator");
     static constexpr encoded turned = has_encoding ? map_type::encoding : encoded::none;
 
     /// f(parts…)
