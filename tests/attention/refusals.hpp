@@ -1,30 +1,12 @@
 #pragma once
 
-#include <exception>
-#include <string>
-#include <utility>
-
 #include "attention/problem.hpp"
-#include "support/catch.hpp"
+#include "support/refused.hpp"
 
 /// \file
-/// Calls that must be refused: by the right error, with the right words, and nothing written.
+/// What calls that are refused must leave as it was.
 
 namespace heed_test {
-
-/// f() throws Error, and its message is `message`.
-template <class Error, class F>
-void check_refused(const std::string& message, F&& f) {
-    INFO(message);
-    try {
-        f();
-        FAIL_CHECK("nothing was thrown");
-    } catch (const Error& error) {
-        CHECK(error.what() == message);
-    } catch (const std::exception& error) {
-        FAIL_CHECK("another error was thrown: " << error.what());
-    }
-}
 
 /// Outputs that must stay as they are.
 struct outputs {

@@ -1,6 +1,5 @@
 #include <array>
 #include <cstddef>
-#include <exception>
 #include <limits>
 #include <optional>
 #include <string>
@@ -22,25 +21,12 @@
 #include <heed/rope/rotary.hpp>
 
 #include "linear/problem.hpp"
+#include "support/refused.hpp"
 
 namespace test_linear_errors {
 
 using namespace heed_test;
 using heed::index;
-
-/// f() throws Error, and its message is `message`.
-template <class Error, class F>
-void check_refused(const std::string& message, F&& f) {
-    INFO(message);
-    try {
-        f();
-        FAIL_CHECK("nothing was thrown");
-    } catch (const Error& error) {
-        CHECK(error.what() == message);
-    } catch (const std::exception& error) {
-        FAIL_CHECK("another error was thrown: " << error.what());
-    }
-}
 
 tensor4<float> filled(index batch, index heads, index rows, index columns) {
     tensor4<float> x(batch, heads, rows, columns);
