@@ -42,7 +42,7 @@ template <int Columns, class Row, class Step>
     constexpr index size = vec<computed_scalar<storage>>::size;
     constexpr int a_line = std::max(1, 64 / static_cast<int>(sizeof(storage) * size));
     unroll<(Columns + a_line - 1) / a_line>([&](auto l) __attribute__((always_inline)) {
-        prefetch_to_l2(numbers + by.ahead + l * a_line * size);
+        prefetch(numbers + by.ahead + l * a_line * size);
     });
 }
 
