@@ -49,9 +49,8 @@ class weight_view {
         if constexpr (Rank == 1 && contiguous_range<X>) {
             using element = std::remove_cvref_t<decltype(*std::declval<X&>().data())>;
             constexpr bool fits = std::is_same_v<element, T> && std::is_lvalue_reference_v<X>;
-            static_assert(fits,
-                          "heed: weights of latent attention are seen where they lie: an "
-                          "object that stays, of the scalar of latent_weights");
+            static_assert(
+                fits, "heed: weights of latent attention stay where they lie, and have its scalar");
             return fits;
         } else {
             constexpr bool is_tensor = tensor_like<X>;
@@ -60,9 +59,9 @@ class weight_view {
                           "blocks or heed::view, and vectors");
             if constexpr (is_tensor) {
                 constexpr bool fits = std::is_same_v<scalar_of<X>, T> && is_referable<X>;
-                static_assert(fits,
-                              "heed: weights of latent attention are seen where they lie: "
-                              "an object that stays, of the scalar of latent_weights");
+                static_assert(
+                    fits,
+                    "heed: weights of latent attention stay where they lie, and have its scalar");
                 constexpr bool has_axes =
                     rank_of<X> == Rank || (Rank == 1 && eigen_dense<std::remove_cvref_t<X>>);
                 static_assert(has_axes,

@@ -59,7 +59,7 @@ void norm_back(const weight_view<T, 1>& gamma, double epsilon, Vector& d_gamma,
     rms_norm(factors, epsilon).backward_into(dx, d_gamma, x, dy, to.threads, to.memory);
 }
 
-/// The way back through turn_rows, in place.
+/// The way back through turn_by_position, in place.
 template <class T>
 void turn_back(const latent_model<T>& model, const tensor_view<T, 4>& rotated,
                const latent_resources& to) {
@@ -67,8 +67,8 @@ void turn_back(const latent_model<T>& model, const tensor_view<T, 4>& rotated,
 }
 
 template <class T>
-void add_rows(const tensor_view<T, 3>& sum, const tensor_view<const T, 3>& x,
-              const latent_resources& to) {
+void add_to_rows(const tensor_view<T, 3>& sum, const tensor_view<const T, 3>& x,
+                 const latent_resources& to) {
     to.each_row(sum, [&](index row) {
         T* const y = row_at(sum, row);
         const T* const from = row_at(x, row);
@@ -175,7 +175,7 @@ void latent_backward(const latent_model<T>& model, const tensor_view<const T, 3>
                  columns_in(d_compressed, 0, rank), columns_in(compressed, 0, rank), d_c, to);
     project_back<T>(w.kv_a_proj_with_mqa, w.kv_a_proj_with_mqa_bias, d.kv_a_proj_with_mqa,
                     d.kv_a_proj_with_mqa_bias, also_dx, d_compressed, x, to);
-    add_rows<T>(dx, also_dx, to);
+    add_to_rows<T>(dx, also_dx, to);
 
     // Queries.
     if (model.compresses_queries()) {
@@ -190,7 +190,7 @@ void latent_backward(const latent_model<T>& model, const tensor_view<const T, 3>
     } else {
         project_back<T>(w.q_proj, d.q_proj, also_dx, d_queries, x, to);
     }
-    add_rows<T>(dx, also_dx, to);
+    add_to_rows<T>(dx, also_dx, to);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

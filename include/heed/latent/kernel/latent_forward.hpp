@@ -25,7 +25,7 @@ void latent_forward(const latent_model<T>& model, const tensor_view<const T, 3>&
     const index batch = x.extents[0], tokens = x.extents[1];
     const index heads = sizes.heads.value, content = sizes.content.value;
     const auto rows = [&](auto& tensor, index columns) {
-        return resized<T>(tensor, {batch, tokens, columns});
+        return resized_rows<T>(tensor, {batch, tokens, columns});
     };
     const auto compressed_queries = rows(saved.compressed_queries, model.query_rank());
     const auto queries = rows(saved.queries, model.query_columns());
@@ -37,7 +37,7 @@ void latent_forward(const latent_model<T>& model, const tensor_view<const T, 3>&
 
     arena& scratch = to.scratch();
     const arena::scope mark(scratch);
-    const index* const firsts = zeros(scratch, batch);
+    const index* const firsts = zero_positions(scratch, batch);
     make_queries(model, x, firsts, compressed_queries, queries, to);
     make_compressed(model, x, firsts, compressed, to);
     const auto c = scratch_rows<T>(scratch, {batch, tokens, sizes.rank.value});
@@ -52,7 +52,7 @@ void latent_forward(const latent_model<T>& model, const tensor_view<const T, 3>&
                            heads_in(queries, heads, 0, sizes.dim()), keys,
                            heads_in(expanded, heads, content, sizes.value.value), causal,
                            heed::scale(sizes.scale()), to.threads, to.memory);
-    make_output<T>(model, x, output, gate, y, to);
+    project_output<T>(model, x, output, gate, y, to);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -22,8 +22,8 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// Where the rows of each sequence stand: those of sequence b at firsts[b] and on.
 template <class T>
-void turn_rows(const latent_model<T>& model, const tensor_view<T, 4>& rotated, const index* firsts,
-               const latent_resources& to) {
+void turn_by_position(const latent_model<T>& model, const tensor_view<T, 4>& rotated,
+                      const index* firsts, const latent_resources& to) {
     if (!model.rope || rotated.extents[3] == 0) return;
     for (index b = 0; b < rotated.extents[0]; ++b) {
         const tensor_view<T, 3> sequence{
@@ -64,8 +64,9 @@ void make_queries(const latent_model<T>& model, const tensor_view<const T, 3>& x
             project_into(queries, x, layer, to.threads, to.memory);
         });
     }
-    turn_rows(model, heads_in(queries, sizes.heads.value, sizes.content.value, sizes.rotated.value),
-              firsts, to);
+    turn_by_position(model,
+                     heads_in(queries, sizes.heads.value, sizes.content.value, sizes.rotated.value),
+                     firsts, to);
 }
 
 /// x·W_cᵀ before its norm, and k_r, rotated.
@@ -79,7 +80,7 @@ void make_compressed(const latent_model<T>& model, const tensor_view<const T, 3>
     });
     const auto rotated =
         columns_in(compressed, model.options.rank.value, model.options.rotated.value);
-    turn_rows(model, one_head(rotated), firsts, to);
+    turn_by_position(model, one_head(rotated), firsts, to);
 }
 
 /// c = RMS(x·W_cᵀ)⊙γ of what make_compressed made.
@@ -114,9 +115,9 @@ tensor_view<T, 4> join_keys(const latent_model<T>& model, const tensor_view<cons
 
 /// y = [o_1 … o_H]·W_oᵀ + b, each o_h through the gate; `gate` are rows for x·W_gᵀ.
 template <class T>
-void make_output(const latent_model<T>& model, const tensor_view<const T, 3>& x,
-                 const tensor_view<const T, 3>& o, const tensor_view<T, 3>& gate,
-                 const tensor_view<T, 3>& y, const latent_resources& to) {
+void project_output(const latent_model<T>& model, const tensor_view<const T, 3>& x,
+                    const tensor_view<const T, 3>& o, const tensor_view<T, 3>& gate,
+                    const tensor_view<T, 3>& y, const latent_resources& to) {
     const auto& w = model.weights;
     const arena::scope mark(to.scratch());
     tensor_view<const T, 3> passed = o;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
 #include <Eigen/Core>
@@ -78,15 +79,15 @@ tensor_view<const T, 3> rows_in(const Eigen::Tensor<T, 3, Eigen::RowMajor>& x) {
     return view_traits<Eigen::Tensor<T, 3, Eigen::RowMajor>>::view(x);
 }
 /// The first positions of sequences that begin with these rows.
-inline const index* zeros(arena& scratch, index count) {
+inline const index* zero_positions(arena& scratch, index count) {
     index* const numbers = scratch.take<index>(count);
     std::fill_n(numbers, count, index(0));
     return numbers;
 }
 /// A saved tensor, made as large as that first.
 template <class T>
-tensor_view<T, 3> resized(Eigen::Tensor<T, 3, Eigen::RowMajor>& x,
-                          const std::array<index, 3>& extents) {
+tensor_view<T, 3> resized_rows(Eigen::Tensor<T, 3, Eigen::RowMajor>& x,
+                               const std::array<index, 3>& extents) {
     x.resize(extents[0], extents[1], extents[2]);
     return rows_in(x);
 }
