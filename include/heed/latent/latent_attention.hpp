@@ -7,12 +7,15 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/caches/kv_cache.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/latent/detail/latent_model.hpp>
 #include <heed/latent/kernel/latent_backward.hpp>
+#include <heed/latent/kernel/latent_cached.hpp>
 #include <heed/latent/kernel/latent_forward.hpp>
 #include <heed/latent/kernel/latent_rows.hpp>
 #include <heed/latent/latent_options.hpp>
@@ -49,8 +52,8 @@ constexpr bool is_latent_input() {
 
 }  // namespace detail
 
-/// A layer of causal multi-head latent attention. Of each row x, with the weights' names of spec
-/// and, in latent_weights, of checkpoints:
+/// A layer of causal multi-head latent attention. Of each row x, with the names of the
+/// paper; latent_weights has those of checkpoints:
 ///
 ///     c = RMS(x·W_cᵀ)⊙γ      k_r = rope(x·W_krᵀ)                 d_c, d_r numbers, for all heads
 ///     c' = RMS(x·W_c'ᵀ)⊙γ'   q = [c'·W_qcᵀ, rope(c'·W_qrᵀ)]      a head; without q_a_proj c' = x
@@ -62,8 +65,12 @@ constexpr bool is_latent_input() {
 ///
 ///     heed::latent_attention<float> mla(weights, {.heads = 128, .content = 128, .rotated = 64,
 ///                                                 .value = 128, .rank = 512}, rope);
-///     auto [y, saved] = mla.forward(x);            // [batch, sequence, model], or [sequence,
-///     model] auto grad = mla.backward(dy, x, saved);      // grad.x, grad.weights.kv_b_proj, …
+///     auto [y, saved] = mla.forward(x);            // [batch, sequence, model]
+///     auto grad = mla.backward(dy, x, saved);      // grad.x, grad.weights.kv_b_proj, …
+///
+///     auto cache = mla.make_cache<Eigen::bfloat16>({.batch = B, .capacity = 4096});
+///     auto y = mla.prefill(x, cache);              // a text, or the next piece of one,
+///     auto y = mla.decode(x, cache);               // the next tokens, one or some
 ///
 /// Weights are seen where they lie, and must stay. A row of y is bit for bit the same for any
 /// number of threads, of sequences beside its own and of rows behind it; so is one of grad.x, and
@@ -145,7 +152,76 @@ class latent_attention {
         }
     }
 
+    /// An empty cache for this layer, in float, double, Eigen::bfloat16, Eigen::half or
+    /// std::int8_t: a heed::kv_cache of one head whose keys are [c, k_r], c after its norm, k_r
+    /// after its rotation, and whose values are c, stored once: d_c + d_r numbers a token. It is
+    /// truncated, shared and reordered as any.
+    template <storage_type Storage>
+    [[nodiscard]] auto make_cache(const latent_cache_options& options = {}) const {
+        if constexpr (is_storage<Storage>())
+            return kv_cache<Storage>({.batch = options.batch,
+                                      .kv_heads = 1,
+                                      .dim = model_.options.latent_dim(),
+                                      .value_dim = model_.options.rank,
+                                      .capacity = options.capacity,
+                                      .values_in_keys = true});
+    }
+
+    /// Appends x [batch, sequence, model] to the sequences of a cache, each behind its own end, and
+    /// returns y, of x's kind; a matrix [sequence, model] is for a cache of one sequence. Expanded:
+    /// keys and values of every head are made anew of all that is cached, 2·length·d_c·H·(d_k +
+    /// d_v) operations, and a pair of tokens costs 2(d_k + d_r + d_v) a head. For texts, and long
+    /// pieces.
+    ///
+    /// What is attended to is what is stored: y has the same bits for any pieces, and over a cache
+    /// of T those of forward. Throws shape_error where x or the cache does not fit; then, and where
+    /// appending throws, the cache is as it was.
+    template <class X, storage_type Storage, class... Extras>
+    auto prefill(const X& x, kv_cache<Storage>& cache, const Extras&... extras) const {
+        return over_cache<false>(x, cache, extras...);
+    }
+
+    /// The same, absorbed: W_kc goes into the queries and W_v behind attention, which is
+    /// multi-query attention of dimension d_c + d_r over the cache as it is. Nothing is expanded; a
+    /// pair costs 2(2d_c + d_r) operations a head. For one token, or some: with DeepSeek's sizes
+    /// cheaper than prefill up to about 170.
+    ///
+    /// The same bits for any pieces; from prefill's y it differs by rounding.
+    template <class X, storage_type Storage, class... Extras>
+    auto decode(const X& x, kv_cache<Storage>& cache, const Extras&... extras) const {
+        return over_cache<true>(x, cache, extras...);
+    }
+
   private:
+    template <class Storage>
+    static constexpr bool is_storage() {
+        constexpr bool computes = std::is_same_v<computed_scalar<Storage>, T>;
+        static_assert(computes,
+                      "heed: a cache of double is for latent attention in double, all others for "
+                      "one in float");
+        return computes;
+    }
+
+    template <bool IsAbsorbed, class X, class Storage, class... Extras>
+    auto over_cache(const X& x, kv_cache<Storage>& cache, const Extras&... extras) const {
+        if constexpr (detail::is_latent_input<T, X>() && is_storage<Storage>()) {
+            const detail::latent_resources resources(extras...);
+            const auto held = detail::evaluate("x", x);
+            const auto rows = checked(held.view());
+            detail::check_latent_cache(model_, cache, rows.extents[0]);
+            auto extents = held.view().extents;
+            extents.back() = model_.outputs();
+            detail::check_result<T>("y", extents);
+            auto y = detail::make_like<X>(extents);
+            const auto to = detail::rank3(detail::view_of(y));
+            if constexpr (IsAbsorbed)
+                detail::latent_decode(model_, rows, to, cache, resources);
+            else
+                detail::latent_prefill(model_, rows, to, cache, resources);
+            return y;
+        }
+    }
+
     /// x as rows of sequences, checked.
     template <int Rank>
     tensor_view<const T, 3> checked(const tensor_view<const T, Rank>& x) const {

@@ -13,6 +13,12 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
+/// What heed::latent_attention's make_cache is made for.
+struct latent_cache_options {
+    detail::any_integral batch = 1;       ///< sequences
+    detail::any_integral capacity = 256;  ///< tokens a sequence for which memory is taken at once
+};
+
 /// What heed::latent_attention is made for; in brackets what configurations of checkpoints call it.
 struct latent_options {
     detail::any_integral heads;        ///< H [num_attention_heads], at least 1
