@@ -24,7 +24,7 @@ class weight_view {
     static_assert(Rank == 1 || Rank == 2);
 
   public:
-    weight_view() = default;
+    weight_view() noexcept {}  // not defaulted: g++ 12 fails where a member of a class is made so
 
     template <class X>
     requires(!std::is_same_v<std::remove_cvref_t<X>, weight_view>) weight_view(X&& x) {  // NOLINT

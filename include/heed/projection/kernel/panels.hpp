@@ -32,7 +32,7 @@ template <index Width, class T, class Whole, class Part>
 void gather_transposed(Whole whole, Part part, index count, index depth, T* to) {
     constexpr index size = vec<T>::size;
     for (index r = 0; r < Width; r += size) {
-        const index last = std::min(size, count - r);
+        const index last = std::min({size, Width - r, count - r});
         constexpr index wanted = std::min(size, Width);
         for (index c = 0; c < depth; c += size) {
             const index width = std::min(size, depth - c);
