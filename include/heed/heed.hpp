@@ -11,6 +11,7 @@
 #include <heed/caches.hpp>
 #include <heed/contexts.hpp>
 #include <heed/init.hpp>
+#include <heed/latent.hpp>
 #include <heed/linear.hpp>
 #include <heed/losses.hpp>
 #include <heed/masks.hpp>

@@ -41,6 +41,8 @@ struct kv_cache_options {
     detail::any_integral window = unlimited;
     detail::any_integral keep_first = 0;  ///< keys that are seen and kept all the same
     detail::any_integral rewind = 0;      ///< tokens that can be taken back with a full window
+    /// Whether a key's first value_dim numbers are its value, and are stored once: append(k).
+    bool values_in_keys = false;
 };
 
 /// Keys and values of a batch of sequences, [batch, kv_heads, length of the sequence, dim], which
@@ -72,9 +74,12 @@ class kv_cache {
         if constexpr (detail::check_key_parts<std::remove_cvref_t<Parts>...>()) {
             using parts_type = detail::key_parts_of<cached_scalar, std::remove_cvref_t<Parts>...>;
             parts_ = std::make_unique<parts_type>(std::forward<Parts>(parts)...);
+            detail::require_argument(!values_in_keys() || sizeof...(Parts) == 0,
+                                     "heed::kv_cache: values_in_keys is true, but parts that act "
+                                     "on keys would act on their values");
             parts_->check(shape_of(0, 0, 0));
-            layout_ =
-                std::make_unique<layout>(dim(), value_dim(), static_cast<index>(parts_->maps));
+            layout_ = std::make_unique<layout>(dim(), value_dim(), static_cast<index>(parts_->maps),
+                                               values_in_keys());
             pool_ = std::make_unique<detail::page_pool>(layout_->bytes());
             sequences_.resize(static_cast<std::size_t>(batch()));
             reserve(options.capacity.value);
@@ -85,17 +90,33 @@ class kv_cache {
     index kv_heads() const noexcept { return options_.kv_heads.value; }
     index dim() const noexcept { return options_.dim.value; }
     index value_dim() const noexcept { return options_.value_dim.value; }
+    bool values_in_keys() const noexcept { return options_.values_in_keys; }
 
     /// Appends k [batch, kv_heads, N, dim] and v [batch, kv_heads, N, value_dim]. shape_error where
     /// they are no such tensors; argument_error, with std::int8_t, for what is not finite. If it
     /// throws, the cache is as it was.
     template <tensor_like K, tensor_like V>
     void append(const K& k, const V& v) {
+        check_takes_values();
         append_all(k, v, 0, batch(), [n = rows_of_tensor(k)](index) { return n; });
+    }
+    /// Appends k alone, whose first value_dim numbers are the values: with values_in_keys, and only
+    /// then.
+    template <tensor_like K>
+    void append(const K& k) {
+        detail::require_argument(values_in_keys(),
+                                 "append: v is not given, but only a cache with values_in_keys "
+                                 "finds it in k");
+        const auto held = detail::evaluate("k", k);
+        const auto keys = detail::rank4(held.view());
+        auto values = keys;
+        values.extents[3] = std::min(value_dim(), keys.extents[3]);
+        append_all(keys, values, 0, batch(), [n = keys.extents[2]](index) { return n; });
     }
     /// The first counts[b] rows of sequence b, the others being padding: any vector of integers.
     template <tensor_like K, tensor_like V, detail::vector_like Counts>
     void append(const K& k, const V& v, const Counts& counts) {
+        check_takes_values();
         const auto given = detail::checked_vector("the counts", counts);
         const index rows = rows_of_tensor(k);
         detail::require_shape(given.extents[0] == batch(), "there are ", given.extents[0],
@@ -110,6 +131,7 @@ class kv_cache {
     /// k [kv_heads, N, dim] and v [kv_heads, N, value_dim] to one sequence.
     template <std::integral Sequence, tensor_like K, tensor_like V>
     void append(Sequence sequence, const K& k, const V& v) {
+        check_takes_values();
         append_all(k, v, checked_sequence(sequence), 1,
                    [n = rows_of_tensor(k)](index) { return n; });
     }
@@ -238,7 +260,7 @@ class kv_cache {
         check_rows("v", to_v, count, value_dim());
         arena& scratch = thread_workspace().slot(0);
         const arena::scope mark(scratch);
-        auto* row = scratch.take<cached_scalar>(std::max(dim(), layout_->stride()));
+        auto* row = scratch.take<cached_scalar>(dim() + layout_->stride());
         for (index r = 0; r < count; ++r) {
             const index key = first + r;
             std::byte* page = page_at(one, key, static_cast<index>(head));
@@ -271,6 +293,10 @@ class kv_cache {
         at_least("keep_first", options.keep_first, 0);
         at_least("rewind", options.rewind, 0);
         if (options.value_dim.value == 0) options.value_dim = options.dim;
+        detail::require_argument(
+            !options.values_in_keys || options.value_dim.value <= options.dim.value,
+            "heed::kv_cache: value_dim is ", options.value_dim.value,
+            ", but values in keys have dim numbers at most, ", options.dim.value);
         constexpr index most = std::numeric_limits<index>::max() / 4;
         for (auto* reach : {&options.keep_first, &options.rewind})
             reach->value = std::min(reach->value, most);
@@ -309,6 +335,12 @@ class kv_cache {
     }
     std::byte* page_at(const detail::stored_sequence& of, index key, index head) const {
         return of.pages[static_cast<std::size_t>(key / keys_a_page * kv_heads() + head)]->data;
+    }
+
+    void check_takes_values() const {
+        detail::require_argument(!values_in_keys(),
+                                 "append: v is given, but the cache has values_in_keys and takes k "
+                                 "alone");
     }
 
     template <class X>

@@ -21,6 +21,9 @@
 ///     keys    [maps][key_block / panel_width][dim][panel_width]
 ///     values  [key_block][padded value_dim]
 ///     scales  [maps][key_block], [key_block]                      float
+///
+/// Where values are the first numbers of the keys, they are stored as values alone, panels hold
+/// what is left of the keys, and whole panels are made of both when a page is found.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -32,8 +35,12 @@ class page_layout {
     static constexpr index width = panel_width<scalar>;
     static constexpr bool has_scales = stored_as<Storage>::has_scales;
 
-    page_layout(index dim, index value_dim, index maps)
-        : dim_(dim), value_dim_(value_dim), maps_(maps) {}
+    page_layout(index dim, index value_dim, index maps, bool values_in_keys)
+        : dim_(dim),
+          value_dim_(value_dim),
+          maps_(maps),
+          shared_(values_in_keys ? value_dim : 0),
+          panel_dim_(dim - shared_) {}
 
     std::size_t bytes() const {
         const index scales = has_scales ? (maps_ + 1) * keys_a_page : 0;
@@ -45,15 +52,17 @@ class page_layout {
     void write_keys(std::byte* page, index map, index first, index count,
                     const scalar* from) const {
         Storage* panels = keys(page, map);
+        from += shared_;
         for (index r = 0; r < count; ++r, from += dim_) {
             const index key = first + r;
-            Storage* to = panels + key / width * width * dim_ + key % width;
+            Storage* to = panels + key / width * width * panel_dim_ + key % width;
             if constexpr (has_scales) {
-                const float scale = integer_scale(largest(from, dim_));
+                const float scale = integer_scale(largest(from, panel_dim_));
                 key_scales(page, map)[key] = scale;
-                for (index c = 0; c < dim_; ++c) to[c * width] = narrow_scaled(from[c], scale);
+                for (index c = 0; c < panel_dim_; ++c)
+                    to[c * width] = narrow_scaled(from[c], scale);
             } else {
-                for (index c = 0; c < dim_; ++c) to[c * width] = narrow<Storage>(from[c]);
+                for (index c = 0; c < panel_dim_; ++c) to[c * width] = narrow<Storage>(from[c]);
             }
         }
     }
@@ -73,10 +82,15 @@ class page_layout {
         }
     }
 
-    /// A key as it is stored.
+    /// A key as it is stored. `to` has room for a padded value.
     void read_key(std::byte* page, index map, index key, scalar* to) const {
-        const Storage* from = keys(page, map) + key / width * width * dim_ + key % width;
-        for (index c = 0; c < dim_; ++c)
+        if (shared_ > 0) {
+            const scalar* value = read_value(page, key, to);
+            if (value != to) std::copy_n(value, shared_, to);
+            to += shared_;
+        }
+        const Storage* from = keys(page, map) + key / width * width * panel_dim_ + key % width;
+        for (index c = 0; c < panel_dim_; ++c)
             if constexpr (has_scales)
                 to[c] = key_scales(page, map)[key] * static_cast<float>(from[c * width]);
             else
@@ -95,22 +109,28 @@ class page_layout {
     /// Memory for a page's numbers where they are not read in place.
     head_block<scalar> take(arena& scratch) const {
         head_block<scalar> block;
-        if constexpr (!is_read_in_place<Storage>) {
+        if (!is_read_in_place<Storage> || shared_ > 0)
             for (index m = 0; m < maps_; ++m)
-                block.key_panels[static_cast<std::size_t>(m)] = scratch.take<scalar>(map_size());
+                block.key_panels[static_cast<std::size_t>(m)] =
+                    scratch.take<scalar>(packed_size<scalar>(width, keys_a_page, dim_));
+        if constexpr (!is_read_in_place<Storage>)
             block.values = scratch.take<scalar>(keys_a_page * stride());
-        }
         return block;
     }
-    /// The first `count` keys and values of a page are what is read next, in place if that can be.
+    /// The first `count` keys and values of a page are what is read next, in place if that can be;
+    /// keys that begin with their values are ready at once.
     void find(std::byte* page, index count, head_block<scalar>& to) const {
         to.page = page;
         to.keys = count;
         to.is_ready = is_read_in_place<Storage>;
         if constexpr (is_read_in_place<Storage>) {
-            for (index m = 0; m < maps_; ++m)
+            for (index m = 0; m < maps_ && shared_ == 0; ++m)
                 to.key_panels[static_cast<std::size_t>(m)] = keys(page, m);
             to.values = values(page);
+        }
+        if (shared_ > 0) {
+            make_ready(to);
+            join_keys(to);
         }
     }
     /// Numbers that cannot be read in place become floats: whole panels, since kernels read those
@@ -118,7 +138,8 @@ class page_layout {
     void make_ready(head_block<scalar>& to) const {
         if constexpr (!is_read_in_place<Storage>) {
             const index count = round_up(to.keys, width);
-            for (index m = 0; m < maps_; ++m) widen_keys(to.page, m, count, to);
+            for (index m = 0; m < maps_ && shared_ == 0; ++m)
+                widen_keys(to.page, m, count, to.key_panels[static_cast<std::size_t>(m)]);
             widen_values(to.page, 0, count, to.values);
             to.is_ready = true;
         }
@@ -181,7 +202,7 @@ class page_layout {
         return static_cast<std::size_t>(round_up(numbers * static_cast<index>(sizeof(Storage)),
                                                  static_cast<index>(arena::alignment)));
     }
-    index map_size() const { return keys_a_page * dim_; }
+    index map_size() const { return keys_a_page * panel_dim_; }
     Storage* keys(std::byte* page, index map) const {
         return reinterpret_cast<Storage*>(page) + map * map_size();
     }
@@ -201,16 +222,27 @@ class page_layout {
         return most;
     }
 
-    void widen_keys(std::byte* page, index map, index count, head_block<scalar>& to) const {
-        const Storage* from = keys(page, map);
-        scalar* panels = to.key_panels[static_cast<std::size_t>(map)];
-        if constexpr (has_scales) {
-            for (index first = 0; first < count; first += width)
-                widen_scaled<tiles.score_vectors>(from + first * dim_, width * dim_,
-                                                  key_scales(page, map) + first,
-                                                  panels + first * dim_);
-        } else {
-            widen(from, count * dim_, panels);
+    void widen_keys(std::byte* page, index map, index count, scalar* to) const {
+        for (index first = 0; first < count; first += width, to += width * panel_dim_)
+            widen_panel(page, map, first, to);
+    }
+    /// The stored part of a panel of keys, from its `first` key on.
+    void widen_panel(std::byte* page, index map, index first, scalar* to) const {
+        const Storage* from = keys(page, map) + first * panel_dim_;
+        if constexpr (has_scales)
+            widen_scaled<tiles.score_vectors>(from, width * panel_dim_,
+                                              key_scales(page, map) + first, to);
+        else if constexpr (is_read_in_place<Storage>)
+            std::copy_n(from, width * panel_dim_, to);
+        else
+            widen(from, width * panel_dim_, to);
+    }
+    /// Panels of whole keys: of the values, which are ready, and of what is stored beside them.
+    void join_keys(head_block<scalar>& to) const {
+        scalar* panels = to.key_panels[0];
+        for (index first = 0; first < to.keys; first += width, panels += width * dim_) {
+            pack_transposed<width>(to.values + first * stride(), stride(), width, shared_, panels);
+            widen_panel(to.page, 0, first, panels + width * shared_);
         }
     }
     void widen_values(std::byte* page, index first, index count, scalar* to) const {
@@ -237,6 +269,8 @@ class page_layout {
     }
 
     index dim_, value_dim_, maps_;
+    index shared_;     // numbers of a key that are its value
+    index panel_dim_;  // and the others
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail
