@@ -39,9 +39,9 @@ class backward_walk {
           values_(chunk_rows<T>::take(scratch, columns_)),
           by_value_(head_layout<T>::of(value_dim_, features_).take(scratch)),
           by_feature_(head_layout<T>::of(features_, value_dim_).take(scratch)),
+          decays_(program, of.d_log_decays, scratch),
           reference_(scratch.take<T>(width_)),
           gathered_(scratch.take<T>(chunk_length * value_dim_)),
-          decays_(program, of.d_log_decays, scratch),
           factor_(scratch.take<T>(width_)) {}
     ~backward_walk() = default;
 
