@@ -35,7 +35,7 @@ template <class X>
 constexpr bool is_one_axis() {
     if constexpr (!tensor_like<X>)
         return true;
-    else if constexpr (eigen_dense<X>)
+    else if constexpr (eigen_dense<std::remove_cvref_t<X>>)
         return bool(std::remove_cvref_t<X>::IsVectorAtCompileTime);
     else
         return rank_of<X> == 1;
