@@ -173,7 +173,7 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
 /// The gradient object of the decay that is learned, as a tuple: empty where none is.
 template <class T, class... Parts>
 auto make_decay_gradient(const linear_shape& shape, const Parts&... parts) {
-    if constexpr ((is_learned<Parts> || ...)) {
+    if constexpr (((is_learned<Parts> && part_of<Parts, role::decay>) || ...)) {
         const auto& decay = unwrap(the_part<role::decay>(nothing, parts...));
         decay.check_call(shape);  // before memory is asked for
         return std::make_tuple(decay.template make_gradient<T>(as_attention(shape)));
@@ -275,18 +275,16 @@ template <class DO, class O, class Scalar, class Q, class K, class V, class... P
         const auto held_q = detail::evaluate("q", q);
         const auto held_k = detail::evaluate("k", k);
         const auto held_v = detail::evaluate("v", v);
-        if constexpr (detail::check_linear_parts<Parts...>()) {
-            const auto shape = detail::linear_shape_of<Scalar>(
-                detail::rank4(held_q.view()), detail::rank4(held_k.view()),
-                detail::rank4(held_v.view()), detail::decay_heads_among(parts...));
-            auto gradients =
-                detail::make_gradients(detail::make_like<Q>(held_q.view().extents),
-                                       detail::make_like<K>(held_k.view().extents),
-                                       detail::make_like<V>(held_v.view().extents),
-                                       detail::make_decay_gradient<Scalar>(shape, parts...));
-            linear_attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
-            return gradients;
-        }
+        const linear_shape shape = detail::linear_shape_of<scalar_of<Q>>(
+            detail::rank4(held_q.view()), detail::rank4(held_k.view()),
+            detail::rank4(held_v.view()), detail::decay_heads_among(parts...));
+        auto gradients =
+            detail::make_gradients(detail::make_like<Q>(held_q.view().extents),
+                                   detail::make_like<K>(held_k.view().extents),
+                                   detail::make_like<V>(held_v.view().extents),
+                                   detail::make_decay_gradient<scalar_of<Q>>(shape, parts...));
+        linear_attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
+        return gradients;
     }
 }
 

@@ -106,7 +106,13 @@ class token_decay : public decay_base {
     }
     template <class View>
     void check_gradient(const View& gradient) const {
-        detail::check_bias_gradient("the gradient of heed::log_decay", gradient, logs_.view());
+        constexpr bool same_rank = rank_of<View> == rank_of<Tensor>;
+        static_assert(same_rank, "heed: the gradient of heed::log_decay has as many axes as it");
+        if constexpr (same_rank) {
+            constexpr const char* name = "the gradient of heed::log_decay";
+            detail::check_view(name, gradient);
+            detail::check_same_shape(name, gradient, "heed::log_decay", logs_.view());
+        }
     }
     template <class T, class View>
     void sum_gradient(View gradient, const tensor_view<const T, 3>& of_logs) const {
