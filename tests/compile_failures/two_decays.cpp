@@ -5,7 +5,6 @@ int main() {
     Eigen::MatrixXf q(4, 4), g(1, 4);
     q.setRandom();
     g.setZero();
-    return static_cast<int>(heed::linear_attention(q, q, q, heed::causal, heed::decay(0.9),
-                                                   heed::log_decay(g))
-                                .size());
+    return static_cast<int>(
+        heed::linear_attention(q, q, q, heed::causal, heed::decay(0.9), heed::log_decay(g)).size());
 }

@@ -63,9 +63,9 @@ auto tokens(const tensor3<T>& x, index first, index count) {
 template <class X>
 bool same_bits(const X& a, const X& b) {
     using scalar = typename X::Scalar;
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(),
-                                               static_cast<std::size_t>(a.size()) *
-                                                   sizeof(scalar)) == 0;
+    return a.size() == b.size() &&
+           std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(scalar)) ==
+               0;
 }
 
 /// o of some tokens, from a state that has seen those before.
@@ -111,15 +111,14 @@ TEST_CASE("threads, batches and documents change no bit beside decays") {
     const decayed<float> all(random, 101);
     const auto& in = all.in;
     const auto part = heed::learn(heed::log_decay(all.g));
-    const auto [o, stats] =
-        heed::linear_attention_forward(in.q, in.k, in.v, heed::causal, part);
+    const auto [o, stats] = heed::linear_attention_forward(in.q, in.k, in.v, heed::causal, part);
     const auto gradients =
         heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal, part);
     for (int time = 0; time < 3; ++time) {
-        const auto [o2, stats2] = heed::linear_attention_forward(in.q, in.k, in.v, heed::causal,
-                                                                 part, always_on(pool));
-        const auto threaded = heed::linear_attention_backward(
-            in.d_o, o2, stats2, in.q, in.k, in.v, heed::causal, part, always_on(pool));
+        const auto [o2, stats2] =
+            heed::linear_attention_forward(in.q, in.k, in.v, heed::causal, part, always_on(pool));
+        const auto threaded = heed::linear_attention_backward(in.d_o, o2, stats2, in.q, in.k, in.v,
+                                                              heed::causal, part, always_on(pool));
         CHECK(same_bits(o, o2));
         CHECK(same_bits(gradients.q, threaded.q));
         CHECK(same_bits(gradients.k, threaded.k));
@@ -202,10 +201,9 @@ TEST_CASE("a state with decays is the recurrence's, and goes on from matrices") 
                 const Eigen::MatrixXd s = state.matrix(b, h);
                 for (index c = 0; c < 7; ++c)
                     for (index f = 0; f < 5; ++f)
-                        CHECK(s(c, f) ==
-                              Approx(states[static_cast<std::size_t>(seen) - 1]
-                                           [static_cast<std::size_t>(c * 5 + f)])
-                                  .margin(1e-12));
+                        CHECK(s(c, f) == Approx(states[static_cast<std::size_t>(seen) - 1]
+                                                      [static_cast<std::size_t>(c * 5 + f)])
+                                             .margin(1e-12));
                 CHECK(state.denominator(b, h).isZero(0));
             }
         }
@@ -221,7 +219,8 @@ TEST_CASE("a state with decays is the recurrence's, and goes on from matrices") 
     auto given = heed::linear_state<double>::from(matrices);
     go_on(all, given, o, seen, 90 - seen);
     const tensor4<double> whole = all.whole();
-    for (index e = 0; e < o.size(); ++e) CHECK(o.data()[e] == Approx(whole.data()[e]).margin(1e-12));
+    for (index e = 0; e < o.size(); ++e)
+        CHECK(o.data()[e] == Approx(whole.data()[e]).margin(1e-12));
 }
 
 TEST_CASE("nothing before a token that begins anew is read, and NaN stays behind its own") {

@@ -16,8 +16,8 @@
 /// \file
 /// Linear attention in doubles (spec, section 4), query after query and key after key: o_i = Σ_j
 /// (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j); with decays as a recurrence, token after token. Shapes:
-/// q [B, H_q, N, d], k [B, H_k, M, d], v [B, H_v, M, d_v], log α [B, H_α, M, 1], o [B, H, N, d_v], H
-/// the largest of them.
+/// q [B, H_q, N, d], k [B, H_k, M, d], v [B, H_v, M, d_v], log α [B, H_α, M, 1], o [B, H, N, d_v],
+/// H the largest of them.
 
 namespace reference {
 

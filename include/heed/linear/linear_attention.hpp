@@ -146,8 +146,8 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     check_output("dk", dk, call.k.extents);
     check_output("dv", dv, call.v.extents);
     const auto learned = learned_views<T>(gradients.learned);
-    constexpr bool one_each = std::tuple_size_v<std::remove_cvref_t<decltype(learned)>> ==
-                              (Call::learns_decay ? 1 : 0);
+    constexpr bool one_each =
+        std::tuple_size_v<std::remove_cvref_t<decltype(learned)>> == (Call::learns_decay ? 1 : 0);
     static_assert(one_each, "heed: there must be one gradient for each learned part");
     if constexpr (one_each && Call::learns_decay) call.decay().check_gradient(std::get<0>(learned));
     check_gradient_memory({dq, dk, dv, o, d_o}, call, learned);
@@ -160,7 +160,8 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     linear_gradients<T> to{d_o, o, z, dq, dk, dv};
     if constexpr (one_each && Call::learns_decay) {
         const std::array<index, 3> tokens{shape.batch, shape.heads, shape.keys};
-        to.d_log_decays = {own.take<T>(tokens[0] * tokens[1] * tokens[2]), tokens,
+        to.d_log_decays = {own.take<T>(tokens[0] * tokens[1] * tokens[2]),
+                           tokens,
                            {tokens[1] * tokens[2], tokens[2], 1}};
         fill(call.threads().pool, call.memory(), to.d_log_decays, T(0));
         linear_backward<T>(call.template program<true>(own), to);
@@ -235,7 +236,8 @@ template <class Q, class K, class V, class... Parts>
 }
 
 /// linear_attention_backward into the caller's memory: `gradients` is what it returned before, or
-/// heed::into(dq, dk, dv), for a learned decay heed::into(dq, dk, dv, d_decay). Nothing is resized; outputs must not overlap inputs or each other.
+/// heed::into(dq, dk, dv), for a learned decay heed::into(dq, dk, dv, d_decay). Nothing is resized;
+/// outputs must not overlap inputs or each other.
 template <class Gradients, class DO, class O, class Scalar, class Q, class K, class V,
           class... Parts>
 void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,

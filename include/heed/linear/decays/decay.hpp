@@ -32,9 +32,9 @@ struct given_decay {
 ///     S_t = γ S_{t−1} + v_t k_tᵀ        o_t = c·S_t q_t = c·Σ_{j≤t} γ^{t−j} (q_t·k_j) v_j
 ///
 /// c is 1/√dim unless heed::scale says otherwise. γ is a number, or any vector of one a head, whose
-/// count divides that of o's heads or is more than q, k and v have. Retention has γ_h = 1 − 2^{−5−h}
-/// (arXiv 2307.08621), Lightning attention a number a head too (arXiv 2401.04658). It can be
-/// learned. It goes with heed::causal, and with neither a feature map nor a denominator.
+/// count divides that of o's heads or is more than q, k and v have. Retention has γ_h = 1 −
+/// 2^{−5−h} (arXiv 2307.08621), Lightning attention a number a head too (arXiv 2401.04658). It can
+/// be learned. It goes with heed::causal, and with neither a feature map nor a denominator.
 ///
 ///     auto o = heed::linear_attention(q, k, v, heed::causal, heed::decay(0.97));
 ///

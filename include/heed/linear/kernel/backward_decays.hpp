@@ -34,8 +34,7 @@ void for_each_memory(const linear_program<T>& program, index batch, index head,
     index first = 0;
     const auto put = [&](index last) {
         const bool ends = last == run.keys();
-        const index from =
-            first == 0 ? 0 : std::clamp<index>(first - offset, 0, run.queries());
+        const index from = first == 0 ? 0 : std::clamp<index>(first - offset, 0, run.queries());
         const index to = ends ? run.queries() : std::clamp<index>(last - offset, 0, run.queries());
         f(sequence_run{run.query_first + from, run.query_first + to, run.key_first + first,
                        run.key_first + last},
@@ -142,12 +141,12 @@ class backward_decays {
         if (end < run_.keys() && end % kept_tokens == 0) {
             behind_ = 0;
             for (index r = 0; r < rows_; ++r)
-                behind_ += static_cast<double>(
-                    dot<T>(kept_at(end) + r * columns_, d_sum[r], columns_));
+                behind_ +=
+                    static_cast<double>(dot<T>(kept_at(end) + r * columns_, d_sum[r], columns_));
         }
         for (index r = count; r-- > 0;) {
-            behind_ += differences_[p + r] -
-                       static_cast<double>(dot<T>(k[r], dk[r], program_.shape.dim));
+            behind_ +=
+                differences_[p + r] - static_cast<double>(dot<T>(k[r], dk[r], program_.shape.dim));
             if (p + r == 0) return;  // nothing is before it
             gradient_(batch_, head_, run_.key_first + p + r) = static_cast<T>(behind_);
         }

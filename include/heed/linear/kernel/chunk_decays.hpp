@@ -17,7 +17,8 @@
 /// \file
 /// What decays do to the products of a chunk. With G_i = Σ_{t≤i} log α_t from its first token,
 ///
-///     out_i = e^{G_i} a_iᵀS + Σ_{j≤i} e^{G_i−G_j} (a_i·b_j) c_j        S ← e^G S + Σ_j e^{G−G_j} b_j c_jᵀ
+///     out_i = e^{G_i} a_iᵀS + Σ_{j≤i} e^{G_i−G_j} (a_i·b_j) c_j        S ← e^G S + Σ_j e^{G−G_j}
+///     b_j c_jᵀ
 ///
 /// G is the last G_i. Each is two numbers: under a strong decay one would lose the digits of
 /// e^{G_i−G_j}. A token whose α is 0 begins a chunk, before which nothing is read: so all G_i are
@@ -61,8 +62,8 @@ struct decay_sums {
     static decay_sums at(T* memory) { return {memory, memory + chunk_length}; }
 };
 
-/// G_i of `count` tokens behind the chunk's first `tail`, from their log decays, `stride` apart. How
-/// many: up to a token that begins anew, which must be a chunk's first; `anew` says that it is.
+/// G_i of `count` tokens behind the chunk's first `tail`, from their log decays, `stride` apart.
+/// How many: up to a token that begins anew, which must be a chunk's first; `anew` says that it is.
 template <class T>
 index add_decays(const T* logs, index stride, index count, index tail, const decay_sums<T>& to,
                  bool& anew) {
@@ -121,7 +122,8 @@ struct chunk_decays {
         if (tokens == 0) return;
         T factor[chunk_length];
         for (index j = 0; j < tokens; j += vec<T>::size) decays_until(sums, j).store(factor + j);
-        for (index r = 0; r < rows; ++r) multiply_row(x[r], columns, factor[place(first + r)], x[r]);
+        for (index r = 0; r < rows; ++r)
+            multiply_row(x[r], columns, factor[place(first + r)], x[r]);
     }
 };
 
@@ -142,8 +144,8 @@ template <class T>
 /// S ← e^G S + Σ_{j < keys} e^{G−G_j} b_j c_jᵀ; b is overwritten.
 template <class T>
 void decay_and_add_chunk(const compensated_rows<T>& to, index depth, T* b_transposed,
-                         contiguous_rows<T> c, index keys, index columns,
-                         const decay_sums<T>& sums, const two_parts<T>& until) {
+                         contiguous_rows<T> c, index keys, index columns, const decay_sums<T>& sums,
+                         const two_parts<T>& until) {
     constexpr index size = vec<T>::size;
     T since[chunk_length];
     for (index j = 0; j < keys; j += size) decays_since(sums, j, until).store(since + j);

@@ -179,8 +179,8 @@ class chunk_rows {
         if (!program_.map->keeps_reference) return T(1);
         return std::exp2(sign > 0 ? shift_[row] : -shift_[row]);
     }
-    written_rows<T> turn_copy(contiguous_rows<T> from, written_rows<T> to,
-                                 const chunk_tokens& at, typename row_turn<T>::side side) {
+    written_rows<T> turn_copy(contiguous_rows<T> from, written_rows<T> to, const chunk_tokens& at,
+                              typename row_turn<T>::side side) {
         for (index r = 0; r < at.count; ++r)
             std::copy_n(from[r], static_cast<std::size_t>(width_), to[r]);
         program_.turn->turn(side, row_turn<T>::way::forth, to, at.batch, at.position, at.count);

@@ -104,10 +104,10 @@ constexpr bool check_linear_parts() {
                                    }) &&
                                    ...);
         static_assert(learning, "heed: of parts of linear attention decays alone can be learned");
-        constexpr bool no_choice =
-            !((is_choice<Parts> &&
-               alternatives<Parts>::any([]<class A>() { return is_learned<A>; })) ||
-              ...);
+        constexpr bool no_choice = !((is_choice<Parts> && alternatives<Parts>::any([]<class A>() {
+                                          return is_learned<A>;
+                                      })) ||
+                                     ...);
         static_assert(no_choice,
                       "heed: a decay that is learned cannot be chosen at run time: its gradient "
                       "would have no type");
@@ -136,8 +136,8 @@ constexpr bool check_linear_parts() {
         static_assert(scales,
                       "heed: of scales linear attention takes heed::scale and "
                       "heed::standard_scale alone");
-        constexpr bool unscaled = count_of<role::scale, Parts...> == 0 ||
-                                  !(may_divide_or_map<Parts> || ...);
+        constexpr bool unscaled =
+            count_of<role::scale, Parts...> == 0 || !(may_divide_or_map<Parts> || ...);
         static_assert(
             unscaled,
             "heed: a feature map and a denominator take q and k as they are: a scale goes "
@@ -168,8 +168,8 @@ constexpr bool check_linear_parts() {
         static_assert(causal_state,
                       "heed: a state is what a causal call has seen: heed::carry goes with "
                       "heed::causal");
-        return learning && no_choice && causal_decay && plain_decay && no_scores && masks && encodings && positions && scales && unscaled &&
-               one_map && once && causal_state;
+        return learning && no_choice && causal_decay && plain_decay && no_scores && masks &&
+               encodings && positions && scales && unscaled && one_map && once && causal_state;
     } else {
         return false;
     }

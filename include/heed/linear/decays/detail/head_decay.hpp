@@ -15,7 +15,8 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
-/// The type of heed::decay(γ), and of heed::log_decay(g) of a vector: `Given` says what a number is.
+/// The type of heed::decay(γ), and of heed::log_decay(g) of a vector: `Given` says what a number
+/// is.
 template <class Given, class Kept>
 class head_decay : public decay_base {
   public:
