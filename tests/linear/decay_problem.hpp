@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/masks/causal.hpp>

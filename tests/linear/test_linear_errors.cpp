@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <Eigen/Core>
+#include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/masks/cumulative_lengths.hpp>
