@@ -166,6 +166,20 @@ TEST_CASE("decays of fewer numbers are those of tokens") {
     check_gradients(random, from, how, heed::causal, heed::decay(0.9));
     std::optional<decltype(heed::decay(0.9))> chosen = heed::decay(0.9);
     check_forward<double>(from, how, 1e-12, heed::causal, chosen);
+    auto may_learn = std::make_optional(heed::learn(heed::decay(0.9)));
+    for (const bool is_there : {true, false}) {
+        if (!is_there) may_learn.reset();
+        const auto [o, stats] =
+            heed::linear_attention_forward(in.q, in.k, in.v, heed::causal, may_learn);
+        auto gradients = heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v,
+                                                         heed::causal, may_learn);
+        CHECK(gradients.of<0>().size() == (is_there ? 1 : 0));
+        Eigen::Matrix<double, 1, 1> mine(5.0);
+        heed::linear_attention_backward_into(
+            heed::into(gradients.q, gradients.k, gradients.v, mine), in.d_o, o, stats, in.q, in.k,
+            in.v, heed::causal, may_learn);
+        CHECK((mine(0) == 0) == !is_there);
+    }
     chosen.reset();
     reference::linear_options none = how;
     none.log_decays.reset();

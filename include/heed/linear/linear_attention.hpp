@@ -10,6 +10,8 @@
 #include <heed/attention/forward_result.hpp>
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/program/learning.hpp>
 #include <heed/attention/kernel/schedule/each_row.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -146,10 +148,7 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     check_output("dk", dk, call.k.extents);
     check_output("dv", dv, call.v.extents);
     const auto learned = learned_views<T>(gradients.learned);
-    constexpr bool one_each =
-        std::tuple_size_v<std::remove_cvref_t<decltype(learned)>> == (Call::learns_decay ? 1 : 0);
-    static_assert(one_each, "heed: there must be one gradient for each learned part");
-    if constexpr (one_each && Call::learns_decay) call.decay().check_gradient(std::get<0>(learned));
+    if constexpr (Call::learns_decay) call.decay().check_gradient(std::get<0>(learned));
     check_gradient_memory({dq, dk, dv, o, d_o}, call, learned);
     if constexpr (Call::has_documents) {  // a document without queries leaves its keys alone
         fill(call.threads().pool, call.memory(), dk, T(0));
@@ -158,7 +157,7 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     arena& own = call.memory().slot(0);
     const arena::scope mark(own);
     linear_gradients<T> to{d_o, o, z, dq, dk, dv};
-    if constexpr (one_each && Call::learns_decay) {
+    if constexpr (Call::learns_decay) {
         const std::array<index, 3> tokens{shape.batch, shape.heads, shape.keys};
         to.d_log_decays = {own.take<T>(tokens[0] * tokens[1] * tokens[2]),
                            tokens,
@@ -168,16 +167,23 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
         call.decay().template sum_gradient<T>(std::get<0>(learned), to.d_log_decays);
     } else {
         linear_backward<T>(call.template program<true>(own), to);
+        [[maybe_unused]] const auto clear = [&](const auto& of_missing) {
+            fill(call.threads().pool, call.memory(), of_missing, T(0));
+        };
+        std::apply([&](const auto&... view) { (clear(view), ...); }, learned);
     }
 }
 
-/// The gradient object of the decay that is learned, as a tuple: empty where none is.
-template <class T, class... Parts>
-auto make_decay_gradient(const linear_shape& shape, const Parts&... parts) {
-    if constexpr (((is_learned<Parts> && part_of<Parts, role::decay>) || ...)) {
-        const auto& decay = unwrap(the_part<role::decay>(nothing, parts...));
-        decay.check_call(shape);  // before memory is asked for
-        return std::make_tuple(decay.template make_gradient<T>(as_attention(shape)));
+/// The gradient object of a part, as a tuple: empty unless it is a decay that is learned. That of
+/// an optional one that is not there has no elements.
+template <class T, class P>
+auto make_decay_gradient(const linear_shape& shape, const P& part) {
+    if constexpr (is_learned<P> && part_of<P, role::decay>) {
+        part.part.check_call(shape);  // before memory is asked for
+        return std::make_tuple(part.part.template make_gradient<T>(as_attention(shape)));
+    } else if constexpr (may_learn<P> && may_play<P, role::decay>) {
+        if (part.has_value()) return make_decay_gradient<T>(shape, *part);
+        return decltype(make_decay_gradient<T>(shape, *part))();
     } else {
         return std::tuple<>();
     }
@@ -249,7 +255,13 @@ void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const 
     constexpr bool no_state = !(detail::may_play<Parts, role::state> || ...);
     static_assert(no_state,
                   "heed: backward goes through one call without a state: leave out heed::carry");
-    if constexpr (no_state) {
+    constexpr bool fixed = !(detail::learns_by_choice<Parts> || ...);
+    static_assert(fixed, "heed: a learned part may be optional, but not one of several");
+    constexpr bool one_each = std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>> ==
+                              detail::learned_before<sizeof...(Parts), Parts...>();
+    static_assert(one_each || !fixed || !detail::check_linear_parts<Parts...>(),
+                  "heed: there must be one gradient for each learned part");
+    if constexpr (no_state && fixed && one_each) {
         const auto held_d_o = detail::evaluate(d_o);
         const auto held_o = detail::evaluate(o);
         detail::with_linear_call(
@@ -280,11 +292,11 @@ template <class DO, class O, class Scalar, class Q, class K, class V, class... P
         const linear_shape shape = detail::linear_shape_of<scalar_of<Q>>(
             detail::rank4(held_q.view()), detail::rank4(held_k.view()),
             detail::rank4(held_v.view()), detail::decay_heads_among(parts...));
-        auto gradients =
-            detail::make_gradients(detail::make_like<Q>(held_q.view().extents),
-                                   detail::make_like<K>(held_k.view().extents),
-                                   detail::make_like<V>(held_v.view().extents),
-                                   detail::make_decay_gradient<scalar_of<Q>>(shape, parts...));
+        auto gradients = detail::make_gradients(
+            detail::make_like<Q>(held_q.view().extents),
+            detail::make_like<K>(held_k.view().extents),
+            detail::make_like<V>(held_v.view().extents),
+            std::tuple_cat(detail::make_decay_gradient<scalar_of<Q>>(shape, parts)...));
         linear_attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
         return gradients;
     }

@@ -17,8 +17,8 @@
 /// \file
 /// What decays do to the products of a chunk. With G_i = Σ_{t≤i} log α_t from its first token,
 ///
-///     out_i = e^{G_i} a_iᵀS + Σ_{j≤i} e^{G_i−G_j} (a_i·b_j) c_j        S ← e^G S + Σ_j e^{G−G_j}
-///     b_j c_jᵀ
+///     out_i = e^{G_i} a_iᵀS + Σ_{j≤i} e^{G_i−G_j} (a_i·b_j) c_j
+///     S ← e^G S + Σ_j e^{G−G_j} b_j c_jᵀ
 ///
 /// G is the last G_i. Each is two numbers: under a strong decay one would lose the digits of
 /// e^{G_i−G_j}. A token whose α is 0 begins a chunk, before which nothing is read: so all G_i are

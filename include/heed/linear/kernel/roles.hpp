@@ -104,13 +104,6 @@ constexpr bool check_linear_parts() {
                                    }) &&
                                    ...);
         static_assert(learning, "heed: of parts of linear attention decays alone can be learned");
-        constexpr bool no_choice = !((is_choice<Parts> && alternatives<Parts>::any([]<class A>() {
-                                          return is_learned<A>;
-                                      })) ||
-                                     ...);
-        static_assert(no_choice,
-                      "heed: a decay that is learned cannot be chosen at run time: its gradient "
-                      "would have no type");
         constexpr bool no_scores =
             ((!may_play<Parts, role::modifier> && !may_play<Parts, role::observer> &&
               !may_play<Parts, role::input_bias> && !may_play<Parts, role::lse_gradient> &&
@@ -168,8 +161,8 @@ constexpr bool check_linear_parts() {
         static_assert(causal_state,
                       "heed: a state is what a causal call has seen: heed::carry goes with "
                       "heed::causal");
-        return learning && no_choice && causal_decay && plain_decay && no_scores && masks &&
-               encodings && positions && scales && unscaled && one_map && once && causal_state;
+        return learning && causal_decay && plain_decay && no_scores && masks && encodings &&
+               positions && scales && unscaled && one_map && once && causal_state;
     } else {
         return false;
     }
