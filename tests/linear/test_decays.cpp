@@ -12,6 +12,7 @@
 #include <heed/attention/masks/cumulative_lengths.hpp>
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/scales/scale.hpp>
+#include <heed/core/simd.hpp>
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_state.hpp>
@@ -231,8 +232,9 @@ TEST_CASE("a sum of 2^17 tokens that decay slowly keeps its digits") {
         return (1 - std::pow(decay, block * blocks / 32)) / (1 - decay);
     };
     CHECK(std::abs(sum_of(rounded) / sum_of(std::exp(32 * log_decay)) - 1) > 3e-5);
-    CHECK(std::abs(static_cast<double>(o(0, 0, block - 1, 0)) / expected - 1) < 3e-7);
-    CHECK(std::abs(static_cast<double>(state.matrix(0, 0)(0, 0)) / expected - 1) < 3e-7);
+    const double bound = heed::detail::has_fma ? 3e-7 : 2e-6;  // the product's rounding is lost
+    CHECK(std::abs(static_cast<double>(o(0, 0, block - 1, 0)) / expected - 1) < bound);
+    CHECK(std::abs(static_cast<double>(state.matrix(0, 0)(0, 0)) / expected - 1) < bound);
 }
 
 TEST_CASE("decays of any strength are exact: none, and so strong that nothing is left") {
