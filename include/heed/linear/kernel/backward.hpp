@@ -26,9 +26,10 @@
 /// each of which is forward's sum with other rows in the places of q, k and v. The walk back goes
 /// over the rows from the last to the first; its two sums are one matrix G = Σ φ(q_i) dN_iᵀ, read
 /// as it is and transposed. No state is kept from one walk to the other, and memory does not grow
-/// with the sequence but where features are divided one by one. A task is a bundle of heads that
-/// share heads of q, k or v, one head of o after the other: what several of them add to is summed
-/// in that order.
+/// with the sequence but where features are divided one by one, or decays are learned: decays
+/// change the same sums as forward's, backward_decays.hpp. A task is a bundle of heads that share
+/// heads of q, k or v, one head of o after the other: what several of them add to is summed in that
+/// order.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
