@@ -4,6 +4,8 @@
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/masks/causal.hpp>
+#include <heed/linear/decays/decay.hpp>
+#include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_attention.hpp>
 #include <heed/linear/linear_state.hpp>
 #include <heed/linear/maps/elu_plus_one.hpp>
@@ -69,6 +71,52 @@ void causal_favor(benchmark::State& state) {
     const heed::random_features features({.dim = of.dim, .count = 256, .seed = 1});
     measure(state, of.flops(256, 8), in, threads, heed::causal, heed::favor(features));
 }
+/// Decays of every token.
+Eigen::Tensor<float, 3, Eigen::RowMajor> decays_of(const tokens& of) {
+    Eigen::Tensor<float, 3, Eigen::RowMajor> logs(1, of.heads, of.count);
+    for (std::ptrdiff_t i = 0; i < logs.size(); ++i)
+        logs.data()[i] = -0.01F * static_cast<float>(i % 17);
+    return logs;
+}
+void causal_decay(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::decay(0.97));
+}
+void causal_log_decay(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = decays_of(of);
+    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::log_decay(logs));
+}
+void causal_log_decay_backward(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const double flops = of.flops(of.dim, 10);
+    const auto logs = decays_of(of);
+    const auto decay = heed::learn(heed::log_decay(logs));
+    heed::linear_stats<float> stats;
+    heed::linear_attention_forward_into(in.o, stats, in.q, in.k, in.v, heed::causal, decay);
+    auto gradients =
+        heed::linear_attention_backward(in.v, in.o, stats, in.q, in.k, in.v, heed::causal, decay);
+    report_share(
+        state, 1,
+        [&] {
+            heed::linear_attention_backward_into(gradients, in.v, in.o, stats, in.q, in.k, in.v,
+                                                 heed::causal, decay, threads.part());
+        },
+        [&] { return flops * seconds_a_flop<float>(threads); });
+}
+/// The same without a decay, for comparison: no map, nothing divides.
+void causal_no_map(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    measure(state, of.flops(of.dim, 4), in, threads, heed::causal);
+}
 void causal_backward(benchmark::State& state) {
     const tokens of = tokens_of(state);
     problem<float> in(square(of.heads, of.count, of.dim));
@@ -115,7 +163,11 @@ HEED_LINEAR(causal, 4, 4096);
 HEED_LINEAR(bidirectional, 4, 4096);
 HEED_LINEAR(causal_exp, 4, 4096);
 HEED_LINEAR(causal_favor, 4, 1024);
+HEED_LINEAR(causal_no_map, 4, 4096);
+HEED_LINEAR(causal_decay, 4, 4096);
+HEED_LINEAR(causal_log_decay, 4, 4096);
 HEED_LINEAR(causal_backward, 4, 2048);
+HEED_LINEAR(causal_log_decay_backward, 4, 2048);
 HEED_LINEAR(step, 32, 1);
 BENCHMARK(causal)
     ->ArgNames({"heads", "n", "d", "threads"})

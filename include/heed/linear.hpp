@@ -1,8 +1,10 @@
 #pragma once
 
 /// \file
-/// Linear attention: the calls, states, denominators, and feature maps.
+/// Linear attention: the calls, states, denominators, decays, and feature maps.
 
+#include <heed/linear/decays/decay.hpp>
+#include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/denominator.hpp>
 #include <heed/linear/linear_attention.hpp>
 #include <heed/linear/linear_state.hpp>

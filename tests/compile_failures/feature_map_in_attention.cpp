@@ -1,4 +1,4 @@
-// The compiler says: heed: feature maps, denominators and states are parts of linear attention
+// The compiler says: heed: feature maps, denominators, decays and states are parts of linear
 #include <heed/heed.hpp>
 
 int main() {

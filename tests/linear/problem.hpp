@@ -125,10 +125,10 @@ void compare_outputs(const linear_problem& from, const reference::linear_options
 }
 
 /// Gradients are central differences of the reference, along a direction through all numbers of q,
-/// of k and of v, and at some of them.
-inline void compare_gradients(generator& random, linear_problem from,
-                              const reference::linear_options& how, const tensor4<double>& dq,
-                              const tensor4<double>& dk, const tensor4<double>& dv) {
+/// of k and of v, and of the log decays if theirs is given, and at some of them.
+inline void compare_gradients(generator& random, linear_problem from, reference::linear_options how,
+                              const tensor4<double>& dq, const tensor4<double>& dk,
+                              const tensor4<double>& dv, const tensor4<double>* d_logs = nullptr) {
     const auto loss = [&] {
         const reference::tensor y = reference::linear_attention(from.q, from.k, from.v, how);
         return std::inner_product(y.values.begin(), y.values.end(), from.d_o.values.begin(), 0.0);
@@ -157,7 +157,8 @@ inline void compare_gradients(generator& random, linear_problem from,
                     random.integer(0, static_cast<index>(size) - 1))] = 1;
             }
             for (std::size_t e = 0; e < size; ++e)
-                if (std::abs(here[e]) < 10 * step) direction[e] = 0;  // kinks at 0
+                if (std::abs(here[e]) < 10 * step || !std::isfinite(here[e]))
+                    direction[e] = 0;  // kinks at 0
             const double slope =
                 (loss_at(step, direction) - loss_at(-step, direction)) / (2 * step);
             const double expected =
@@ -170,6 +171,7 @@ inline void compare_gradients(generator& random, linear_problem from,
     check("dq", from.q, dq);
     check("dk", from.k, dk);
     check("dv", from.v, dv);
+    if (d_logs != nullptr) check("d log α", *how.log_decays, *d_logs);
 }
 
 inline void compare_rounded(const tensor4<float>& a, const tensor4<double>& b, double tolerance) {

@@ -6,11 +6,14 @@
 #include <vector>
 
 #include <Eigen/Core>
+#include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/masks/cumulative_lengths.hpp>
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/scales/scale.hpp>
+#include <heed/linear/decays/decay.hpp>
+#include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/denominator.hpp>
 #include <heed/linear/linear_state.hpp>
 #include <heed/linear/maps/cosformer.hpp>
@@ -176,6 +179,79 @@ TEST_CASE("states that do not fit") {
                                    Eigen::Tensor<float, 3, Eigen::RowMajor> z(1, 2, 3);
                                    heed::linear_state<float>::from(filled(1, 2, 5, 4), z);
                                });
+}
+
+TEST_CASE("decays that do not fit") {
+    const auto q = filled(2, 4, 6, 4), k = filled(2, 2, 6, 4), v = filled(2, 2, 6, 5);
+    using heed::argument_error;
+    using heed::shape_error;
+    const auto decays = [](index batch, index heads, index rows, float number) {
+        Eigen::Tensor<float, 3, Eigen::RowMajor> g(batch, heads, rows);
+        g.setConstant(number);
+        return g;
+    };
+    const auto fails = [&]<class Error>(Error, const std::string& message, const auto& decay) {
+        refuses<Error>(message, q, k, v, heed::causal, decay);
+    };
+    const argument_error argument("");
+    const shape_error shape("");
+    fails(argument, "heed::decay: the number of head 0 is 0, but must be above 0 and at most 1",
+          heed::decay(0));
+    fails(argument, "heed::decay: the number of head 1 is 1.5, but must be above 0 and at most 1",
+          heed::decay(std::vector<float>{1, 1.5F}));
+    fails(argument, "heed::log_decay: the number of head 1 is 0.25, but must be at most 0",
+          heed::log_decay(std::vector<float>{0, 0.25F}));
+    auto rising = decays(2, 4, 6, -1);
+    rising(1, 2, 3) = 0.5F;
+    fails(argument,
+          "heed::log_decay: the number of sequence 1, head 2, token 3 is 0.5, but must be at most "
+          "0",
+          heed::log_decay(rising));
+    fails(shape, "heed::log_decay has shape [2, 4, 5], but q, k and v have 2 sequences and 6 keys",
+          heed::log_decay(decays(2, 4, 5, -1)));
+    fails(shape, "heed::log_decay has shape [1, 4, 6], but q, k and v have 2 sequences and 6 keys",
+          heed::log_decay(decays(1, 4, 6, -1)));
+    fails(shape,
+          "q, k, v and the decay have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
+          "of each",
+          heed::log_decay(decays(2, 3, 6, -1)));
+    fails(shape,
+          "q, k, v and the decay have 4, 2, 2 and 0 heads, but the most of them must be a multiple "
+          "of each",
+          heed::log_decay(decays(2, 0, 6, -1)));
+    std::optional<heed::causal_mask> none;
+    refuses<argument_error>(
+        "a decay goes along a causal sequence, but this call's heed::causal was not chosen", q, k,
+        v, none, heed::decay(0.5));
+    heed::linear_state<float> state;
+    heed::linear_attention(q, k, v, heed::causal, heed::decay(0.5), heed::carry(state));
+    refuses<argument_error>("the state is of calls with decays, but this one has none", q, k, v,
+                            heed::causal, heed::carry(state));
+    refuses<shape_error>(
+        "the state has shape [2, 2, 5, 4] (batch, heads, d_v, features), but this call's must have "
+        "[2, 4, 5, 4]",
+        q, k, v, heed::causal, heed::log_decay(decays(2, 4, 6, -1)), heed::carry(state));
+    // Of the gradient.
+    const auto g = decays(2, 4, 6, -1);
+    const auto learned = heed::learn(heed::log_decay(g));
+    const auto forward = heed::linear_attention_forward(q, k, v, heed::causal, learned);
+    auto dq = filled(2, 4, 6, 4), dk = filled(2, 2, 6, 4), dv = filled(2, 2, 6, 5);
+    auto dg = decays(2, 4, 5, 0.5F);
+    const auto back = [&](auto& to) {
+        heed::linear_attention_backward_into(heed::into(dq, dk, dv, to), forward.output,
+                                             forward.output, forward.stats, q, k, v, heed::causal,
+                                             learned);
+    };
+    check_refused<shape_error>(
+        "the gradient of heed::log_decay has shape [2, 4, 5] and heed::log_decay has shape [2, 4, "
+        "6], but the two must be the same",
+        [&] { back(dg); });
+    auto same = heed::view(dq.data(), {2, 4, 6});
+    check_refused<argument_error>(
+        "the gradient of a learned part (shape [2, 4, 6]) overlaps dq (shape [2, 4, 6, 4]) in "
+        "memory, but outputs must lie apart from one another",
+        [&] { back(same); });
+    CHECK(dq.data()[0] == 0.5F);
 }
 
 TEST_CASE("memory that overlaps, and stats of another call") {

@@ -15,8 +15,9 @@
 
 /// \file
 /// Linear attention in doubles (spec, section 4), query after query and key after key: o_i = Σ_j
-/// (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j). Shapes: q [B, H_q, N, d], k [B, H_k, M, d], v [B, H_v,
-/// M, d_v], o [B, H, N, d_v], H the largest of them.
+/// (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j); with decays as a recurrence, token after token. Shapes:
+/// q [B, H_q, N, d], k [B, H_k, M, d], v [B, H_v, M, d_v], log α [B, H_α, M, 1], o [B, H, N, d_v],
+/// H the largest of them.
 
 namespace reference {
 
@@ -32,7 +33,8 @@ struct linear_options {
     mask visible;                   ///< all keys if empty
     std::optional<rotation> turns;  ///< rotates features in the numerator, or rows before the map
     bool turns_rows = false;
-    index offset = 0;  ///< query i stands at i + offset
+    index offset = 0;                  ///< query i stands at i + offset
+    std::optional<tensor> log_decays;  ///< causal then, and nothing divides
 };
 
 /// A feature map, and nothing else.
@@ -198,12 +200,49 @@ inline void sum_of_features(const tensor& q, const tensor& k, const tensor& v,
     }
 }
 
+/// S_t = α_t S_{t−1} + v_t k_tᵀ, o_t = c·S_t q_t of one head; `states` has S_t [d_v, d] behind each
+/// token. Where a query does not see the key at its place, that is padding; where it does not see
+/// the key before, a document begins.
+inline std::vector<std::vector<double>> recurrence(const tensor& q, const tensor& k,
+                                                   const tensor& v, const linear_options& how,
+                                                   index b, index h, tensor& o) {
+    const tensor& logs = *how.log_decays;
+    const auto head_of = [&](const tensor& x) { return h * x.heads() / o.heads(); };
+    const auto queries = features_of(q, b, head_of(q), how.offset, how);
+    const auto keys = features_of(k, b, head_of(k), 0, how);
+    const double factor = how.scale.empty() ? 1 : how.scale[static_cast<std::size_t>(h)];
+    const auto dim = static_cast<std::size_t>(k.columns());
+    std::vector<double> s(static_cast<std::size_t>(v.columns()) * dim);
+    std::vector<std::vector<double>> states;
+    for (index t = 0; t < std::max(k.rows(), q.rows() + how.offset); ++t) {
+        const index i = t - how.offset;
+        if (t < k.rows() && how.visible(b, h, i, t)) {
+            const double decay = std::exp(logs(b, head_of(logs), t, 0));
+            const bool anew = decay == 0 || (t > 0 && !how.visible(b, h, i, t - 1));
+            const std::vector<double>& key = keys[static_cast<std::size_t>(t)].turned;
+            for (std::size_t e = 0; e < s.size(); ++e)
+                s[e] = (anew ? 0 : decay * s[e]) +
+                       v(b, head_of(v), t, static_cast<index>(e / dim)) * key[e % dim];
+        }
+        states.push_back(s);
+        if (i < 0) continue;
+        const std::vector<double>& query = queries[static_cast<std::size_t>(i)].turned;
+        for (std::size_t e = 0; e < s.size(); ++e)
+            o(b, h, i, static_cast<index>(e / dim)) += factor * s[e] * query[e % dim];
+    }
+    return states;
+}
+
 inline tensor linear_attention(const tensor& q, const tensor& k, const tensor& v,
                                const linear_options& how) {
-    tensor o(q.batches(), std::max({q.heads(), k.heads(), v.heads()}), q.rows(), v.columns());
+    index heads = std::max({q.heads(), k.heads(), v.heads()});
+    if (how.log_decays) heads = std::max(heads, how.log_decays->heads());
+    tensor o(q.batches(), heads, q.rows(), v.columns());
     for (index b = 0; b < o.batches(); ++b) {
         for (index h = 0; h < o.heads(); ++h) {
-            if (how.map)
+            if (how.log_decays)
+                recurrence(q, k, v, how, b, h, o);
+            else if (how.map)
                 sum_of_features(q, k, v, how, b, h, o);
             else
                 double_softmax(q, k, v, how.visible, b, h, o);

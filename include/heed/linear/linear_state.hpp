@@ -31,6 +31,7 @@ struct state_kind {
     std::string_view map;  ///< empty: not known
     bool divides = false;
     encoded turned = encoded::none;
+    bool decays = false;
 };
 
 template <class T>
@@ -46,10 +47,10 @@ struct linear_state_options {
     bool rewindable = false;
 };
 
-/// S = Σ φ(k_j) v_jᵀ and Z = Σ φ(k_j) of every head, and the keys and values since the last line of
-/// the grid: what heed::carry(state) gives to a call and gets back. Empty at first, it takes its
-/// shape from its first call. A value: a copy is a fork of the sequence. Memory does not grow with
-/// the sequence: about 2·m·d_v + 32·(2m + d_v) numbers a head, of m features.
+/// S = Σ φ(k_j) v_jᵀ and Z = Σ φ(k_j) of every head, or S with decays, and the keys and values
+/// since the last line of the grid: what heed::carry(state) gives to a call and gets back. Empty at
+/// first, it takes its shape from its first call. A value: a copy is a fork of the sequence. Memory
+/// does not grow with the sequence: about 2·m·d_v + 32·(2m + d_v) numbers a head, of m features.
 template <class Scalar>
 class linear_state {
   public:
@@ -102,7 +103,8 @@ class linear_state {
     vector_type denominator(index batch, index head) const {
         check_place(batch, head);
         const auto of = head_of(batch, head);
-        vector_type result(kind_.features);
+        vector_type result = vector_type::Zero(kind_.features);
+        if (!kind_.divides) return result;
         for (index f = 0; f < kind_.features; ++f)
             result(f) = static_cast<Scalar>(unit(of, f) * (static_cast<double>(of.total[f]) +
                                                            static_cast<double>(of.total_lost[f]) +
@@ -112,7 +114,7 @@ class linear_state {
 
     /// Takes back the last `tokens` of every sequence, as if they had never come. argument_error if
     /// that is further than can be remembered: to the last line of the grid, or if the state is
-    /// rewindable to the line before.
+    /// rewindable to the line before. A token that begins anew is a line too.
     void rewind(index tokens) {
         detail::require_argument(tokens >= 0, "heed::linear_state: rewind by ", tokens,
                                  ", but it must not be negative");
@@ -160,10 +162,15 @@ class linear_state {
         return std::exp2(static_cast<double>(of.reference[feature]));
     }
     static double sum_of(const heads_of& of, index feature, index column) {
-        double sum = static_cast<double>(of.s.sum[feature][column]) +
-                     static_cast<double>(of.s.lost[feature][column]);
-        for (index j = 0; j < of.progress->keys; ++j)
-            sum += static_cast<double>(of.keys[feature * detail::chunk_length + j]) *
+        const index keys = of.progress->keys;
+        const double until = keys == 0 ? 0 : of.decays[keys - 1].value();  // 0 without decays
+        double sum = 0;
+        if (!of.progress->anew)
+            sum = std::exp(until) * (static_cast<double>(of.s.sum[feature][column]) +
+                                     static_cast<double>(of.s.lost[feature][column]));
+        for (index j = 0; j < keys; ++j)
+            sum += std::exp(until - of.decays[j].value()) *
+                   static_cast<double>(of.keys[feature * detail::chunk_length + j]) *
                    static_cast<double>(of.values[j][column]);
         return sum * unit(of, feature);
     }
@@ -185,6 +192,7 @@ class linear_state {
         }
         detail::head_progress& progress = progress_[at];
         progress.keys -= tokens;
+        if (progress.keys == 0) progress.anew = false;
         if (length == 0 && !given_) {
             layout().clear(numbers);
             progress = {};
@@ -268,6 +276,9 @@ struct state_access {
         require_argument(own.divides == call.divides, "the state is of calls that ",
                          own.divides ? "divide" : "do not divide",
                          " by a denominator, but this call does ", call.divides ? "" : "not");
+        require_argument(own.map.empty() || own.decays == call.decays, "the state is of calls ",
+                         own.decays ? "with decays" : "without decays", ", but this one ",
+                         call.decays ? "has them" : "has none");
         require_argument(own.map.empty() || (own.map == call.map && own.turned == call.turned),
                          "the state is of calls with ", own.map,
                          own.turned == encoded::none ? "" : " and a rotary encoding",

@@ -21,27 +21,31 @@ namespace heed::inline HEED_ARCHITECTURE {
 namespace role {
 struct feature_map {};     ///< φ, which stands for the exponential of a product
 struct denominator {};     ///< by what Σ_j φ(q_i)·φ(k_j) v_j is divided
+struct decay {};           ///< by what the state is multiplied at a token
 struct state {};           ///< what earlier calls have seen
 struct state_gradient {};  ///< backward only: the gradient of the state at the end
 }  // namespace role
 
 /// The extents of a call, after any rank has become [batch, head, sequence, dim]. `heads` are those
-/// of o, the most that q, k or v has; the others divide it, and head h uses head ⌊h·H_x/heads⌋ of
-/// x.
+/// of o, the most that q, k, v or the decay has; the others divide it, and head h uses head
+/// ⌊h·H_x/heads⌋ of x.
 struct linear_shape {
     index batch = 0;
     index heads = 0;
     index query_heads = 0;
     index key_heads = 0;
     index value_heads = 0;
+    index decay_heads = 1;
     index queries = 0;
     index keys = 0;
     index dim = 0;        ///< of q and k
     index value_dim = 0;  ///< of v and o
 
-    /// Heads of the state: as many as there are pairs of a head of k and one of v.
+    /// Heads of the state: as many as there are pairs of a head of k and one of v, or of these and
+    /// one of the decay.
     index state_heads() const {
-        return key_heads == 0 || value_heads == 0 ? 0 : std::lcm(key_heads, value_heads);
+        if (key_heads == 0 || value_heads == 0) return 0;
+        return std::lcm(std::lcm(key_heads, value_heads), decay_heads);
     }
 
     bool operator==(const linear_shape&) const = default;
@@ -61,8 +65,8 @@ struct linear_part_base : part_base<Role> {
     template <class Shape>
     void check(const Shape&) const {
         static_assert(!std::same_as<Shape, attention_shape>,
-                      "heed: feature maps, denominators and states are parts of linear attention: "
-                      "heed::linear_attention(q, k, v, …)");
+                      "heed: feature maps, denominators, decays and states are parts of linear "
+                      "attention: heed::linear_attention(q, k, v, …)");
     }
     /// Throws shape_error or argument_error where it does not suit a call of this shape.
     void check_call(const linear_shape&) const {}
@@ -92,6 +96,27 @@ struct feature_map_base : detail::linear_part_base<role::feature_map> {
 
 /// The base of a denominator.
 struct denominator_base : detail::linear_part_base<role::denominator> {};
+
+/// The base of a decay: S_t = α_t S_{t−1} + v_t k_tᵀ. A decay has
+///
+///     index heads() const;                // how many heads it has numbers for; 1 serves all
+///     void check_call(const linear_shape& shape) const;
+///     void check_tokens(index batch, index first, index last) const;
+///         // throws argument_error where a number of these tokens is out of its range
+///     template <class T>
+///     tensor_view<const T, 3> log_decays(arena& scratch, const linear_shape& shape) const;
+///         // [batch, its heads, token]: log α
+///
+/// and, that it can be learned (heed::learn),
+///
+///     template <class T> auto make_gradient(const attention_shape& shape) const;
+///     template <class View> void check_gradient(const View& gradient) const;
+///     template <class T, class View>
+///     void sum_gradient(View gradient, const tensor_view<const T, 3>& of_logs) const;
+///         // from the gradient of log α of each token, [batch, head of o, token]
+struct decay_base : detail::linear_part_base<role::decay> {
+    void check_tokens(index, index, index) const {}
+};
 
 template <class P>
 concept feature_map_part =

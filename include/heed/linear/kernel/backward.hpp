@@ -26,9 +26,10 @@
 /// each of which is forward's sum with other rows in the places of q, k and v. The walk back goes
 /// over the rows from the last to the first; its two sums are one matrix G = Σ φ(q_i) dN_iᵀ, read
 /// as it is and transposed. No state is kept from one walk to the other, and memory does not grow
-/// with the sequence but where features are divided one by one. A task is a bundle of heads that
-/// share heads of q, k or v, one head of o after the other: what several of them add to is summed
-/// in that order.
+/// with the sequence but where features are divided one by one, or decays are learned: decays
+/// change the same sums as forward's, backward_decays.hpp. A task is a bundle of heads that share
+/// heads of q, k or v, one head of o after the other: what several of them add to is summed in that
+/// order.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -44,6 +45,7 @@ class backward_head : public backward_walk<T> {
     using walk::columns_;
     using walk::copy_rows_of;
     using walk::d_sums_;
+    using walk::decays_;
     using walk::divided_;
     using walk::features_;
     using walk::fold_total;
@@ -86,51 +88,19 @@ class backward_head : public backward_walk<T> {
 
     /// A run of a causal call.
     void causal(index batch, index head, index number) {
-        const arena::scope mark(scratch_);
-        begin(batch, head, number);
-        const index before = std::min(run_.queries(), std::max<index>(0, -offset_));
-        for_chunks(0, before, [&](index i, index count) { put_no_queries(i, count); });
-        for_keys([&](index p, index count) {
-            const index first = std::max<index>(0, p - offset_);
-            const index last = std::min(run_.queries(), p + count - offset_);
-            if (first < last) {
-                const index skipped = first + offset_ - p;
-                load_queries(first, last - first);
-                d_queries(first, last - first, skipped, {skipped, count}, true);
-            }
-        });
-        const index behind = std::max<index>(0, run_.keys() - offset_);
-        for_chunks(behind, run_.queries(), [&](index i, index count) {
-            load_queries(i, count);
-            rows_.repeat_sum(by_feature_, count);
-            d_queries(i, count, 0, {}, false);
-        });
-
-        begin_back();
-        for_chunks_back(behind, run_.queries(), [&](index i, index count) {
-            load_queries(i, count);
-            take_queries(count);
-            fold_features(count);
-        });
-        for_keys_back([&](index p, index count) {
-            load_keys(p, count);
-            // The queries that stand with these keys: none before the first one.
-            const index first = std::max(p, std::max<index>(0, offset_));
-            const index last = std::min(p + count, run_.queries() + offset_);
-            const index queries = std::max<index>(0, last - first);
-            if (queries > 0) {
-                load_queries(first - offset_, queries);
-                take_queries(queries);
-            }
-            d_keys(p, count, queries);
-            fold_features(queries);
-        });
+        for_each_memory(program_, batch, head, program_.run(batch, number),
+                        program_.runs[number].offset(),
+                        [&](const sequence_run& run, index offset, index first) {
+                            const arena::scope mark(scratch_);
+                            begin(batch, head, run, offset, first);
+                            causal();
+                        });
     }
 
     /// A run in which every query sees every key.
     void bidirectional(index batch, index head, index number) {
         const arena::scope mark(scratch_);
-        begin(batch, head, number);
+        begin(batch, head, program_.run(batch, number), program_.runs[number].offset());
         for_keys([](index, index) {});
         for_chunks(0, run_.queries(), [&](index i, index count) {
             load_queries(i, count);
@@ -166,6 +136,48 @@ class backward_head : public backward_walk<T> {
     using side = typename row_turn<T>::side;
     using way = typename row_turn<T>::way;
 
+    /// A run that has been begun, in which queries see the keys up to them.
+    void causal() {
+        const index before = std::min(run_.queries(), std::max<index>(0, -offset_));
+        for_chunks(0, before, [&](index i, index count) { put_no_queries(i, count); });
+        for_keys([&](index p, index count) {
+            const index first = std::max<index>(0, p - offset_);
+            const index last = std::min(run_.queries(), p + count - offset_);
+            if (first < last) {
+                const index skipped = first + offset_ - p;
+                load_queries(first, last - first);
+                d_queries(first, last - first, skipped, {skipped, count}, true);
+            }
+        });
+        const index behind = std::max<index>(0, run_.keys() - offset_);
+        decays_.load_none();
+        for_chunks(behind, run_.queries(), [&](index i, index count) {
+            load_queries(i, count);
+            rows_.repeat_sum(by_feature_, count);
+            d_queries(i, count, 0, {}, false);
+        });
+
+        begin_back();
+        for_chunks_back(behind, run_.queries(), [&](index i, index count) {
+            load_queries(i, count);
+            take_queries(count);
+            fold_features(count);
+        });
+        for_keys_back([&](index p, index count) {
+            load_keys(p, count);
+            // The queries that stand with these keys: none before the first one.
+            const index first = std::max(p, std::max<index>(0, offset_));
+            const index last = std::min(p + count, run_.queries() + offset_);
+            const index queries = std::max<index>(0, last - first);
+            if (queries > 0) {
+                load_queries(first - offset_, queries);
+                take_queries(queries);
+            }
+            d_keys(p, count, queries);
+            fold_features(queries);
+        });
+    }
+
     /// Whether another head of o has written to the head of x that this one adds to.
     bool adds_to(index heads, index head) const {
         return head * heads % program_.shape.heads >= heads;
@@ -181,6 +193,10 @@ class backward_head : public backward_walk<T> {
             of.sight = sight;
             of.finite = all_finite<T>(turned_keys_, sight.keys, width_);
         }
+        if (decays_.any()) {
+            if (sees_chunk) decays_.weigh(sight, count, p_);
+            decays_.scale(sight.first, count, value_dim_, outputs_.rows());
+        }
         multiply_chunk<T>(of, {d_features_, nullptr}, count, 0, width_);
         if (program_.map->divides_features) divide_back(i, count, prefix);
         const chunk_tokens at = query_tokens(i, count);
@@ -195,6 +211,7 @@ class backward_head : public backward_walk<T> {
         const auto x = rows_.inputs(program_.q, program_.query_head(head_), at, side::query);
         program_.map->queries_back(x, {program_.first(batch_) + at.position, count},
                                    rows_.queries(), d_features_, d_inputs_, scratch_);
+        decays_.take_queries(i + offset_, count, x, d_inputs_);
         if (program_.turns_inputs())
             program_.turn->turn(side::query, way::back, d_inputs_, batch_, at.position, count);
         put_rows<T>(of_.dq, batch_, program_.query_head(head_), at.row, count, d_inputs_,
@@ -238,6 +255,9 @@ class backward_head : public backward_walk<T> {
     }
     /// They become part of G.
     void fold_features(index count) {
+        if (decays_.any())
+            return decays_.fold(by_feature_.s, features_, by_feature_.keys,
+                                reversed(outputs_.rows(), count), count, columns_);
         if (count == 0) return;
         add_chunk<T>(by_feature_.s, features_, by_feature_.keys, reversed(outputs_.rows(), count),
                      count, 0, columns_);
@@ -263,6 +283,10 @@ class backward_head : public backward_walk<T> {
             of_values.sight = sight;
             of_values.finite = outputs_.finite();
         }
+        if (decays_.any()) {
+            if (queries > 0) decays_.weigh(sight, count, p_);
+            decays_.scale(0, count, features_, reversed(turned_keys_, count));
+        }
         multiply_chunk<T>(of_values, {reversed(d_values_, count), nullptr}, count, 0, columns_);
         const chunk_tokens at = key_tokens(p, count);
         put_rows<T>(of_.dv, batch_, program_.value_head(head_), at.row, count, d_values_,
@@ -277,6 +301,10 @@ class backward_head : public backward_walk<T> {
             of_keys.sight = sight;
             of_keys.finite = finite_queries_;
         }
+        if (decays_.any()) {
+            if (queries > 0) decays_.weigh(sight, count, p_);
+            decays_.scale(0, count, value_dim_, reversed(values_, count));
+        }
         multiply_chunk<T>(of_keys, {reversed(d_features_, count), nullptr}, count, 0, width_);
         if (program_.turns_features())
             program_.turn->turn(side::key, way::back, d_features_, batch_, at.position, count);
@@ -285,6 +313,7 @@ class backward_head : public backward_walk<T> {
         const auto x = rows_.inputs(program_.k, program_.key_head(head_), at, side::key);
         program_.map->keys_back(x, {program_.first(batch_) + at.position, count}, keys_,
                                 d_features_, d_inputs_, scratch_);
+        decays_.take_keys(p, count, x, d_inputs_, turned_sum_);
         if (program_.turns_inputs())
             program_.turn->turn(side::key, way::back, d_inputs_, batch_, at.position, count);
         put_rows<T>(of_.dk, batch_, program_.key_head(head_), at.row, count, d_inputs_,

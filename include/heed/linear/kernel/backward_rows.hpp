@@ -72,6 +72,7 @@ struct linear_gradients {
     tensor_view<const T, 4> d_o, o;
     const T* z;  ///< [batch, head, query], where the call divides
     tensor_view<T, 4> dq, dk, dv;
+    tensor_view<T, 3> d_log_decays{};  ///< [batch, head of o, key], 0 at first; null: not wanted
 };
 
 /// dN and dz of a chunk of queries: o = factor·N, factor = 1/max(z, ε) or a scale.
@@ -107,7 +108,7 @@ class output_gradients {
         finite_ = all_finite<T>(rows_, count, rows_.stride);
     }
 
-    contiguous_rows<T> rows() const { return rows_; }
+    written_rows<T> rows() const { return rows_; }
     const T* dz() const { return dz_; }
     bool finite() const { return finite_; }
 

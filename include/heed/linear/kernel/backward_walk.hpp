@@ -9,6 +9,7 @@
 #include <heed/core/math.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/linear/kernel/backward_decays.hpp>
 #include <heed/linear/kernel/backward_rows.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/chunk_rows.hpp>
@@ -38,6 +39,7 @@ class backward_walk {
           values_(chunk_rows<T>::take(scratch, columns_)),
           by_value_(head_layout<T>::of(value_dim_, features_).take(scratch)),
           by_feature_(head_layout<T>::of(features_, value_dim_).take(scratch)),
+          decays_(program, of.d_log_decays, scratch),
           reference_(scratch.take<T>(width_)),
           gathered_(scratch.take<T>(chunk_length * value_dim_)),
           factor_(scratch.take<T>(width_)) {}
@@ -68,6 +70,8 @@ class backward_walk {
             }
             transpose_into_chunk<T>(values_, count, value_dim_, 0, by_value_.keys);
             rows_.sum_keys(by_feature_, keys_, count);
+            if (decays_.any()) decays_.load(p, count);
+            decays_.keep(p, by_value_.s.sum);
             f(p, count);
             by_value_.progress->keys = count;
             fold_values();
@@ -75,10 +79,18 @@ class backward_walk {
         }
     }
     /// The same from the last chunk to the first, references going down again; G and Σ dz φ(q) with
-    /// them.
+    /// them. Beside decays, which have no references, they are the very chunks of the walk forth.
     template <class F>
     void for_keys_back(const F& f) {
         index end = run_.keys();
+        if (decays_.any()) {
+            for (; end > 0; end = (end - 1) / chunk_length * chunk_length) {
+                const index first = (end - 1) / chunk_length * chunk_length;
+                decays_.load_back(first, end - first);
+                f(first, end - first);
+            }
+            return;
+        }
         for (const rise* r = last_rise_;; r = r->earlier) {
             const index first = r == nullptr ? 0 : r->position;
             for_chunks_back(first, end, f);
@@ -112,11 +124,14 @@ class backward_walk {
             multiply_columns_by<T>({total, width_}, 1, factor_);
     }
 
-    void begin(index batch, index head, index number) {
+    /// A run whose first query stands at `offset` among its keys, which begin at `first` in theirs.
+    void begin(index batch, index head, const sequence_run& run, index offset, index first = 0) {
         batch_ = batch;
         head_ = head;
-        run_ = program_.run(batch, number);
-        offset_ = program_.runs[number].offset();
+        run_ = run;
+        offset_ = offset;
+        first_ = first;
+        decays_.begin(batch, head, run, value_dim_, width_);
         clear(by_value_, value_dim_, width_);
         clear(by_feature_, features_, columns_);
         std::fill_n(reference_, static_cast<std::size_t>(width_), T(0));
@@ -141,10 +156,10 @@ class backward_walk {
     }
 
     chunk_tokens key_tokens(index p, index count) const {
-        return {batch_, run_.key_first + p, p, count};
+        return {batch_, run_.key_first + p, first_ + p, count};
     }
     chunk_tokens query_tokens(index i, index count) const {
-        return {batch_, run_.query_first + i, i + offset_, count};
+        return {batch_, run_.query_first + i, first_ + i + offset_, count};
     }
 
     /// How many of them: as many as stay below the references.
@@ -177,8 +192,12 @@ class backward_walk {
 
     /// The chunk's keys become part of Sᵀ and Z.
     void fold_values() {
-        add_chunk<T>(by_value_.s, value_dim_, by_value_.keys, turned_keys_,
-                     by_value_.progress->keys, 0, width_);
+        const index keys = by_value_.progress->keys;
+        if (decays_.any()) {
+            decays_.fold(by_value_.s, value_dim_, by_value_.keys, turned_keys_, keys, width_);
+            return;
+        }
+        add_chunk<T>(by_value_.s, value_dim_, by_value_.keys, turned_keys_, keys, 0, width_);
         fold_total(by_feature_);
     }
     void fold_total(const head_sums<T>& sums) const {
@@ -197,9 +216,11 @@ class backward_walk {
     head_sums<T> by_value_;    ///< Sᵀ
     head_sums<T> by_feature_;  ///< Z, then G and Σ dz φ(q)
 
-    index batch_ = 0, head_ = 0, offset_ = 0;
+    backward_decays<T> decays_;
+
+    index batch_ = 0, head_ = 0, offset_ = 0, first_ = 0;
     sequence_run run_{};
-    contiguous_rows<T> turned_keys_{};
+    written_rows<T> turned_keys_{};
     index loaded_ = 0;                      ///< the first of the loaded queries
     written_rows<T> divided_{}, d_sums_{};  ///< of each query, where its features are divided
 

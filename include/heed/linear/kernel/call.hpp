@@ -6,6 +6,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/kernel/call/choices.hpp>
+#include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
@@ -40,6 +42,17 @@ decltype(auto) map_among(const Parts&... parts) {
         return (without_map);
 }
 
+/// The heads that the decay among these has numbers for.
+template <class... Parts>
+index decay_heads_among(const Parts&... parts) {
+    index heads = 1;
+    [[maybe_unused]] const auto one = [&]<class P>(const P& part) {
+        if constexpr (part_of<P, role::decay>) heads = unwrap(part).heads();
+    };
+    (visit_part(parts, one), ...);
+    return heads;
+}
+
 /// A call whose choices have been made.
 template <class T, class... Parts>
 class linear_call {
@@ -49,7 +62,7 @@ class linear_call {
 
     linear_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
                 const tensor_view<const T, 4>& values, const Parts&... parts)
-        : shape(linear_shape_of(queries, keys, values)),
+        : shape(linear_shape_of(queries, keys, values, decay_heads_among(parts...))),
           q(queries),
           k(keys),
           v(values),
@@ -70,6 +83,8 @@ class linear_call {
     static constexpr bool has_documents = (std::same_as<Parts, cumulative_lengths_mask> || ...);
     static constexpr bool has_lengths = (is_key_lengths<Parts> || ...);
     static constexpr bool has_state = count_of<role::state, Parts...> != 0;
+    static constexpr bool has_decay = count_of<role::decay, Parts...> != 0;
+    static constexpr bool learns_decay = (is_learned<Parts> || ...);
     static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> != 0;
 
     using map_type = std::remove_cvref_t<decltype(map_among(std::declval<const Parts&>()...))>;
@@ -97,7 +112,7 @@ class linear_call {
     template <class F>
     void for_each_part(const F& f) const {
         [[maybe_unused]] const auto one = [&](const auto& part) {
-            if constexpr (!resource_part<std::remove_cvref_t<decltype(part)>>) f(part);
+            if constexpr (!resource_part<std::remove_cvref_t<decltype(part)>>) f(unwrap(part));
         };
         with([&](const auto&... part) { (one(part), ...); });
     }
@@ -109,6 +124,13 @@ class linear_call {
         see("k", k);
         see("v", v);
         for_each_part([&](const auto& part) { part.inputs(see); });
+    }
+
+    /// Its decay, learned or not.
+    const auto& decay() const requires(has_decay) {
+        return with([](const auto&... parts) -> const auto& {
+            return unwrap(the_part<role::decay>(nothing, parts...));
+        });
     }
 
     workspace& memory() const {
@@ -130,9 +152,14 @@ class linear_call {
 
     /// What a state of this call is of.
     state_kind kind() const {
-        return {shape.batch,     shape.state_heads(), map().count(shape.dim),
-                shape.value_dim, map_type::name,      divides,
-                turned};
+        return {shape.batch,
+                shape.state_heads(),
+                map().count(shape.dim),
+                shape.value_dim,
+                map_type::name,
+                divides,
+                turned,
+                has_decay};
     }
     state_access<T> state() const requires(has_state) {
         return {*with(
@@ -166,6 +193,7 @@ class linear_call {
             result.firsts = firsts;
             result.state = state().heads(kind());
         }
+        if constexpr (has_decay) result.log_decays = decay().template log_decays<T>(scratch, shape);
         result.denominator.divides = divides;
         with([&]<class... Chosen>(const Chosen&... parts) {
             if constexpr (count_of<role::denominator, Chosen...> == 1)
@@ -267,6 +295,18 @@ class linear_call {
                              "heed::carry: a state is what a causal call has seen, but this call's "
                              "heed::causal was not chosen");
             state().check(kind());
+        }
+        if constexpr (has_decay) {
+            require_argument(is_causal,
+                             "a decay goes along a causal sequence, but this call's heed::causal "
+                             "was not chosen");
+            for_each_run([&](const sequence_run& run) {
+                for (index b = 0; b < shape.batch; ++b) {
+                    index last = run.key_last;
+                    if constexpr (has_lengths) last = std::min(last, length_of(b));
+                    decay().check_tokens(b, run.key_first, last);
+                }
+            });
         }
     }
 

@@ -91,7 +91,7 @@ class chunk_rows {
         program_.map->keys(x, {program_.first(at.batch) + at.position, at.count}, to, scratch_);
     }
     /// The same as the products take them: turned, if an encoding turns features.
-    contiguous_rows<T> turn_keys(contiguous_rows<T> rows, const chunk_tokens& at) {
+    written_rows<T> turn_keys(written_rows<T> rows, const chunk_tokens& at) {
         if (!program_.turns_features()) return rows;
         return turn_copy(rows, turned_keys_, at, row_turn<T>::side::key);
     }
@@ -121,7 +121,7 @@ class chunk_rows {
             }
         }
     }
-    contiguous_rows<T> turned_queries() const { return turned_queries_; }
+    written_rows<T> turned_queries() const { return turned_queries_; }
 
     /// Row r is Z + Σ φ(k_j) of the chunk's keys up to the r-th of `count` new ones, by which
     /// `running` advances.
@@ -179,8 +179,8 @@ class chunk_rows {
         if (!program_.map->keeps_reference) return T(1);
         return std::exp2(sign > 0 ? shift_[row] : -shift_[row]);
     }
-    contiguous_rows<T> turn_copy(contiguous_rows<T> from, written_rows<T> to,
-                                 const chunk_tokens& at, typename row_turn<T>::side side) {
+    written_rows<T> turn_copy(contiguous_rows<T> from, written_rows<T> to, const chunk_tokens& at,
+                              typename row_turn<T>::side side) {
         for (index r = 0; r < at.count; ++r)
             std::copy_n(from[r], static_cast<std::size_t>(width_), to[r]);
         program_.turn->turn(side, row_turn<T>::way::forth, to, at.batch, at.position, at.count);

@@ -8,6 +8,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
+#include <heed/linear/kernel/chunk_decays.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
@@ -15,7 +16,7 @@
 #include <heed/linear/kernel/references.hpp>
 
 /// \file
-/// Linear attention forward: o_i = Σ_j (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j).
+/// Linear attention forward: o_i = Σ_j (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j), or with decays.
 ///
 /// A task is one head of the state, of one sequence or document. Causal, it walks over the keys,
 /// chunk by chunk of a grid that begins with the sequence:
@@ -117,14 +118,19 @@ class forward_head {
                         older->s.sum.data);
             *older->progress = *head.progress;
         }
-        fold_chunk(head, features(), columns_);
+        if (program_.decays())
+            fold_decayed_chunk(head, features(), columns_);
+        else
+            fold_chunk(head, features(), columns_);
     }
 
     /// Keys p … p + count − 1 of the run and their values into the chunk, behind those that are
-    /// there. How many were taken: fewer where a later one rises above the references.
+    /// there. How many were taken: fewer where a later one rises above the references, or begins
+    /// anew.
     index take_keys(const place& at, index p, index count, const head_sums<T>* older) {
         const head_sums<T>& head = at.head;
         const index first_head = at.state_head * program_.heads_a_state();
+        if (program_.decays()) count = take_decays(at, at.run.key_first + p, count, older);
         chunk_tokens tokens{at.batch, at.run.key_first + p, p, count};
         index tail = head.progress->keys;
         written_rows<T> rows{head.key_rows[tail], head.key_rows.stride};
@@ -149,8 +155,20 @@ class forward_head {
         const bool finite = copy_padded<T>(v, count, program_.shape.value_dim,
                                            {head.values[tail], head.values.stride});
         head.progress->finite = head.progress->finite && finite;
-        rows_.sum_keys(head, rows, count);
+        if (!program_.decays()) rows_.sum_keys(head, rows, count);
         return count;
+    }
+    /// The sums of log decays of up to `count` keys from `row` on; of how many.
+    index take_decays(const place& at, index row, index count, const head_sums<T>* older) {
+        const head_sums<T>& head = at.head;
+        head_progress& progress = *head.progress;
+        const T* logs = program_.log_decay(at.batch, at.state_head * program_.heads_a_state(), row);
+        const index step = program_.log_decays.strides[2];
+        const index known =
+            add_decays(logs, step, count, progress.keys, head.decays, progress.anew);
+        if (known > 0) return known;
+        fold(head, older);
+        return add_decays(logs, step, count, index(0), head.decays, progress.anew);
     }
 
     /// Queries `first` … of the run, in every head that reads this state; `prefix` is the row of
@@ -179,8 +197,19 @@ class forward_head {
                 of.sight = sight;
                 of.finite = at.head.progress->finite;
             }
+            if (program_.decays()) decay(at.head, sight, count, of);
             write(at.batch, h, query, count, of, rows_.factors(h, z, count));
         }
+    }
+
+    /// What decays do to mapped queries and to their weights.
+    void decay(const head_sums<T>& head, chunk_sight sight, index count, chunk_operands<T>& of) {
+        const chunk_decays<T> decays{head.decays, sight.keys};
+        if (of.p != nullptr) decays.weigh(sight, count, p_);
+        if (head.progress->anew)
+            of.depth = 0;
+        else
+            decays.scale(sight.first, count, features(), rows_.turned_queries());
     }
 
     /// Rows of o, where they lie if their vectors are whole.

@@ -7,6 +7,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/linear/kernel/chunk_decays.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
 
 /// \file
@@ -20,6 +21,7 @@ struct head_progress {
     index keys = 0;      ///< of the chunk that is not full
     bool begun = false;  ///< whether references are those of a key
     bool finite = true;  ///< whether the values of the chunk are
+    bool anew = false;   ///< whether the chunk's first token forgets what was before it
 };
 
 /// The sums of one head, in memory of someone else's.
@@ -32,6 +34,7 @@ struct head_sums {
     T* keys;                   ///< the chunk's φ(k_j) as S takes them, transposed
     written_rows<T> key_rows;  ///< the same before an encoding, one a row
     written_rows<T> values;    ///< the chunk's values, padded
+    decay_sums<T> decays;      ///< of the chunk's tokens, where there are decays
     head_progress* progress;
 };
 
@@ -48,7 +51,7 @@ struct head_layout {
     index row() const { return padded<T>(features); }
     index size() const {
         return 2 * features * columns + 4 * row() + transposed_size<T>(features) +
-               chunk_length * row() + chunk_length * columns;
+               chunk_length * row() + chunk_length * columns + decay_sums<T>::size;
     }
     head_sums<T> at(T* memory, head_progress* progress) const {
         T* next = memory;
@@ -66,6 +69,7 @@ struct head_layout {
         of.reference = take(row());
         of.key_rows = {take(chunk_length * row()), row()};
         of.keys = take(transposed_size<T>(features));
+        of.decays = decay_sums<T>::at(take(decay_sums<T>::size));
         of.progress = progress;
         return of;
     }
@@ -78,6 +82,26 @@ struct head_layout {
     }
     void clear(T* memory) const { std::fill_n(memory, static_cast<std::size_t>(size()), T(0)); }
 };
+
+/// S becomes 0.
+template <class T>
+void forget(const compensated_rows<T>& s, index depth) {
+    for (const written_rows<T>& rows : {s.sum, s.lost})
+        std::fill_n(rows.data, static_cast<std::size_t>(depth * rows.stride), T(0));
+}
+
+/// The chunk becomes part of S, which decays.
+template <class T>
+void fold_decayed_chunk(const head_sums<T>& head, index features, index columns) {
+    head_progress& progress = *head.progress;
+    if (progress.keys == 0) return;
+    if (progress.anew) forget(head.s, features);
+    decay_and_add_chunk<T>(head.s, features, head.keys, head.values, progress.keys, columns,
+                           head.decays, head.decays[progress.keys - 1]);
+    progress.keys = 0;
+    progress.finite = true;
+    progress.anew = false;
+}
 
 /// The chunk becomes part of S and Z.
 template <class T>

@@ -56,6 +56,7 @@ struct linear_program {
     index run_count;
     const index* lengths;  ///< keys of each sequence of the batch; null: all
     const index* firsts;   ///< tokens that each sequence has seen in earlier calls; null: none
+    tensor_view<const T, 3> log_decays;  ///< [batch, head, key]; null: none
     kept_heads<T> state;
     on_pool threads;
     workspace* memory;
@@ -65,10 +66,17 @@ struct linear_program {
     }
     bool turns_features() const { return turned == encoded::features; }
     bool turns_inputs() const { return turned == encoded::inputs; }
+    bool decays() const { return log_decays.data != nullptr; }
 
     index query_head(index head) const { return head * shape.query_heads / shape.heads; }
     index key_head(index head) const { return head * shape.key_heads / shape.heads; }
     index value_head(index head) const { return head * shape.value_heads / shape.heads; }
+    index decay_head(index head) const { return head * shape.decay_heads / shape.heads; }
+    /// The log decay of a key; those behind it are strides[2] apart.
+    const T* log_decay(index batch, index head, index key) const {
+        const auto& [of_batch, of_head, step] = log_decays.strides;
+        return log_decays.data + batch * of_batch + decay_head(head) * of_head + key * step;
+    }
     /// Heads of o that read one head of the state.
     index heads_a_state() const { return shape.heads / std::max<index>(1, shape.state_heads()); }
 

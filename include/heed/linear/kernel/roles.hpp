@@ -62,6 +62,13 @@ inline constexpr bool may_be_map = may_be<P>([]<class A>() {
     return part_of<A, role::feature_map> || is_positive<A>;
 });
 template <class P>
+inline constexpr bool may_divide_or_map = may_be<P>([]<class A>() {
+    if constexpr (part_of<A, role::denominator>)
+        return A::divides;
+    else
+        return part_of<A, role::feature_map> || is_positive<A>;
+});
+template <class P>
 inline constexpr bool may_be_causal = may_be<P>([]<class A>() {
     return std::same_as<A, causal_mask>;
 });
@@ -89,13 +96,14 @@ constexpr bool check_linear_parts() {
     constexpr bool parts = (is_part<Parts> && ...);
     static_assert(parts,
                   "heed: an argument behind q, k and v is not a part of linear attention (a "
-                  "feature map, denominator, heed::causal, lengths, heed::rotary, heed::carry, "
-                  "heed::on or heed::in)");
+                  "feature map, denominator, decay, heed::causal, lengths, heed::rotary, "
+                  "heed::carry, heed::on or heed::in)");
     if constexpr (parts) {
-        constexpr bool no_learning =
-            !(alternatives<Parts>::any([]<class A>() { return is_learned<A>; }) || ...);
-        static_assert(no_learning,
-                      "heed: none of these parts of linear attention has anything to learn");
+        constexpr bool learning = (alternatives<Parts>::all([]<class A>() {
+                                       return !is_learned<A> || part_of<A, role::decay>;
+                                   }) &&
+                                   ...);
+        static_assert(learning, "heed: of parts of linear attention decays alone can be learned");
         constexpr bool no_scores =
             ((!may_play<Parts, role::modifier> && !may_play<Parts, role::observer> &&
               !may_play<Parts, role::input_bias> && !may_play<Parts, role::lse_gradient> &&
@@ -121,14 +129,8 @@ constexpr bool check_linear_parts() {
         static_assert(scales,
                       "heed: of scales linear attention takes heed::scale and "
                       "heed::standard_scale alone");
-        constexpr bool unscaled = count_of<role::scale, Parts...> == 0 ||
-                                  !(may_be<Parts>([]<class A>() {
-                                        if constexpr (part_of<A, role::denominator>)
-                                            return A::divides;
-                                        else
-                                            return part_of<A, role::feature_map> || is_positive<A>;
-                                    }) ||
-                                    ...);
+        constexpr bool unscaled =
+            count_of<role::scale, Parts...> == 0 || !(may_divide_or_map<Parts> || ...);
         static_assert(
             unscaled,
             "heed: a feature map and a denominator take q and k as they are: a scale goes "
@@ -137,21 +139,30 @@ constexpr bool check_linear_parts() {
         static_assert(one_map, "heed: linear attention takes one feature map");
         constexpr bool once =
             count_of<role::denominator, Parts...> <= 1 && count_of<role::scale, Parts...> <= 1 &&
+            count_of<role::decay, Parts...> <= 1 &&
             count_of<role::position_encoding, Parts...> <= 1 &&
             count_of<role::state, Parts...> <= 1 && count_of<role::threads, Parts...> <= 1 &&
             count_of<role::memory, Parts...> <= 1 && (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
             (0 + ... + int(may_be_documents<Parts>)) <= 1;
         static_assert(once,
-                      "heed: linear attention takes one denominator, scale, heed::rotary, "
+                      "heed: linear attention takes one denominator, decay, scale, heed::rotary, "
                       "heed::key_lengths, heed::cumulative_lengths, heed::carry, heed::on and "
                       "heed::in");
+        constexpr bool decays = count_of<role::decay, Parts...> != 0;
+        constexpr bool causal_decay = !decays || (may_be_causal<Parts> || ...);
+        static_assert(causal_decay,
+                      "heed: a decay goes along the sequence: heed::decay and heed::log_decay go "
+                      "with heed::causal");
+        constexpr bool plain_decay = !decays || !(may_divide_or_map<Parts> || ...);
+        static_assert(plain_decay,
+                      "heed: a decay goes with neither a feature map nor a denominator");
         constexpr bool causal_state =
             count_of<role::state, Parts...> == 0 || (may_be_causal<Parts> || ...);
         static_assert(causal_state,
                       "heed: a state is what a causal call has seen: heed::carry goes with "
                       "heed::causal");
-        return no_learning && no_scores && masks && encodings && positions && scales && unscaled &&
-               one_map && once && causal_state;
+        return learning && causal_decay && plain_decay && no_scores && masks && encodings &&
+               positions && scales && unscaled && one_map && once && causal_state;
     } else {
         return false;
     }
