@@ -22,4 +22,5 @@
 #include <heed/observers.hpp>
 #include <heed/projection.hpp>
 #include <heed/rope.hpp>
+#include <heed/sampling.hpp>
 #include <heed/scales.hpp>

@@ -24,6 +24,7 @@
 #include <heed/rope/rotary_bias.hpp>
 #include <heed/rope/rotate.hpp>
 #include <heed/rope/rotate_axes.hpp>
+#include <heed/rope/rotate_by_tables.hpp>
 #include <heed/rope/sinusoidal.hpp>
 #include <heed/rope/xpos.hpp>
 #include <heed/rope/yarn.hpp>

@@ -35,6 +35,23 @@ inline loss cross_entropy(const row& x, std::size_t t, double smoothing = 0) {
     return result;
 }
 
+/// −Σ w_c·q_c·log p_c, q = (1 − ε)·y + ε/n
+inline loss soft_cross_entropy(const row& x, const row& y, const row& weights,
+                               double smoothing = 0) {
+    const row log_p = log_softmax(x), p = softmax(x);
+    const auto n = static_cast<double>(x.size());
+    loss result{0, row(x.size(), 0)};
+    double total = 0;
+    row q(x.size());
+    for (std::size_t j = 0; j < x.size(); ++j) {
+        q[j] = weights[j] * ((1 - smoothing) * y[j] + smoothing / n);
+        if (q[j] != 0) result.value -= q[j] * log_p[j];
+        total += q[j];
+    }
+    for (std::size_t j = 0; j < x.size(); ++j) result.gradient[j] = total * p[j] - q[j];
+    return result;
+}
+
 /// Logits cos/τ, (cos_t − m)/τ at the label.
 inline loss am_softmax(row cosines, std::size_t t, double margin, double tau) {
     cosines[t] -= margin;

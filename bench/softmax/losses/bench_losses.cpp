@@ -45,6 +45,10 @@ void cross_entropy(benchmark::State& state) { against_copy<row_major>(state, hee
 void cross_entropy_smoothed(benchmark::State& state) {
     against_copy<row_major>(state, heed::cross_entropy.label_smoothing(0.1));
 }
+void cross_entropy_weighted(benchmark::State& state) {
+    const Eigen::VectorXf weights = Eigen::VectorXf::Constant(state.range(1), 0.5F);
+    against_copy<row_major>(state, heed::cross_entropy.class_weights(weights));
+}
 void cross_entropy_of_columns(benchmark::State& state) {
     against_copy<Eigen::MatrixXf>(state, heed::cross_entropy);
 }
@@ -66,6 +70,7 @@ BENCHMARK(cross_entropy)
     ->Args({4096, 1000})
     ->UseManualTime();
 BENCHMARK(cross_entropy_smoothed)->Args({256, 131072})->UseManualTime();
+BENCHMARK(cross_entropy_weighted)->Args({64, 131072})->UseManualTime();
 BENCHMARK(cross_entropy_of_columns)->Args({4096, 1000})->UseManualTime();
 BENCHMARK(sparsemax_loss)->Args({64, 131072})->UseManualTime();
 BENCHMARK(entmax_loss)->Args({64, 131072})->UseManualTime();

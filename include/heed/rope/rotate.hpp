@@ -76,6 +76,15 @@ struct rotate_resources {
     }
 };
 
+/// How far pairs turn at a position, as the kernel reads it: by frequencies, or by given tables.
+template <class T, class Frequencies>
+auto turns_of(arena& scratch, const Frequencies& rope) {
+    if constexpr (requires { rope.template turns<T>(); })
+        return rope.template turns<T>();
+    else
+        return padded_frequencies<T>(scratch, rope);
+}
+
 /// y = x rotated, both views of one shape, after all checks.
 template <turn Way, class T, int Rank, class Frequencies, class Positions, class... Options>
 void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank>& x,
@@ -93,12 +102,16 @@ void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank
     positions.inputs(
         [&](std::string_view name, const auto& input) { check_apart("y", y, name, input); });
 
+    if constexpr (requires { rope.check(y, positions, x4.extents[0], x4.extents[2]); })
+        rope.check(y, positions, x4.extents[0], x4.extents[2]);
+
     rotate_resources resources;
     (resources.take(options), ...);
     arena& memory = resources.memory->slot(0);
     const arena::scope scope(memory);
-    const padded_frequencies<T> angles(memory, rope);
-    rotation<Way, T, Positions>(y4, x4, angles, rope.layout(), positions)
+    const auto turns = turns_of<T>(memory, rope);
+    rotation<Way, T, std::remove_const_t<decltype(turns)>, Positions>(y4, x4, turns, rope.layout(),
+                                                                      positions)
         .run(resources.pool, *resources.memory);
 }
 
@@ -117,8 +130,8 @@ void rotate_like(Y&& y, const X& x, const Frequencies& rope, const Positions& po
 }
 
 /// The same, with the positions among the options.
-template <turn Way, class Y, class X, class... Options>
-void rotate_along(Y&& y, const X& x, const rope::frequencies& rope, Options&&... options) {
+template <turn Way, class Y, class X, class Frequencies, class... Options>
+void rotate_along(Y&& y, const X& x, const Frequencies& rope, Options&&... options) {
     static_assert((rotate_option<Options> && ...),
                   "heed: behind the frequencies, rotate takes positions (an offset, a list, or a "
                   "list a sequence), heed::on(pool) and heed::in(workspace)");

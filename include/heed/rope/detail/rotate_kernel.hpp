@@ -41,13 +41,14 @@ void stream_copy(const T* from, T* to, index count) {
 ///
 /// `Positions` offers copy(double* to, index batch, index first, index count), and where there are
 /// several axes copy(double* to, index step, …), a step from axis to axis, and a constant
-/// `per_batch`. Work comes in blocks: some positions of some batches, all heads, one table.
-template <turn Way, class T, class Positions>
+/// `per_batch`. `Turns` is padded_frequencies, or has its members. Work comes in blocks: some
+/// positions of some batches, all heads, one table.
+template <turn Way, class T, class Turns, class Positions>
 class rotation {
   public:
-    rotation(tensor_view<T, 4> y, tensor_view<const T, 4> x, const padded_frequencies<T>& angles,
+    rotation(tensor_view<T, 4> y, tensor_view<const T, 4> x, const Turns& turns,
              rope::pair_layout layout, const Positions& positions)
-        : x_(x), y_(y), angles_(angles), layout_(layout), positions_(positions) {
+        : x_(x), y_(y), turns_(turns), layout_(layout), positions_(positions) {
         const bool in_place = y.data == x.data;
         const bool along_pairs = x.strides[3] == 1 || y.strides[3] == 1;
         a_lane_a_position_ = !along_pairs && x.strides[2] == 1 && y.strides[2] == 1;
@@ -85,7 +86,7 @@ class rotation {
 
     /// Positions a block: as many as a table has room for, fewer where tasks would be too few.
     index block_length(index wanted_blocks) const {
-        const index room = numbers_in(table_budget) / angles_.row_size();
+        const index room = numbers_in(table_budget) / turns_.row_size();
         const index share = count_blocks(x_.extents[2], wanted_blocks);
         return std::max<index>(std::min(room, share + block_step - 1) / block_step, 1) * block_step;
     }
@@ -94,12 +95,12 @@ class rotation {
 
     void rotate_block(arena& memory, index first, index count, index batch, index last) const {
         const index padded = round_up(count, block_step);
-        auto* where = memory.take<double>(angles_.axes * padded);
+        auto* where = memory.take<double>(turns_.axes * padded);
         if constexpr (requires { positions_.copy(where, padded, batch, first, count); })
             positions_.copy(where, padded, batch, first, count);
         else
             positions_.copy(where, batch, first, count);
-        for (index a = 0; a < angles_.axes; ++a)
+        for (index a = 0; a < turns_.axes; ++a)
             std::fill(where + a * padded + count, where + (a + 1) * padded, 0.0);
         if (a_lane_a_position_)
             turn_columns(memory, where, first, count, padded, batch, last);
@@ -119,9 +120,9 @@ class rotation {
 
     void turn_block(arena& memory, const double* where, index padded, index first, index count,
                     index batch, index last) const {
-        const index row_size = angles_.row_size(), dim = x_.extents[3];
+        const index row_size = turns_.row_size(), dim = x_.extents[3];
         auto* table = memory.take<T>(count * row_size);
-        for (index i = 0; i < count; ++i) angles_.fill_row(where + i, padded, table + i * row_size);
+        for (index i = 0; i < count; ++i) turns_.fill_row(where + i, padded, table + i * row_size);
         auto* spare = memory.take<T>(dim);
         const index staged = std::max<index>(numbers_in(staged_bytes) / dim, 1);
         auto* stage = streams_ ? memory.take<T>(staged * dim) : nullptr;
@@ -165,13 +166,13 @@ class rotation {
 
     template <rope::pair_layout Layout>
     void turn_contiguous(const row_run& run, T* to, index to_step, index rows) const {
-        const index dim = x_.extents[3], rotated = 2 * angles_.pairs;
+        const index dim = x_.extents[3], rotated = 2 * turns_.pairs;
         const index ahead = numbers_in(prefetched_bytes) / dim * run.from_step;
         const T *from = run.from, *table = run.table;
         for (index n = 0; n < rows; ++n) {
             // The hardware alone reads too short a way ahead: 1.3 copies instead of 1.0.
             for (index c = 0; c < dim; c += numbers_in(64)) prefetch(from + ahead + c);
-            turn_row<Way, Layout>(from, to, table, angles_.pairs, angles_.padded);
+            turn_row<Way, Layout>(from, to, table, turns_.pairs, turns_.padded);
             if (to != from) std::copy(from + rotated, from + dim, to + rotated);
             from += run.from_step;
             to += to_step;
@@ -184,10 +185,10 @@ class rotation {
         for (index n = 0; n < rows; ++n) {
             for (index c = 0; c < dim; ++c) spare[c] = run.from[c * x_.strides[3]];
             if (layout_ == rope::halves)
-                turn_row<Way, rope::halves>(spare, spare, run.table, angles_.pairs, angles_.padded);
+                turn_row<Way, rope::halves>(spare, spare, run.table, turns_.pairs, turns_.padded);
             else
-                turn_row<Way, rope::interleaved>(spare, spare, run.table, angles_.pairs,
-                                                 angles_.padded);
+                turn_row<Way, rope::interleaved>(spare, spare, run.table, turns_.pairs,
+                                                 turns_.padded);
             for (index c = 0; c < dim; ++c) to[c * y_.strides[3]] = spare[c];
             run.from += run.from_step;
             run.table += run.table_step;
@@ -201,9 +202,9 @@ class rotation {
                       index batch, index last) const {
         auto* cosine = memory.take<T>(padded);
         auto* sine = memory.take<T>(padded);
-        const index pairs = angles_.pairs;
+        const index pairs = turns_.pairs;
         for (index pair = 0; pair < pairs; ++pair) {
-            angles_.fill_column(pair, where, padded, count, cosine, sine);
+            turns_.fill_column(pair, where, padded, count, cosine, sine);
             const bool halves = layout_ == rope::halves;
             const index one = halves ? pair : 2 * pair, other = halves ? pair + pairs : one + 1;
             for (index b = batch; b < last; ++b) {
@@ -235,7 +236,7 @@ class rotation {
 
     tensor_view<const T, 4> x_;
     tensor_view<T, 4> y_;
-    const padded_frequencies<T>& angles_;
+    const Turns& turns_;
     rope::pair_layout layout_;
     const Positions& positions_;
     bool streams_;

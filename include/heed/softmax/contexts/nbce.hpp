@@ -16,7 +16,7 @@
 #include <heed/core/view.hpp>
 #include <heed/rows/lines.hpp>
 #include <heed/rows/row_arguments.hpp>
-#include <heed/softmax/contexts/kernel/likeliest.hpp>
+#include <heed/softmax/kernel/likeliest.hpp>
 #include <heed/softmax/log_softmax.hpp>
 
 /// \file

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <utility>
+
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/vector_input.hpp>
 #include <heed/softmax/losses/kernel/loss_function.hpp>
 #include <heed/softmax/losses/kernel/loss_rows.hpp>
+#include <heed/softmax/losses/weighted_cross_entropy.hpp>
 
 /// \file
 /// Cross-entropy on logits.
@@ -22,6 +26,12 @@ class cross_entropy_loss : public detail::softmax_loss {
         return other;
     }
     constexpr double smoothing() const { return smoothing_; }
+
+    template <detail::vector_like Weights>
+    auto class_weights(Weights&& w) const {
+        auto kept = detail::keep_class_weights(std::forward<Weights>(w));
+        return weighted_cross_entropy_loss<decltype(kept)>(std::move(kept), smoothing_);
+    }
 
     /// For the kernel.
     constexpr bool wants_mean_log_p() const { return smoothing_ > 0; }
@@ -45,8 +55,10 @@ class cross_entropy_loss : public detail::softmax_loss {
 ///     const float bits = heed::cross_entropy.label_smoothing(0.1).ignored_label(-100)(x, labels);
 ///
 /// With label smoothing ε the target is q = (1 − ε)·onehot(t) + ε/n (arXiv 1512.00567), the loss
-/// −Σ q·log p, its gradient p − q; a logit of −∞ then makes the loss +∞. See loss_function for
-/// labels, reductions, errors and cost.
+/// −Σ q·log p, its gradient p − q; a logit of −∞ then makes the loss +∞. With a weight w_c for each
+/// class, cross_entropy.class_weights(w), it is −Σ w·q·log p, and a mean is Σ loss/Σ w_t. See
+/// loss_function for labels, reductions, errors and cost; soft_cross_entropy takes targets of any
+/// kind.
 inline constexpr loss_function<cross_entropy_loss> cross_entropy{};
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -11,7 +11,7 @@
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/rows/row_arguments.hpp>
-#include <heed/softmax/noise/kernel/noisy_rows.hpp>
+#include <heed/softmax/kernel/numbered_rows.hpp>
 #include <heed/softmax/noise/perturb_noises.hpp>
 #include <heed/softmax/softmax.hpp>
 

@@ -12,7 +12,7 @@
 #include <heed/core/random.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
-#include <heed/softmax/noise/kernel/noisy_rows.hpp>
+#include <heed/softmax/kernel/numbered_rows.hpp>
 #include <heed/softmax/noise/perturb_noises.hpp>
 
 /// \file

@@ -10,6 +10,8 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/overlap.hpp>
+#include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
 #include <heed/rows/rows.hpp>
@@ -96,6 +98,17 @@ class loss_function {
     }
     { return loss_function(loss_.label_smoothing(epsilon), ignored_); }
 
+    /// The same with a weight for each class, where the loss has such: any vector, seen where it
+    /// lies if it is an lvalue. Throws argument_error unless they are finite and not negative.
+    template <detail::vector_like Weights>
+    auto class_weights(Weights&& w) const requires requires(const Loss& l) {
+        l.class_weights(std::forward<Weights>(w));
+    }
+    {
+        auto weighted = loss_.class_weights(std::forward<Weights>(w));
+        return loss_function<decltype(weighted), Over>(std::move(weighted), ignored_);
+    }
+
     /// The loss.
     template <tensor_like X, class Labels, class... Extras>
     [[nodiscard]] auto operator()(const X& x, const Labels& labels, const Extras&... extras) const {
@@ -164,6 +177,8 @@ class loss_function {
         detail::check_labels<X>(labels, x);
         (check_gradient(dx, x, labels), ...);
         loss_.check(x.extents[axes]);
+        if constexpr (requires { loss_.class_weights_view(); })
+            (detail::check_apart("dx", dx, "class_weights", loss_.class_weights_view()), ...);
         const auto leading = detail::leading<axes>(x.extents);
         arena& memory = resources.memory->slot(0);
         const arena::scope scope(memory);
@@ -188,16 +203,29 @@ class loss_function {
                           "heed: the mean or the sum of losses is a number; per_row() gives many");
             check_loss(tensor_view<Value, 0>{&value, {}, {}}, x, labels, dx...);
             const auto given = detail::read_labels<X>(labels, x, ignored_, memory);
-            const auto counted = static_cast<double>(given.counted);
-            const double scale = Over == reduction::mean && counted > 0 ? 1 / counted : 1;
             index rows = 1;
             for (const index extent : leading) rows *= extent;
+            const double counted = weight_of(given, rows);
+            const double scale = Over == reduction::mean && counted > 0 ? 1 / counted : 1;
             // In double, and summed in the order of the rows, whatever the threads.
             double* const losses = memory.take<double>(rows);
             for_rows(detail::row_operand<double, axes>{losses, detail::row_major_strides(leading),
                                                        0, true},
                      given, scale);
             value = static_cast<Value>(detail::scaled_sum(losses, rows, scale));
+        }
+    }
+
+    /// What the losses' sum is divided by in a mean: how many rows count, or their labels' weights.
+    double weight_of(const detail::checked_labels& given, index rows) const {
+        if constexpr (requires { loss_.label_weight(rows); }) {
+            double sum = 0;
+            for (index r = 0; r < rows; ++r)
+                if (given.values[r] != detail::ignored_row)
+                    sum += loss_.label_weight(given.values[r]);
+            return sum;
+        } else {
+            return static_cast<double>(given.counted);
         }
     }
 
