@@ -55,6 +55,9 @@ COUNTERS = {
     "busy_in_waves": Counter("busy in waves", percent),
     "of_tensors": Counter("over tensors", times),
     "of_alone": Counter("over alone", times),
+    "of_exact": Counter("over exact attention's share", times),
+    "forward": Counter("over forward", times),
+    "of_prefill": Counter("over prefill", times),
     "of_eigen": Counter("over Eigen's product", times),
     "speedup": Counter("speedup", times),
     "exps": Counter("over exp", times),
@@ -163,6 +166,17 @@ SECTIONS = [
             "16 and 8 bits; *over tensors*: a chunk of queries at the end of 4096 keys of 8 heads "
             "over the same call without a cache; and 4096 tokens of 32 heads appended one by one, "
             "as a share of the bandwidth of copying them."),
+    Section("Latent attention", "bench_latent",
+            "Ranks 512 + 64, cached in 32, 16 and 8 bits. Absorbed: the heads of one token against "
+            "4096 cached rows; and a layer of 16 heads of width 2048, and one token of it decoded "
+            "over the same prefilled. The limit is the peak of fused multiply-adds."),
+    Section("Linear attention", "bench_linear",
+            "Float: 4·m·d_v operations a token forward and 10·m·d_v backward for m features, for "
+            "FAVOR+ 4·m·d more; what a chunk costs within itself is not counted. The limit is the peak "
+            "of fused multiply-adds. A step is one token of 32 heads."),
+    Section("Nyström attention", "bench_nystrom",
+            "m landmarks; the limit is the peak of fused multiply-adds. *Halves*: the two attentions "
+            "alone. *Over exact attention's share*: of the limit, of both, by turns."),
     Section("Softmax on rows", "bench_softmax",
             "Rows and columns; float, one thread. *Over exp*: over `heed::exp` of the same numbers. "
             "*Over a copy*: over `memcpy` of the same bytes. *Over row-major*: a column-major matrix "
@@ -182,6 +196,10 @@ SECTIONS = [
             "peak of fused multiply-adds. *Over Eigen's product*: so many rows against 2048 × 2048 "
             "weights, float, one thread."),
     Section("Norms", "bench_norms", "Rows and columns in cache; float, one thread."),
+    Section("Activations", "bench_activations",
+            "Rows and columns in cache; float, one thread: the time over a copy of the rows."),
+    Section("Sampling", "bench_sampling",
+            "A row of so many logits; float, one thread: the time over a copy of it."),
     Section("Rotating", "bench_rotate",
             "`heed::rotate_into` on [1, 32, n, 128] floats: the time over `memcpy` of the same bytes "
             "on one thread."),
