@@ -39,7 +39,7 @@ struct given_decay {
 ///     auto o = heed::linear_attention(q, k, v, heed::causal, heed::decay(0.97));
 ///
 /// The call throws argument_error where a γ is out of its range, shape_error where heads do not
-/// divide. Costs a few percent of a call without decay.
+/// divide. Takes up to a tenth more time than a call without.
 template <class Number>
 requires std::is_arithmetic_v<Number>
 [[nodiscard]] auto decay(Number gamma) {
