@@ -151,8 +151,8 @@ template <class T>
     if constexpr (has_avx512) {
         constexpr T least = 1 - T(exponent_bias<T>);
         const vec<T> whole = round(x);
-        return select(x < vec<T>(least), vec<T>(T(0)),
-                      scale_by_power(polynomial(x - whole, exp2_fast_coefficients<T>()), whole));
+        return scale_unless_below(vec<T>(least), x,
+                                  polynomial(x - whole, exp2_fast_coefficients<T>()), whole);
     } else {
         return exp2_by_bits(clamp(x, -T(exponent_bias<T>), T(exponent_bias<T> + 1)));
     }

@@ -39,6 +39,9 @@ struct instructions<float> : portable_instructions<float> {
     static numbers scale_by_power(numbers a, numbers n) {
         return _mm512_maskz_scalef_ps(0xffff, a, n);
     }
+    static numbers scale_unless_below(numbers least, numbers x, numbers a, numbers n) {
+        return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, least, _CMP_NLT_UQ), a, n);
+    }
 
     // The compiler's own reductions do the same, but GCC 12 warns of them.
     static float reduce_add(__m512 a) {
@@ -126,6 +129,9 @@ struct instructions<double> : portable_instructions<double> {
     static numbers max(numbers a, numbers b) { return _mm512_maskz_max_pd(0xff, a, b); }
     static numbers scale_by_power(numbers a, numbers n) {
         return _mm512_maskz_scalef_pd(0xff, a, n);
+    }
+    static numbers scale_unless_below(numbers least, numbers x, numbers a, numbers n) {
+        return _mm512_maskz_scalef_pd(_mm512_cmp_pd_mask(x, least, _CMP_NLT_UQ), a, n);
     }
 
     static double reduce_add(__m512d a) {

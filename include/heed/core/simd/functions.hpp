@@ -150,6 +150,11 @@ template <class T>
 vec<T> scale_by_power(vec<T> a, vec<T> n) {
     return instructions<T>::scale_by_power(a.value, n.value);
 }
+/// The same, and 0 where x < least; NaN is not less.
+template <class T>
+vec<T> scale_unless_below(vec<T> least, vec<T> x, vec<T> a, vec<T> n) {
+    return instructions<T>::scale_unless_below(least.value, x.value, a.value, n.value);
+}
 
 /// For each block of four lanes {a₀, b₀, a₁, b₁}, or {a₂, b₂, a₃, b₃}: cheaper than across blocks.
 template <class T>

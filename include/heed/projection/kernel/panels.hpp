@@ -32,15 +32,18 @@ template <index Width, class T, class Whole, class Part>
 void gather_transposed(Whole whole, Part part, index count, index depth, T* to) {
     constexpr index size = vec<T>::size;
     for (index r = 0; r < Width; r += size) {
-        const index last = std::min({size, Width - r, count - r});
         constexpr index wanted = std::min(size, Width);
+        const index last = std::min(wanted, count - r);
         for (index c = 0; c < depth; c += size) {
             const index width = std::min(size, depth - c);
             T* at = to + c * Width + r;
             array_of<vec<T>, size> block;
-            if (width == size && last >= wanted) {
+            if (width == size && last == wanted) {
                 unroll<size>([&](auto l) __attribute__((always_inline)) {
-                    block[l] = l < wanted ? whole(r + l, c) : vec<T>(T(0));
+                    if constexpr (l < wanted)
+                        block[l] = whole(r + l, c);
+                    else
+                        block[l] = vec<T>(T(0));
                 });
                 transpose(block);
                 // What one store writes too far, the next ones overwrite.

@@ -159,8 +159,8 @@ void streamed_softmax(const Layout& layout, T* to, const T* from, const temperat
             blockwise_exponentials<T>(x, exponentials, by, sink(l), references, [&](index b) {
                 const vec<T> factor(l == 0 ? T(0) : previous.factors[b]);
                 return [=](auto at) __attribute__((always_inline)) {
-                    prefetch_once(reinterpret_cast<const char*>(x.data + at.number * vec<T>::size) +
-                                  bytes_ahead);
+                    prefetch(reinterpret_cast<const char*>(x.data + at.number * vec<T>::size) +
+                             bytes_ahead);
                     write_previous(at, factor);
                 };
             });

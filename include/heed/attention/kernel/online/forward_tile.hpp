@@ -13,6 +13,7 @@
 #include <heed/attention/observers/observer.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/microkernel.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
@@ -40,7 +41,7 @@ template <class T>
 void add_values(const T* weights, index rows, index keys, const contiguous_rows<T>& values,
                 index value_dim, const T* factor, T* output, index output_stride) {
     multiply_columns(
-        rows, weights, score_stride<T>, index(1), values, value_dim, keys,
+        rows, weights, fixed<score_stride<T>>(), fixed<1>(), values, value_dim, keys,
         [=]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
             T* to = output + r * output_stride + column;
             const vec<T> shrink(factor[r]);

@@ -20,9 +20,13 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// Bytes between what is multiplied and what is fetched of a panel.
-inline constexpr index panel_bytes_ahead = 4096;
-/// Values that are multiplied for all columns before the next ones: so many lie in L1 together.
+/// Bytes between what is multiplied and what is fetched of a panel: the next panel of 128 floats a
+/// key.
+inline constexpr index panel_bytes_ahead = 16384;
+/// Values between those that are multiplied and those that are fetched.
+inline constexpr index values_ahead = 64;
+/// Values that are multiplied for all rows and columns before the next ones, where not all sums of
+/// a row of values stay in registers: so many lie in L1 together.
 inline constexpr index values_at_once = 16;
 
 /// What a row's scores of a panel do to the largest of each lane so far, unless that is null.
@@ -102,11 +106,11 @@ template <class T, class Values>
 void multiply_streamed_values(const T* weights, index rows, index keys, const Values& values,
                               index stride, index columns, T* sums, index sums_stride) {
     constexpr index size = vec<T>::size;
-    constexpr int vectors = tiles.score_vectors;
-    const streamed<index> step{stride, values_at_once * stride};
+    constexpr int vectors = tiles.value_vectors;
+    const streamed<index> step{stride, values_ahead * stride};
     const auto multiply = [&]<int Vectors>(index first, index count, index column) {
-        multiply_rows<tiles.score_rows, Vectors>(
-            rows, weights + first, tiles.score_rows * score_stride<T>, fixed<score_stride<T>>(),
+        multiply_rows<tiles.value_rows, Vectors>(
+            rows, weights + first, tiles.value_rows * score_stride<T>, fixed<score_stride<T>>(),
             fixed<1>(), values_from(values, first, column, stride), step, count,
             [=](index r, const vec<T>* sum) __attribute__((always_inline)) {
                 unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
@@ -116,8 +120,9 @@ void multiply_streamed_values(const T* weights, index rows, index keys, const Va
             [=](index r)
                 __attribute__((always_inline)) { return sums + r * sums_stride + column; });
     };
-    for (index first = 0; first < keys; first += values_at_once) {
-        const index count = std::min(values_at_once, keys - first);
+    const index at_once = rows <= tiles.value_rows ? keys : values_at_once;
+    for (index first = 0; first < keys; first += at_once) {
+        const index count = std::min(at_once, keys - first);
         index column = 0;
         if (rows == 1)
             for (; column + one_row_vectors * size <= columns; column += one_row_vectors * size) {
