@@ -163,6 +163,14 @@ TEST_CASE("a cache of another layer is refused") {
         "the cache has heads, key and value dimensions [1, 11, 7], but make_cache of this layer "
         "has [1, 11, 7] with values in keys",
         [&] { mla.prefill(x, plain); });
+    heed::kv_cache<float> forgets(
+        {.batch = 2, .dim = 11, .value_dim = 7, .window = 8, .values_in_keys = true});
+    const char* const window =
+        "the cache has a window of 8, but latent attention sees all tokens: it must be "
+        "heed::unlimited";
+    heed_test::check_refused<heed::argument_error>(window, [&] { mla.prefill(x, forgets); });
+    heed_test::check_refused<heed::argument_error>(window, [&] { mla.decode(x, forgets); });
+    CHECK(forgets.length(0) == 0);
     CHECK_THROWS_AS(mla.decode(random.tensor<float>(1, 2, 9), cache), heed::shape_error);
     CHECK(cache.length(0) == 0);
     CHECK_THROWS_AS(mla.make_cache<float>({.batch = 0}), heed::argument_error);

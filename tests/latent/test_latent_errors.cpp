@@ -137,6 +137,24 @@ TEST_CASE("rows of latent attention fit its weights, and one another") {
         "saved holds queries of shape [0, 0, 0], but those of x have shape [2, 3, 27]",
         [&] { mla.backward(y, x, heed::latent_saved<float>()); });
     CHECK(out.dimension(2) == 9);
+
+    // Another layer's, of whose numbers some are as many.
+    const auto refused_from = [&](const variant& of, const char* what) {
+        const layer<float> another(random, of);
+        const auto other = another.attention().forward(x);
+        check_refused<shape_error>(what, [&] { mla.backward(y, x, other.saved); });
+    };
+    refused_from({.rank = 6},
+                 "saved holds compressed rows of shape [2, 3, 10], but those of x have shape "
+                 "[2, 3, 11]");
+    refused_from({.compresses_queries = true},
+                 "saved holds compressed queries of shape [2, 3, 11], but those of x have shape "
+                 "[2, 3, 0]");
+    refused_from({.value = 5},
+                 "saved holds keys and values of shape [2, 3, 30], but those of x have shape "
+                 "[2, 3, 33]");
+    refused_from({.gates = 1},
+                 "saved holds gates of shape [2, 3, 3], but those of x have shape [2, 3, 0]");
 }
 
 }  // namespace test_latent

@@ -6,6 +6,7 @@
 #include <unsupported/Eigen/CXX11/Tensor>
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
+#include "attention/problem.hpp"
 #include "latent_problem.hpp"
 #include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
@@ -54,6 +55,42 @@ TEMPLATE_TEST_CASE("latent attention has the same bits for threads, batches and 
         }
         for (const index tokens : {1, 2, 30})  // what comes behind is not seen
             CHECK(same_bits(mla.forward(part_of(x, 0, 3, tokens)).y, part_of(y, 0, 3, tokens)));
+    }
+}
+
+TEST_CASE("latent attention has the same bits where every step has work for several threads") {
+    heed_test::generator random(732);
+    variant of = variants().back();
+    of.heads = 8;
+    of.content = 28;
+    of.value = 32;
+    of.gates = 32;
+    of.rank = 48;
+    of.query_rank = 64;
+    of.model = of.outputs = 256;
+    const layer<float> from(random, of);
+    const auto mla = from.attention();
+    const tensor<float> x = random.tensor<float>(2, 311, of.model);
+    const tensor<float> dy = random.tensor<float>(2, 311, of.outputs);
+    const auto [y, saved] = mla.forward(x);
+    const auto gradient = mla.backward(dy, x, saved);
+    Eigen::ThreadPool pool(4);
+    const auto threads = heed_test::always_on(pool);
+    const auto other = mla.forward(x, threads);
+    CHECK(same_bits(other.y, y));
+    const auto back = mla.backward(dy, x, other.saved, threads);
+    CHECK(same_bits(back.x, gradient.x));
+    heed::for_each_latent_weight(back.weights, gradient.weights,
+                                 [](auto name, const auto& a, const auto& b) {
+                                     INFO(name);
+                                     CHECK(same_bits(a, b));
+                                 });
+    for (const bool absorbed : {false, true}) {
+        const auto over_cache = [&](const auto&... extras) {
+            auto cache = mla.make_cache<float>({.batch = 2, .capacity = 311});
+            return absorbed ? mla.decode(x, cache, extras...) : mla.prefill(x, cache, extras...);
+        };
+        CHECK(same_bits(over_cache(threads), over_cache()));
     }
 }
 

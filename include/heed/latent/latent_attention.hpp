@@ -73,8 +73,9 @@ constexpr bool is_latent_input() {
 ///     auto y = mla.decode(x, cache);               // the next tokens, one or some
 ///
 /// Weights are seen where they lie, and must stay. A row of y is bit for bit the same for any
-/// number of threads, of sequences beside its own and of rows behind it; so is one of grad.x, and
-/// the gradients of weights are for any number of threads. One object may be used by many threads.
+/// number of threads, of sequences beside its own and of rows behind it; one of grad.x for any
+/// number of threads and sequences, and the gradients of weights for any number of threads. One
+/// object may be used by many threads.
 ///
 /// The constructor throws argument_error for options out of their range and weights that are
 /// missing or too many, shape_error for weights or frequencies that do not fit, by name.
@@ -141,7 +142,7 @@ class latent_attention {
                 const std::array<index, 3> of_y{rows.extents[0], rows.extents[1], model_.outputs()};
                 detail::require_shape(dy_rows.extents == of_y, "dy has shape ",
                                       held_dy.view().extents, ", but y of x has ", of_y);
-                saved.check({rows.extents[0], rows.extents[1]}, model_.query_columns());
+                saved.check(model_, {rows.extents[0], rows.extents[1]});
                 auto dx = detail::make_like<X>(held.view().extents);
                 latent_gradient<decltype(dx), T> gradient{std::move(dx), {}};
                 detail::latent_backward(model_, dy_rows, rows, saved,

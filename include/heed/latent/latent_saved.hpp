@@ -1,7 +1,7 @@
 #pragma once
 
 #include <array>
-#include <utility>
+#include <string_view>
 
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -9,6 +9,7 @@
 #include <heed/attention/attention.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
+#include <heed/latent/detail/latent_model.hpp>
 #include <heed/latent/latent_weights.hpp>
 
 /// \file
@@ -31,14 +32,21 @@ struct latent_saved {
     tensor gate;                ///< x·W_gᵀ before the sigmoid; empty without g_proj
     stats_for<T> stats;         ///< attention's
 
-    /// Throws shape_error unless they are those of a call with so many sequences and rows, of a
-    /// layer with such rows.
-    void check(const std::array<index, 2>& rows, index query_columns) const {
-        const std::array<index, 3> held{queries.dimension(0), queries.dimension(1),
-                                        queries.dimension(2)};
-        const std::array<index, 3> needed{rows[0], rows[1], query_columns};
-        detail::require_shape(held == needed, "saved holds queries of shape ", held,
-                              ", but those of x have shape ", needed);
+    /// Throws shape_error unless they are what a layer saves of so many sequences and rows.
+    void check(const detail::latent_model<T>& model, const std::array<index, 2>& rows) const {
+        const auto fits = [&](std::string_view name, const tensor& numbers, index columns) {
+            const std::array<index, 3> held{numbers.dimension(0), numbers.dimension(1),
+                                            numbers.dimension(2)};
+            const std::array<index, 3> needed{rows[0], rows[1], columns};
+            detail::require_shape(held == needed, "saved holds ", name, " of shape ", held,
+                                  ", but those of x have shape ", needed);
+        };
+        fits("queries", queries, model.query_columns());
+        fits("compressed queries", compressed_queries, model.query_rank());
+        fits("compressed rows", compressed, model.options.latent_dim());
+        fits("keys and values", expanded, model.expanded_columns());
+        fits("heads' outputs", output, model.output_columns());
+        fits("gates", gate, model.gate_columns());
     }
 };
 

@@ -90,6 +90,7 @@ class kv_cache {
     index kv_heads() const noexcept { return options_.kv_heads.value; }
     index dim() const noexcept { return options_.dim.value; }
     index value_dim() const noexcept { return options_.value_dim.value; }
+    index window() const noexcept { return options_.window.value; }
     bool values_in_keys() const noexcept { return options_.values_in_keys; }
 
     /// Appends k [batch, kv_heads, N, dim] and v [batch, kv_heads, N, value_dim]. shape_error where

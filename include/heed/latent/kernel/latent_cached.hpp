@@ -7,6 +7,7 @@
 #include <heed/attention/caches/cached_attention.hpp>
 #include <heed/attention/caches/kv_cache.hpp>
 #include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/sliding_window.hpp>
 #include <heed/attention/scales/scale.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -25,8 +26,8 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// Refuses, by shape_error, a cache that heed::latent_attention::make_cache did not make for such a
-/// layer and as many sequences.
+/// Refuses a cache that heed::latent_attention::make_cache could not have made for such a layer and
+/// as many sequences: by shape_error, or where it forgets by argument_error.
 template <class T, class Storage>
 void check_latent_cache(const latent_model<T>& model, const kv_cache<Storage>& cache, index batch) {
     const std::array<index, 3> held{cache.kv_heads(), cache.dim(), cache.value_dim()};
@@ -36,6 +37,8 @@ void check_latent_cache(const latent_model<T>& model, const kv_cache<Storage>& c
                   ", but make_cache of this layer has ", needed, " with values in keys");
     require_shape(cache.batch() == batch, "x has ", batch, " sequences, but the cache has ",
                   cache.batch());
+    require_argument(cache.window() == unlimited, "the cache has a window of ", cache.window(),
+                     ", but latent attention sees all tokens: it must be heed::unlimited");
 }
 
 /// What a call over a cache begins with: rows are appended, and queries made.
