@@ -41,9 +41,9 @@ struct state_access;
 
 /// How a heed::linear_state is made.
 struct linear_state_options {
-    /// Keeps what was before the last chunk too, so that rewind can go back by one whole chunk at
-    /// least; otherwise by what stands behind the last line of the grid. Twice the memory, and a
-    /// copy at every line.
+    /// Keeps what was before the last chunk too, so that rewind can go back to the line before it;
+    /// otherwise by what stands behind the last line of the grid. Twice the memory, and a copy at
+    /// every line.
     bool rewindable = false;
 };
 
