@@ -182,6 +182,35 @@ TEST_CASE("what is taken back has never been, be it the token that began anew") 
     }
 }
 
+TEST_CASE("a draft whose first token alone begins anew leaves nothing behind") {
+    generator random(977);
+    decayed<float> all(random, 75);
+    all.g.setConstant(-0.1F);
+    for (const bool rewindable : {false, true}) {
+        for (const index first : {1, 20, 31, 32, 33, 45}) {
+            INFO("seed " << seed() << ", rewindable " << rewindable << ", token " << first);
+            decayed<float> kept = all;
+            kept.g(0, 1, first) = static_cast<float>(-HUGE_VAL);
+            decayed<float> draft = kept;
+            draft.in.k = draft.in.k * draft.in.k.constant(2);
+            heed::linear_state<float> state({.rewindable = rewindable});
+            tensor4<float> o(2, 4, 75, 7);
+            go_on(all, state, o, 0, first);
+            go_on(kept, state, o, first, 1);
+            go_on(draft, state, o, first + 1, 3);
+            // Off the grid what was before that token is in older memory alone, which at token 32
+            // became that of the chunk that it began.
+            const bool all_back = first == 32 || (rewindable && first != 31);
+            REQUIRE((state.can_rewind() >= 4) == all_back);
+            CHECK(state.can_rewind() >= 3);
+            state.rewind(all_back ? 4 : 3);
+            const decayed<float>& true_one = all_back ? all : kept;
+            go_on(true_one, state, o, state.length(), 75 - state.length());
+            CHECK(same_bits(o, true_one.whole()));
+        }
+    }
+}
+
 TEST_CASE("a state with decays is the recurrence's, and goes on from matrices") {
     generator random(973);
     const decayed<double> all(random, 90);

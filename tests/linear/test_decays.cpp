@@ -187,6 +187,30 @@ TEST_CASE("decays of fewer numbers are those of tokens") {
     check_forward<double>(from, none, 1e-12, heed::causal, chosen);
 }
 
+TEST_CASE("the gradient of decays is written where no sequence is") {
+    const tensor4<double> none(0, 2, 5, 3);
+    const Eigen::MatrixXd logs = Eigen::MatrixXd::Constant(2, 5, -0.1);
+    const auto decay = heed::learn(heed::log_decay(logs));
+    const auto [o, stats] = heed::linear_attention_forward(none, none, none, heed::causal, decay);
+    tensor4<double> dq = none, dk = none, dv = none;
+    Eigen::MatrixXd d_logs = Eigen::MatrixXd::Constant(2, 5, 7);
+    heed::linear_attention_backward_into(heed::into(dq, dk, dv, d_logs), none, o, stats, none, none,
+                                         none, heed::causal, decay);
+    CHECK(d_logs.isZero(0));
+}
+
+TEST_CASE("the gradient of a decay whose reciprocal is infinite is finite") {
+    tensor4<double> x(1, 1, 5, 1);
+    x.setConstant(1);
+    const double gamma = 1e-310;
+    REQUIRE(std::isinf(1 / gamma));
+    const auto decay = heed::learn(heed::decay(gamma));
+    const auto [o, stats] = heed::linear_attention_forward(x, x, x, heed::causal, decay);
+    const auto gradients =
+        heed::linear_attention_backward(x, o, stats, x, x, x, heed::causal, decay);
+    CHECK(std::isfinite(gradients.of<0>()(0)));
+}
+
 TEST_CASE("decays beside documents, padding, a rotary encoding and a scale") {
     generator random(964);
     for (int round = 0; round < 4; ++round) {

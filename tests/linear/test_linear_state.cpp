@@ -130,6 +130,49 @@ TEST_CASE("a state of given matrices goes on from them") {
               .maxCoeff() < 1e-12);
 }
 
+TEST_CASE("a draft whose first key alone raises references leaves nothing behind") {
+    generator random(944);
+    const linear_inputs<double> in(linear_problem(random, {1, 2, 2, 2, 75, 75, 4, 3}));
+    for (const bool rewindable : {false, true}) {
+        for (const index first : {1, 20, 31, 32, 45}) {
+            INFO("seed " << seed() << ", rewindable " << rewindable << ", token " << first);
+            tensor4<double> o(1, 2, 75, 3), expected(1, 2, 75, 3), k = in.k;
+            const auto go_on = [&](heed::linear_state<double>& state, const tensor4<double>& keys,
+                                   tensor4<double>& to, index from, index count) {
+                const auto tokens = [&](const tensor4<double>& x) {
+                    const index d = x.dimension(3);
+                    return heed::view(const_cast<double*>(x.data()) + from * d, {1, 2, count, d},
+                                      {150 * d, 75 * d, d, 1});
+                };
+                heed::linear_attention_into(tokens(to), tokens(in.q), tokens(keys), tokens(in.v),
+                                            heed::causal, heed::exp_features, heed::carry(state));
+            };
+            k(0, 1, first, 2) += 100;
+            heed::linear_state<double> state({.rewindable = rewindable}), never;
+            go_on(state, in.k, o, 0, first);
+            go_on(state, k, o, first, 4);
+            // That key is taken back where older memory is of what was before it, not of itself.
+            const bool all_back = rewindable && first != 31;
+            REQUIRE((state.can_rewind() >= 4) == all_back);
+            CHECK(state.can_rewind() >= 3);
+            state.rewind(all_back ? 4 : 3);
+            const tensor4<double>& true_keys = all_back ? in.k : k;
+            go_on(never, true_keys, expected, 0, state.length());
+            for (index h = 0; h < 2; ++h) {
+                CHECK(state.matrix(0, h) == never.matrix(0, h));
+                CHECK(state.denominator(0, h) == never.denominator(0, h));
+            }
+            if (all_back && first == 32) CHECK(state.can_rewind() == 32);
+            const index seen = state.length();
+            go_on(state, true_keys, o, seen, 75 - seen);
+            go_on(never, true_keys, expected, seen, 75 - seen);
+            for (index h = 0; h < 2; ++h)
+                for (index t = 0; t < 75; ++t)
+                    for (index c = 0; c < 3; ++c) CHECK(o(0, h, t, c) == expected(0, h, t, c));
+        }
+    }
+}
+
 TEST_CASE("sums of 2^20 tokens keep their digits") {
     generator random(943);
     constexpr index block = 4096, blocks = 256;

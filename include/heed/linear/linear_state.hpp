@@ -41,9 +41,9 @@ struct state_access;
 
 /// How a heed::linear_state is made.
 struct linear_state_options {
-    /// Keeps what was before the last chunk too, so that rewind can go back by one whole chunk at
-    /// least; otherwise by what stands behind the last line of the grid. Twice the memory, and a
-    /// copy at every line.
+    /// Keeps what was before the last chunk too, so that rewind can go back to the line before it;
+    /// otherwise by what stands behind the last line of the grid. Twice the memory, and a copy at
+    /// every line.
     bool rewindable = false;
 };
 
@@ -114,7 +114,8 @@ class linear_state {
 
     /// Takes back the last `tokens` of every sequence, as if they had never come. argument_error if
     /// that is further than can be remembered: to the last line of the grid, or if the state is
-    /// rewindable to the line before. A token that begins anew is a line too.
+    /// rewindable to the line before. A token that begins anew off the grid, or whose key raises
+    /// the references of features, is a line too, which is drawn behind it.
     void rewind(index tokens) {
         detail::require_argument(tokens >= 0, "heed::linear_state: rewind by ", tokens,
                                  ", but it must not be negative");
@@ -133,8 +134,10 @@ class linear_state {
     index can_rewind() const {
         index most = 0;
         for (std::size_t i = 0; i < progress_.size(); ++i) {
-            index of_head = progress_[i].keys;
-            if (options_.rewindable) of_head += older_progress_[i].keys;
+            const bool remembers = options_.rewindable && older_progress_[i].keys > 0;
+            const detail::head_progress& first = remembers ? older_progress_[i] : progress_[i];
+            index of_head = progress_[i].keys + (remembers ? first.keys : 0);
+            if (first.cuts) --of_head;  // what was before that token is not remembered
             most = i == 0 ? of_head : std::min(most, of_head);
         }
         return most;
@@ -184,15 +187,21 @@ class linear_state {
     void rewind_head(index which, index tokens, index length) {
         const auto at = static_cast<std::size_t>(which);
         Scalar* numbers = numbers_.data() + which * layout().size();
-        if (tokens > progress_[at].keys) {
-            tokens -= progress_[at].keys;
+        detail::head_progress& progress = progress_[at];
+        if (tokens > progress.keys || (tokens == progress.keys && progress.cuts)) {
+            tokens -= progress.keys;
             std::copy_n(older_.data() + which * layout().size(), layout().size(), numbers);
-            progress_[at] = older_progress_[at];
+            progress = older_progress_[at];
+            if (tokens == 0 && length % detail::chunk_length == 0) {
+                // At a line the chunk is part of S; only a key that raised references gets here.
+                detail::fold_chunk(layout().at(numbers, &progress), kind_.features,
+                                   layout().columns);
+                return;
+            }
             older_progress_[at].keys = 0;  // it holds this chunk now, not the one before
         }
-        detail::head_progress& progress = progress_[at];
         progress.keys -= tokens;
-        if (progress.keys == 0) progress.anew = false;
+        if (progress.keys == 0) progress.anew = progress.cuts = false;
         if (length == 0 && !given_) {
             layout().clear(numbers);
             progress = {};

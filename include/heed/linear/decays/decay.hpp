@@ -22,7 +22,8 @@ struct given_decay {
     static constexpr const char* range = "above 0 and at most 1";
     static bool in_range(double x) { return x > 0 && x <= 1; }
     static double log(double x) { return std::log(x); }
-    static double log_slope(double x) { return 1 / x; }
+    /// A quotient: 1/γ may be infinite where the gradient by log γ is as small.
+    static double from_log(double gradient, double x) { return gradient / x; }
 };
 
 }  // namespace detail

@@ -27,7 +27,7 @@ struct given_log_decay {
     static constexpr const char* range = "at most 0";
     static bool in_range(double x) { return x <= 0; }
     static double log(double x) { return x; }
-    static double log_slope(double) { return 1; }
+    static double from_log(double gradient, double) { return gradient; }
 };
 
 /// Whether an object has an axis of heads alone.
@@ -118,9 +118,10 @@ class token_decay : public decay_base {
     void sum_gradient(View gradient, const tensor_view<const T, 3>& of_logs) const {
         constexpr bool for_each_sequence = rank_of<Tensor> == 3;
         const auto [sequences, all_heads, tokens] = of_logs.extents;
-        const index alike = for_each_sequence ? 1 : sequences, each = all_heads / heads();
+        const index own = for_each_sequence ? sequences : 1, each = all_heads / heads();
+        const index alike = for_each_sequence ? 1 : sequences;  // none too: the sum is 0
         const auto to = detail::as_token_decays(gradient, 1);
-        for (index first = 0; first < sequences; first += alike) {
+        for (index first = 0; first < own; ++first) {
             for (index head = 0; head < heads(); ++head) {
                 for (index token = 0; token < tokens; ++token) {
                     double sum = 0;

@@ -142,6 +142,7 @@ class forward_head {
                 fold(head, older);
                 raise_references(rows[0], features(), head.reference, factor_);
                 rescale_head(head, features(), factor_);
+                head.progress->cuts = true;
                 tail = 0;
                 rows = head.key_rows;
                 rows_.map_keys(first_head, tokens, rows);
@@ -168,6 +169,7 @@ class forward_head {
             add_decays(logs, step, count, progress.keys, head.decays, progress.anew);
         if (known > 0) return known;
         fold(head, older);
+        progress.cuts = true;
         return add_decays(logs, step, count, index(0), head.decays, progress.anew);
     }
 

@@ -22,6 +22,7 @@ struct head_progress {
     bool begun = false;  ///< whether references are those of a key
     bool finite = true;  ///< whether the values of the chunk are
     bool anew = false;   ///< whether the chunk's first token forgets what was before it
+    bool cuts = false;   ///< whether it ended a chunk off the grid, or raised references
 };
 
 /// The sums of one head, in memory of someone else's.
@@ -101,6 +102,7 @@ void fold_decayed_chunk(const head_sums<T>& head, index features, index columns)
     progress.keys = 0;
     progress.finite = true;
     progress.anew = false;
+    progress.cuts = false;
 }
 
 /// The chunk becomes part of S and Z.
@@ -116,6 +118,7 @@ void fold_chunk(const head_sums<T>& head, index features, index columns) {
     }
     progress.keys = 0;
     progress.finite = true;
+    progress.cuts = false;
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

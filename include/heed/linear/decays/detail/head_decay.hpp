@@ -64,7 +64,7 @@ class head_decay : public decay_base {
                 for (index h = head * each; h < (head + 1) * each; ++h)
                     for (index token = 0; token < of_logs.extents[2]; ++token)
                         sum += static_cast<double>(of_logs(batch, h, token));
-            sum *= Given::log_slope(static_cast<double>(numbers(head)));
+            sum = Given::from_log(sum, static_cast<double>(numbers(head)));
             detail::gradient_element(gradient, head) = static_cast<T>(sum);
         }
     }
