@@ -1,4 +1,4 @@
-// The compiler says: heed: tokens are whole numbers, of any type
+// The compiler says: heed: tokens are whole numbers, of any type but bool
 
 #include <heed/heed.hpp>
 

@@ -111,6 +111,9 @@ TEST_CASE("rotation by tables refuses what does not fit") {
     Eigen::MatrixXf x = Eigen::MatrixXf::Ones(6, 8), y = Eigen::MatrixXf::Constant(6, 8, 5);
     CHECK_THROWS_WITH(heed::rope::tables(cosines, sines.leftCols(3)),
                       Contains("cosines") && Contains("sines") && Contains("3"));
+    CHECK_THROWS_WITH(heed::rope::tables(cosines.leftCols(0), sines.leftCols(0)),
+                      "cosines has shape [10, 0], but tables must have a column for one pair at "
+                      "least");
     CHECK_THROWS_AS(heed::rotate(Eigen::MatrixXf(6, 7), turns), heed::shape_error);
     CHECK_THROWS_WITH(heed::rotate(x, turns, 5),
                       "the position of row 5 is 10, but must be a whole number in [0, 10), the "

@@ -114,7 +114,7 @@ class turn_tables {
 ///     auto y = heed::rotate(x, turns);               // at positions 0, 1, 2, …
 ///     auto z = heed::rotate(x, turns, positions);    // whole numbers below the tables' rows
 ///
-/// Throws shape_error unless both tables have one shape.
+/// Throws shape_error unless both tables have one shape, with one pair at least.
 template <tensor_like Cosines, tensor_like Sines>
 [[nodiscard]] auto tables(Cosines&& cosines, Sines&& sines, pair_layout layout = halves) {
     static_assert(rank_of<Cosines> == 2 && rank_of<Sines> == 2,
@@ -124,6 +124,8 @@ template <tensor_like Cosines, tensor_like Sines>
     heed::detail::check_view("cosines", c.view());
     heed::detail::check_view("sines", s.view());
     heed::detail::check_same_shape("cosines", c.view(), "sines", s.view());
+    heed::detail::require_shape(c.view().extents[1] >= 1, "cosines has shape ", c.view().extents,
+                                ", but tables must have a column for one pair at least");
     return turn_tables<decltype(c), decltype(s)>(std::move(c), std::move(s), layout);
 }
 

@@ -195,6 +195,9 @@ TEST_CASE("weighted and soft cross_entropy of extreme rows") {
         CHECK(std::isnan(loss(4)));
         const auto left_out = heed::soft_cross_entropy.label_smoothing(0.1).per_row()(rows, y);
         CHECK(left_out(1) == infinity);
+        Eigen::MatrixXd broken = y;
+        broken(3, 1) = NAN;
+        CHECK(std::isnan(heed::soft_cross_entropy.per_row()(rows, broken)(3)));
     };
     check(x);
     check(row_major<double>(x));
@@ -228,6 +231,30 @@ TEST_CASE("weighted and soft cross_entropy refuse what does not fit") {
         heed::soft_cross_entropy.gradient_into(loss, wide.leftCols(3), wide.rightCols(3), x),
         heed::argument_error);
     CHECK(loss == 7);
+}
+
+TEST_CASE("outputs of weighted and soft cross_entropy lie apart from the weights") {
+    using Catch::Matchers::Contains;
+    const Eigen::MatrixXf x = Eigen::MatrixXf::Zero(3, 3);
+    const std::vector<int> labels{0, 2, 1};
+    Eigen::VectorXf w = Eigen::VectorXf::Constant(3, 7), losses = Eigen::VectorXf::Zero(3);
+    Eigen::MatrixXf dx = Eigen::MatrixXf::Constant(3, 3, 7);
+    Eigen::Map<Eigen::VectorXf> of_dx(dx.data(), 3);
+    const auto check = [&](const auto& f, const auto& targets) {
+        const auto all = f.class_weights(w).per_row(), in_dx = f.class_weights(of_dx).per_row();
+        CHECK_THROWS_WITH(in_dx.gradient_into(losses, dx, x, targets),
+                          Contains("dx") && Contains("overlaps class_weights"));
+        CHECK_THROWS_WITH(all.gradient_into(w, dx, x, targets),
+                          Contains("the loss") && Contains("overlaps class_weights"));
+        CHECK_THROWS_AS(all.mean().gradient_into(w(1), dx, x, targets), heed::argument_error);
+    };
+    check(heed::cross_entropy, labels);
+    check(heed::soft_cross_entropy, x);
+    CHECK_THROWS_AS(heed::cross_entropy.class_weights(w).per_row().into(w, x, labels),
+                    heed::argument_error);
+    CHECK(w == Eigen::VectorXf::Constant(3, 7));
+    CHECK(dx == Eigen::MatrixXf::Constant(3, 3, 7));
+    CHECK(losses == Eigen::VectorXf::Zero(3));
 }
 
 }  // namespace test_weighted_cross_entropy

@@ -167,6 +167,37 @@ TEST_CASE("the largest, and of equal ones the first") {
     CHECK(heed::sample(Eigen::MatrixXf(0, 0), {}).size() == 0);
 }
 
+TEMPLATE_TEST_CASE("a temperature whose reciprocal is none draws among the largest", "",
+                   HEED_TEST_SCALARS) {
+    using T = TestType;
+    Eigen::Matrix<T, 1, 4> x(1, 3, 3, 0);
+    for (const double tau : {1e-310, 1e-40}) {  // 1/τ overflows in double, in float
+        const auto cold = heed::sample.temperature(tau);
+        bool seen[4] = {};
+        for (int step = 0; step < 50; ++step) {
+            seen[cold(x, {.seed = 1, .step = step})] = true;
+            CHECK(cold.top_p(1e-6)(x, {.seed = 1, .step = step}) == 1);
+        }
+        CHECK((!seen[0] && seen[1] && seen[2] && !seen[3]));
+    }
+}
+
+TEST_CASE("tokens are of a type that holds a row's last index") {
+    Eigen::MatrixXf x = Eigen::MatrixXf::Zero(2, 129);
+    x.col(128).setOnes();
+    Eigen::Matrix<std::int8_t, 2, 1> narrow(7, 7);
+    CHECK_THROWS_WITH(heed::greedy.into(narrow, x),
+                      "heed::greedy: the last logit of a row of x is number 128, but the largest "
+                      "number of the tokens' type is 127");
+    CHECK_THROWS_AS(heed::sample.into(narrow, x, {}), heed::argument_error);
+    CHECK(narrow == Eigen::Matrix<std::int8_t, 2, 1>(7, 7));
+    heed::greedy.into(narrow, x.rightCols(128));
+    CHECK(narrow == Eigen::Matrix<std::int8_t, 2, 1>(127, 127));
+    Eigen::Matrix<std::uint8_t, 2, 1> wide;
+    heed::greedy.into(wide, x);
+    CHECK(wide == Eigen::Matrix<std::uint8_t, 2, 1>(128, 128));
+}
+
 TEST_CASE("sampling refuses what is no distribution, and writes nothing") {
     using Catch::Matchers::Contains;
     Eigen::MatrixXf x = Eigen::MatrixXf::Zero(3, 4);

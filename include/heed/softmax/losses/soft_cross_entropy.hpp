@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -26,6 +27,8 @@ namespace detail {
 /// All weights 1.
 struct equal_weights {
     void check(index) const {}
+    template <class Output>
+    void check_apart_from(std::string_view, const Output&) const {}
     static constexpr double of(index) { return 1; }
 };
 /// A weight for each class.
@@ -34,6 +37,11 @@ struct kept_weights {
     Kept kept;
 
     void check(index classes) const { check_class_weights(kept.view(), classes); }
+    /// They are read for every row, also when outputs of earlier rows have been written.
+    template <class Output>
+    void check_apart_from(std::string_view name, const Output& output) const {
+        check_apart(name, output, "class_weights", kept.view());
+    }
     double of(index c) const { return static_cast<double>(kept.view()(c)); }
 };
 
@@ -162,6 +170,7 @@ class soft_cross_entropy_loss {
                               std::remove_cvref_t<decltype(*dx.data)>...>();
         (check_gradient(dx, x, y), ...);
         weights_.check(x.extents[axes]);
+        (weights_.check_apart_from("dx", dx), ...);
         const auto leading = detail::leading<axes>(x.extents);
         const auto for_rows = [&](const auto& losses, double scale) {
             using targets = detail::smoothed_targets<Weights>;
@@ -174,6 +183,7 @@ class soft_cross_entropy_loss {
         const auto check_loss = [&](const auto& loss) {
             detail::check_apart("the loss", loss, "x", x);
             detail::check_apart("the loss", loss, "y", y);
+            weights_.check_apart_from("the loss", loss);
             (detail::check_outputs_apart("the loss", loss, "dx", dx), ...);
         };
         if constexpr (Over == reduction::per_row) {

@@ -35,15 +35,16 @@ struct draw {
 ///
 /// x: rows of logits, as row_function takes them. The result is a number for a vector, a column of
 /// heed::index for a matrix, a tensor of one rank less for a tensor; `into` writes to whole numbers
-/// of any type. A logit of −∞ is never drawn.
+/// of any type but bool. A logit of −∞ is never drawn.
 ///
 /// The number that decides, even in (0, 1), is a function of (seed, row id, step); the token is the
 /// first index at which the cumulated probabilities pass it. Hence the same for any layout, batch
 /// and number of threads.
 ///
 /// Throws shape_error where shapes differ, argument_error for a row with a NaN or +∞ or without a
-/// logit above −∞, and for tokens that overlap x; nothing has been written then. O(size of x); only
-/// tokens near the last one kept are sorted.
+/// logit above −∞, for tokens of a type whose largest number is below a row's last index, and for
+/// tokens that overlap x; nothing has been written then. O(size of x); only tokens near the last
+/// one kept are sorted.
 class sample_function {
   public:
     constexpr sample_function() = default;

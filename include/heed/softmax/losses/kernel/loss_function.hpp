@@ -239,10 +239,12 @@ class loss_function {
     }
 
     template <class A, int Axes, class T, int Rank, class Labels, class... DX>
-    static void check_loss(const tensor_view<A, Axes>& loss, const tensor_view<T, Rank>& x,
-                           const Labels& labels, const DX&... dx) {
+    void check_loss(const tensor_view<A, Axes>& loss, const tensor_view<T, Rank>& x,
+                    const Labels& labels, const DX&... dx) const {
         detail::check_apart("the loss", loss, "x", x);
         detail::check_apart_from_labels("the loss", loss, labels);
+        if constexpr (requires { loss_.class_weights_view(); })
+            detail::check_apart("the loss", loss, "class_weights", loss_.class_weights_view());
         (detail::check_outputs_apart("the loss", loss, "dx", dx), ...);
     }
 

@@ -41,7 +41,7 @@ double take_targets(T* x, const T* q, index length, double scale) {
                                        })) == -infinity) {  // no NaN among them
         const vec<T> factor(static_cast<T>(-scale));
         for_each_vector(logits, [&](auto at) { logits.store(at, target.load(at) * factor); });
-        return total > 0 ? infinity : 0;
+        return total > 0 ? infinity : std::isnan(total) ? total : 0;
     }
     const double sum = first(sum_over(
         logits, [&](auto at, vec<T> so_far) __attribute__((always_inline)) {

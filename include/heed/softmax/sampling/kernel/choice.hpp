@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -66,19 +68,38 @@ T& number_of(const tensor_view<T, Axes>& numbers, index number) {
     return *place;
 }
 
+/// Whether tokens may be of type A.
+template <class A>
+constexpr bool check_token_type() {
+    constexpr bool counts =
+        std::is_integral_v<A> && !std::is_const_v<A> && !std::is_same_v<A, bool>;
+    static_assert(counts, "heed: tokens are whole numbers, of any type but bool");
+    return counts;
+}
+
+/// Refuses, by argument_error, tokens of a type too narrow to name each of a row's logits.
+template <class A>
+void check_token_range(std::string_view name, index logits) {
+    if constexpr (check_token_type<A>()) {
+        constexpr auto largest = static_cast<std::uintmax_t>(std::numeric_limits<A>::max());
+        require_argument(std::cmp_less_equal(logits - 1, largest), name,
+                         ": the last logit of a row of x is number ", logits - 1,
+                         ", but the largest number of the tokens' type is ", largest);
+    }
+}
+
 /// choices = choose(row of x, its number, scratch) for every row. Where a row has none nothing is
 /// written, and argument_error says which.
 template <class A, int Axes, class T, int Rank, class Choose>
 void choose_rows(std::string_view name, const tensor_view<A, Axes>& choices,
                  const tensor_view<T, Rank>& x, const call_resources& resources,
                  const Choose& choose) {
-    static_assert(std::is_integral_v<A> && !std::is_const_v<A>,
-                  "heed: tokens are whole numbers, of any type");
     check_scalars<std::remove_const_t<T>>();
     check_view("x", x);
     check_numbers("tokens", choices, "x", x);
     check_writable("tokens", choices);
     check_apart("tokens", choices, "x", x);
+    check_token_range<A>(name, x.extents[static_cast<std::size_t>(Rank - 1)]);
 
     arena& memory = resources.memory->slot(0);
     const arena::scope scope(memory);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <type_traits>
 
@@ -52,7 +53,9 @@ index draw_row(const tensor_view<const T, 1>& x, const truncation& cut, double u
 
     // Relative to the largest, whose weight is 1.
     const contiguous_line<T> from{logits, n}, to{weights, n};
-    const vec<T> reference(x(best)), cold(static_cast<T>(1 / cut.tau));
+    // An infinite 1/τ would make it 0·∞.
+    const double steepest = static_cast<double>(std::numeric_limits<T>::max());
+    const vec<T> reference(x(best)), cold(static_cast<T>(std::min(1 / cut.tau, steepest)));
     for_each_vector(from, [&](auto at) { to.store(at, exp((from.load(at) - reference) * cold)); });
 
     const auto weight = [&](index j) { return static_cast<double>(weights[j]); };
