@@ -7,6 +7,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/part.hpp>
 
