@@ -1,6 +1,5 @@
 // Latent attention and all its gradients are those of transformers' DeepSeek-V2 and -V3 modules.
 
-#include <cmath>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -11,6 +10,7 @@
 #include <heed/rope/yarn.hpp>
 
 #include "golden.hpp"
+#include "golden_numbers.hpp"
 #include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 #include "support/latent_kernels.hpp"
@@ -24,19 +24,6 @@ std::string module_name(std::string_view name) {
     if (name.ends_with(bias))
         return std::string(name.substr(0, name.size() - bias.size())) + ".bias";
     return std::string(name) + ".weight";
-}
-
-template <class X>
-void check_numbers(const std::string& label, const X& found, const array& expected, double error) {
-    INFO(label);
-    REQUIRE(static_cast<std::size_t>(found.size()) == expected.values.size());
-    double worst = 0, largest = 0;
-    for (std::size_t e = 0; e < expected.values.size(); ++e) {
-        const auto number = static_cast<double>(found.data()[e]);
-        worst = std::fmax(worst, std::fabs(number - expected.values[e]));
-        largest = std::fmax(largest, std::fabs(expected.values[e]));
-    }
-    CHECK(worst <= error * largest);
 }
 
 template <class T>

@@ -1,8 +1,6 @@
 // Projections give what PyTorch's linear layers give, with their gradients, and weights of fewer
 // bits are rounded as PyTorch rounds them.
 
-#include <cmath>
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <type_traits>
@@ -12,23 +10,11 @@
 #include <heed/projection.hpp>
 
 #include "golden.hpp"
+#include "golden_numbers.hpp"
 #include "support/catch.hpp"
 
 namespace golden {
 namespace test_golden_projection {
-
-template <class X>
-void check_numbers(const std::string& label, const X& found, const array& expected, double error) {
-    INFO(label);
-    REQUIRE(static_cast<std::size_t>(found.size()) == expected.values.size());
-    double worst = 0, largest = 0;
-    for (std::size_t e = 0; e < expected.values.size(); ++e) {
-        const auto number = static_cast<double>(found.data()[e]);
-        worst = std::fmax(worst, std::fabs(number - expected.values[e]));
-        largest = std::fmax(largest, std::fabs(expected.values[e]));
-    }
-    CHECK(worst <= error * largest);
-}
 
 template <class T>
 void check(const std::string& name) {

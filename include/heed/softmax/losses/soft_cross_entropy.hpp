@@ -14,6 +14,7 @@
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
 #include <heed/rows/rows.hpp>
+#include <heed/softmax/kernel/numbered_rows.hpp>
 #include <heed/softmax/losses/kernel/loss_function.hpp>
 #include <heed/softmax/losses/kernel/target_rows.hpp>
 #include <heed/softmax/losses/weighted_cross_entropy.hpp>
@@ -106,7 +107,7 @@ class soft_cross_entropy_loss {
     template <tensor_like X, tensor_like Y, class... Extras>
     [[nodiscard]] auto operator()(const X& x, const Y& y, const Extras&... extras) const {
         const auto of_rows = [&](const auto& x_rows, const auto& y_rows) {
-            auto value = make_value<X>(detail::evaluate(x).view().extents);
+            auto value = detail::make_loss<X, Over>(detail::evaluate(x).view().extents);
             run<X>(value, x_rows, y_rows, detail::call_resources(extras...));
             return value;
         };
@@ -117,7 +118,7 @@ class soft_cross_entropy_loss {
     template <tensor_like X, tensor_like Y, class... Extras>
     [[nodiscard]] auto with_gradient(const X& x, const Y& y, const Extras&... extras) const {
         const auto of_rows = [&](const auto& x_rows, const auto& y_rows) {
-            auto value = make_value<X>(detail::evaluate(x).view().extents);
+            auto value = detail::make_loss<X, Over>(detail::evaluate(x).view().extents);
             auto dx = detail::make_rows<X>(x_rows.extents);
             run<X>(value, x_rows, y_rows, detail::call_resources(extras...),
                    detail::row_view<X>(detail::view_of(dx)));
@@ -141,24 +142,6 @@ class soft_cross_entropy_loss {
     template <reduction Other>
     constexpr auto over() const {
         return soft_cross_entropy_loss<Weights, Other>(weights_, smoothing_);
-    }
-
-    template <class X>
-    static auto make_value(const std::array<index, static_cast<std::size_t>(rank_of<X>)>& extents) {
-        if constexpr (Over == reduction::per_row)
-            return detail::make_numbers<X>(extents);
-        else
-            return scalar_of<X>(0);
-    }
-
-    /// The losses' places, where each row has its own.
-    template <class X, class Value>
-    static auto places_of(Value& value) {
-        constexpr int axes = detail::row_axes<X>;
-        if constexpr (std::is_arithmetic_v<Value>)
-            return detail::number_view<axes>("the loss", value);
-        else
-            return detail::number_view<axes, Value>("the loss", detail::view_of(value));
     }
 
     template <class X, class Value, class T, class U, int Rank, class... DX>
@@ -187,28 +170,19 @@ class soft_cross_entropy_loss {
             (detail::check_outputs_apart("the loss", loss, "dx", dx), ...);
         };
         if constexpr (Over == reduction::per_row) {
-            const auto places = places_of<X>(value);
-            detail::check_scalars<scalar, std::remove_cvref_t<decltype(*places.data)>>();
-            detail::check_numbers("the loss", places, "x", x);
-            detail::check_writable("the loss", places);
+            const auto places = detail::checked_places_of_losses<X>(value, x);
             check_loss(places);
             for_rows(detail::number_operand(places), 1);
         } else {
             static_assert(std::is_floating_point_v<Value>,
                           "heed: the mean or the sum of losses is a number; per_row() gives many");
             check_loss(tensor_view<Value, 0>{&value, {}, {}});
-            index rows = 1;
-            for (const index extent : leading) rows *= extent;
-            const double scale =
-                Over == reduction::mean ? 1 / static_cast<double>(std::max<index>(rows, 1)) : 1;
+            const auto rows = static_cast<double>(std::max<index>(detail::count_rows(x), 1));
+            const double scale = Over == reduction::mean ? 1 / rows : 1;
             arena& memory = resources.memory->slot(0);
             const arena::scope scope(memory);
-            // In double, and summed in the order of the rows, whatever the threads.
-            double* const losses = memory.take<double>(rows);
-            for_rows(detail::row_operand<double, axes>{losses, detail::row_major_strides(leading),
-                                                       0, true},
-                     scale);
-            value = static_cast<Value>(detail::scaled_sum(losses, rows, scale));
+            value = static_cast<Value>(detail::sum_of_losses(
+                x, scale, memory, [&](const auto& losses) { for_rows(losses, scale); }));
         }
     }
 

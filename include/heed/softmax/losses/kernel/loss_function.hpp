@@ -15,6 +15,7 @@
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
 #include <heed/rows/rows.hpp>
+#include <heed/softmax/kernel/numbered_rows.hpp>
 #include <heed/softmax/losses/kernel/labels.hpp>
 
 /// \file
@@ -48,6 +49,44 @@ inline double scaled_sum(const double* numbers, index count, double scale) {
     total = 0;
     for (index i = 0; i < count; ++i) total += numbers[i] * part;
     return total * (scale / part);
+}
+
+/// An object for the losses of x, whose shape is `extents`.
+template <class X, reduction Over>
+auto make_loss(const std::array<index, static_cast<std::size_t>(rank_of<X>)>& extents) {
+    if constexpr (Over == reduction::per_row)
+        return make_numbers<X>(extents);
+    else
+        return scalar_of<X>(0);
+}
+
+/// The losses' places, where each row of x has its own.
+template <class X, class Value, class T, int Rank>
+auto checked_places_of_losses(Value& value, const tensor_view<T, Rank>& x) {
+    constexpr int axes = row_axes<X>;
+    const auto places = [&] {
+        if constexpr (std::is_arithmetic_v<Value>)
+            return number_view<axes>("the loss", value);
+        else
+            return number_view<axes, Value>("the loss", view_of(value));
+    }();
+    check_scalars<std::remove_const_t<T>, std::remove_cvref_t<decltype(*places.data)>>();
+    check_numbers("the loss", places, "x", x);
+    check_writable("the loss", places);
+    return places;
+}
+
+/// scale·Σ of the losses that compute(places) writes, in double, and summed in the order of the
+/// rows, whatever the threads.
+template <class T, int Rank, class Compute>
+double sum_of_losses(const tensor_view<T, Rank>& x, double scale, arena& memory,
+                     Compute&& compute) {
+    constexpr auto axes = static_cast<std::size_t>(Rank - 1);
+    const index rows = count_rows(x);
+    double* const losses = memory.take<double>(rows);
+    compute(
+        row_operand<double, axes>{losses, row_major_strides(leading<axes>(x.extents)), 0, true});
+    return scaled_sum(losses, rows, scale);
 }
 
 }  // namespace detail
@@ -114,7 +153,7 @@ class loss_function {
     [[nodiscard]] auto operator()(const X& x, const Labels& labels, const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         detail::check_labels<X>(labels, detail::row_view<X>(held.view()));
-        auto value = make_value<X>(held.view().extents);
+        auto value = detail::make_loss<X, Over>(held.view().extents);
         run<X>(value, detail::row_view<X>(held.view()), labels, detail::call_resources(extras...));
         return value;
     }
@@ -132,7 +171,7 @@ class loss_function {
                                      const Extras&... extras) const {
         const auto held = detail::evaluate("x", x);
         detail::check_labels<X>(labels, detail::row_view<X>(held.view()));
-        auto value = make_value<X>(held.view().extents);
+        auto value = detail::make_loss<X, Over>(held.view().extents);
         auto dx = detail::make_same<X>(held.view().extents);
         run<X>(value, detail::row_view<X>(held.view()), labels, detail::call_resources(extras...),
                detail::row_view<X>(detail::view_of(dx)));
@@ -149,24 +188,6 @@ class loss_function {
     }
 
   private:
-    template <class X>
-    static auto make_value(const std::array<index, static_cast<std::size_t>(rank_of<X>)>& extents) {
-        if constexpr (Over == reduction::per_row)
-            return detail::make_numbers<X>(extents);
-        else
-            return scalar_of<X>(0);
-    }
-
-    /// The losses' places, where each row has its own.
-    template <class X, class Value>
-    static auto places_of(Value& value) {
-        constexpr int axes = detail::row_axes<X>;
-        if constexpr (std::is_arithmetic_v<Value>)
-            return detail::number_view<axes>("the loss", value);
-        else
-            return detail::number_view<axes, Value>("the loss", detail::view_of(value));
-    }
-
     template <class X, class Value, class T, int Rank, class Labels, class... DX>
     void run(Value& value, const tensor_view<T, Rank>& x, const Labels& labels,
              const detail::call_resources& resources, const DX&... dx) const {
@@ -191,10 +212,7 @@ class loss_function {
                 detail::line_operand(dx)..., detail::line_operand(x), targets, losses);
         };
         if constexpr (Over == reduction::per_row) {
-            const auto places = places_of<X>(value);
-            detail::check_scalars<scalar, std::remove_cvref_t<decltype(*places.data)>>();
-            detail::check_numbers("the loss", places, "x", x);
-            detail::check_writable("the loss", places);
+            const auto places = detail::checked_places_of_losses<X>(value, x);
             check_loss(places, x, labels, dx...);
             const auto given = detail::read_labels<X>(labels, x, ignored_, memory);
             for_rows(detail::number_operand(places), given, 1);
@@ -203,16 +221,10 @@ class loss_function {
                           "heed: the mean or the sum of losses is a number; per_row() gives many");
             check_loss(tensor_view<Value, 0>{&value, {}, {}}, x, labels, dx...);
             const auto given = detail::read_labels<X>(labels, x, ignored_, memory);
-            index rows = 1;
-            for (const index extent : leading) rows *= extent;
-            const double counted = weight_of(given, rows);
+            const double counted = weight_of(given, detail::count_rows(x));
             const double scale = Over == reduction::mean && counted > 0 ? 1 / counted : 1;
-            // In double, and summed in the order of the rows, whatever the threads.
-            double* const losses = memory.take<double>(rows);
-            for_rows(detail::row_operand<double, axes>{losses, detail::row_major_strides(leading),
-                                                       0, true},
-                     given, scale);
-            value = static_cast<Value>(detail::scaled_sum(losses, rows, scale));
+            value = static_cast<Value>(detail::sum_of_losses(
+                x, scale, memory, [&](const auto& losses) { for_rows(losses, given, scale); }));
         }
     }
 
