@@ -42,18 +42,18 @@ class File:
         """compute(inputs) gives the results, in the precision of its inputs."""
         self.lines.append(f"example {name}")
         for label, x in inputs.items():
-            self._array(label, x)
+            self.array(label, x)
         exact = compute(inputs)
         single = compute({label: x.float() if x.is_floating_point() else x
                           for label, x in inputs.items()})
         for label, x in exact.items():
-            self._array(label, x)
+            self.array(label, x)
             error = single[label].double() - x
             error = error[torch.isfinite(error)]
             if error.numel() != 0:
                 self.lines.append(f"float32_error {label} {error.pow(2).mean().sqrt().item():.3g}")
 
-    def _array(self, label, x):
+    def array(self, label, x):
         x = x.detach().double()
         self.lines.append(f"array {label} {x.dim()} " + " ".join(str(n) for n in x.shape))
         rows = x.reshape(-1, x.shape[-1]) if x.dim() > 0 else x.reshape(1, 1)

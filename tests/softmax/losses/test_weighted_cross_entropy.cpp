@@ -175,6 +175,11 @@ TEST_CASE("a soft target of one class, and weights of 1, are cross_entropy") {
     heed::soft_cross_entropy.gradient_into(value, over, over, targets);
     CHECK(value == alone.value);
     CHECK(over == alone.gradient);
+    heed::soft_cross_entropy.into(value = 0, large, targets);
+    CHECK(value == alone.value);
+    Eigen::VectorXf each(300);
+    heed::soft_cross_entropy.per_row().into(each, large, targets);
+    CHECK(each == heed::soft_cross_entropy.per_row()(large, targets));
 }
 
 TEST_CASE("weighted and soft cross_entropy of extreme rows") {

@@ -114,6 +114,15 @@ class soft_cross_entropy_loss {
         return detail::with_rows({"x", "y"}, of_rows, x, y);
     }
 
+    /// The loss in the caller's memory: a number, or with per_row() a vector of numbers.
+    template <class Value, tensor_like X, tensor_like Y, class... Extras>
+    void into(Value&& value, const X& x, const Y& y, const Extras&... extras) const {
+        const auto of_rows = [&](const auto& x_rows, const auto& y_rows) {
+            run<X>(value, x_rows, y_rows, detail::call_resources(extras...));
+        };
+        detail::with_rows({"x", "y"}, of_rows, x, y);
+    }
+
     /// The loss and its gradient, dx of x's kind, storage order and scalar.
     template <tensor_like X, tensor_like Y, class... Extras>
     [[nodiscard]] auto with_gradient(const X& x, const Y& y, const Extras&... extras) const {
