@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs all benchmarks and writes the measured part of docs/performance.md, and its plots.
 
-    cmake --build build --target bench-report             # on a quiet machine, about three minutes
+    cmake --build build --target bench-report             # on a quiet machine, about 20 minutes
+    bench/report.py --build build --min-time 0.1          # a third of the time, for medians of fewer
     bench/report.py --build build --quick                 # a trial: writes to build/performance
 """
 
@@ -250,6 +251,8 @@ def main():
     options.add_argument("--build", type=Path, required=True, help="the build folder")
     options.add_argument("--quick", action="store_true",
                          help="a moment for each; figures mean little, and go to --out")
+    options.add_argument("--min-time", type=float, metavar="SECONDS",
+                         help="for each benchmark; 0.3 unless given, 0.01 with --quick")
     options.add_argument("--out", type=Path, help="folder of performance.md (docs, or "
                          "performance in the build folder with --quick)")
     options.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
@@ -258,7 +261,7 @@ def main():
     options = options.parse_args()
     out = options.out or (options.build / "performance" if options.quick else ROOT / "docs")
     includes = options.include or [ROOT / "include", "/usr/include/eigen3"]
-    min_time = 0.01 if options.quick else 0.3
+    min_time = options.min_time or (0.01 if options.quick else 0.3)
 
     results, parts = {}, []
     for section in SECTIONS:
