@@ -46,9 +46,9 @@ struct grouped_layer {
         const index groups = options.kv_heads.value, dim = options.dim.value;
         const index value = options.value.value;
         Eigen::MatrixXd w(cached(), width() + (has_bias() ? 1 : 0));
-        const auto copy_row = [&](index to, const weight_view<T, 2>& matrix,
+        const auto copy_row = [&](index to, const weight_view<T, 2>& weight,
                                   const weight_view<T, 1>& bias, index row) {
-            const auto from = matrix.view();
+            const auto from = weight.view();
             for (index c = 0; c < width(); ++c) w(to, c) = static_cast<double>(from(row, c));
             if (has_bias())
                 w(to, width()) = bias.is_given() ? static_cast<double>(bias.view()(row)) : 0.0;
