@@ -83,6 +83,26 @@ void forward(benchmark::State& state) {
         [&] { return layer::operations(state.range(0)) * seconds_a_flop<float>(threads); });
 }
 
+/// One token of one sequence behind 4096 others, the whole layer: its weights come from memory, and
+/// heads are shared out to threads.
+void decode(benchmark::State& state) {
+    const layer of;
+    team threads(state.range(0));
+    auto cache = of.mla.make_cache<float>({.capacity = cached + 1});
+    const matrix text = matrix::Random(cached, layer::model), x = matrix::Random(1, layer::model);
+    benchmark::DoNotOptimize(of.mla.prefill(text, cache).data());
+    const double operations =
+        layer::operations(1) +
+        2.0 * layer::heads * static_cast<double>(cached * (2 * rank + rotated));
+    report_share(
+        state, 1,
+        [&] {
+            benchmark::DoNotOptimize(of.mla.decode(x, cache, threads.part()).data());
+            cache.truncate(0, cached);
+        },
+        [&] { return operations * seconds_a_flop<float>(threads); });
+}
+
 /// The time of decode over prefill's for so many tokens behind 1024 others.
 void decode_over_prefill(benchmark::State& state) {
     const layer of;
@@ -117,4 +137,5 @@ BENCHMARK(forward)
     ->Args({512, 1})
     ->Args({512, 2})
     ->UseManualTime();
+BENCHMARK(decode)->ArgName("threads")->Arg(1)->Arg(2)->UseManualTime();
 BENCHMARK(decode_over_prefill)->ArgName("tokens")->Arg(1)->Arg(16)->Arg(64)->UseManualTime();

@@ -15,6 +15,12 @@ struct attention_stats {
     virtual ~attention_stats() = default;
 };
 
+/// Keys and values of the characters that one attention has seen.
+struct attention_cache {
+    virtual ~attention_cache() = default;
+    virtual void clear() = 0;
+};
+
 /// Causal multi-head attention with rotary positions, over rows that hold [q | k | v] of one token
 /// side by side.
 template <class Scalar>
@@ -38,9 +44,12 @@ class attention {
     virtual void infer(const matrix<Scalar>& qkv, index sequences, score_scale scale,
                        matrix<Scalar>& out) const = 0;
 
-    /// The newest token alone: its query against the first `length` rows of a cache of
-    /// [q | k | v].
-    virtual void decode(const matrix<Scalar>& cache, index length, score_scale scale,
+    /// An empty cache, with memory for so many tokens. Only for the attention of a model that
+    /// writes.
+    [[nodiscard]] virtual std::unique_ptr<attention_cache> make_cache(index capacity) const = 0;
+
+    /// Appends k and v of the next tokens, and attends from their q to all that the cache has then.
+    virtual void decode(const matrix<Scalar>& qkv, attention_cache& seen, score_scale scale,
                         matrix<Scalar>& out) const = 0;
 
     /// What each pair of tokens of one sequence gets of one head: [length, length].

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -56,7 +57,8 @@ struct stats_of_parts<Scalar, std::tuple<Part...>> {
     using type = heed::stats_for<Scalar, Part...>;
 };
 
-/// `Parts` gives the parts of a call in a tuple.
+/// `Parts` gives the parts of a call in a tuple. To write, it also has the position encoding, which
+/// belongs to a cache of keys, and gives all other parts by `beside_encoding`.
 template <class Scalar, class Parts>
 class attention_with final : public attention<Scalar> {
   public:
@@ -111,13 +113,31 @@ class attention_with final : public attention<Scalar> {
         attend(heads_of(out.data(), sequences, length), q, k, v, scale);
     }
 
-    /// heed places one query at the last of the keys, so the causal mask and the rotation fit.
-    void decode(const matrix<Scalar>& cache, index length, score_scale scale,
+    [[nodiscard]] std::unique_ptr<attention_cache> make_cache(index capacity) const override {
+        if constexpr (can_write) {
+            return std::make_unique<cache>(heed::kv_cache<Scalar>(
+                {.kv_heads = heads_, .dim = dimension_, .capacity = capacity}, parts_.encoding));
+        } else {
+            throw std::logic_error("an attention whose encoding is not apart has no cache");
+        }
+    }
+
+    /// heed places the queries at the last of the keys, so the causal mask and the rotation fit.
+    void decode(const matrix<Scalar>& qkv, attention_cache& seen, score_scale scale,
                 matrix<Scalar>& out) const override {
-        out.resize(1, heads_ * dimension_);
-        const auto [old_q, k, v] = split(cache.data(), 1, length);
-        const auto [q, new_k, new_v] = split(cache.row(length - 1).data(), 1, 1);
-        attend(heads_of(out.data(), 1, 1), q, k, v, scale);
+        if constexpr (can_write) {
+            auto& keys_and_values = static_cast<cache&>(seen).keys_and_values;
+            const index length = qkv.rows();
+            out.resize(length, heads_ * dimension_);
+            const auto [q, k, v] = split(qkv.data(), 1, length);
+            keys_and_values.append(k, v);
+            std::apply(
+                [&, &q = q](const auto&... part) {
+                    heed::attention_into(heads_of(out.data(), 1, length), q, keys_and_values,
+                                         part...);
+                },
+                parts_.beside_encoding({.scale = scale, .length = keys_and_values.length()}));
+        }
     }
 
     [[nodiscard]] matrix<Scalar> weights(const matrix<Scalar>& qkv, index head,
@@ -145,6 +165,15 @@ class attention_with final : public attention<Scalar> {
     }
 
   private:
+    static constexpr bool can_write = requires(const Parts& parts) { parts.encoding; };
+
+    struct cache final : attention_cache {
+        explicit cache(heed::kv_cache<Scalar> empty) : keys_and_values(std::move(empty)) {}
+        void clear() override { keys_and_values.clear(); }
+
+        heed::kv_cache<Scalar> keys_and_values;
+    };
+
     using parts_of_call = std::invoke_result_t<const Parts&, const attention_call&>;
 
     struct stats_of final : attention_stats {
@@ -190,16 +219,28 @@ std::unique_ptr<attention<Scalar>> make_attention_with(const architecture& sizes
 }
 
 /// Causal, with rotary positions, the scale that is asked for, and a normaliser.
+template <class Normaliser>
+struct rotary_parts {
+    decltype(heed::rotary(heed::rope::frequencies({0}))) encoding;
+    Normaliser normaliser;
+    index trained_length;
+
+    auto operator()(const attention_call& call) const {
+        return std::tuple_cat(std::tie(encoding), beside_encoding(call));
+    }
+    auto beside_encoding(const attention_call& call) const {
+        return std::tuple_cat(std::tie(heed::causal, normaliser),
+                              std::tuple(chosen_scale(call.scale, trained_length)));
+    }
+};
+
 template <class Scalar, class Normaliser>
 std::unique_ptr<attention<Scalar>> make_rotary_attention(const architecture& sizes,
                                                          heed::rope::frequencies frequencies,
                                                          const Normaliser& normaliser) {
-    auto parts = [normaliser, rotary = heed::rotary(std::move(frequencies)),
-                  trained = sizes.context](const attention_call& call) {
-        return std::tuple_cat(std::tie(heed::causal, rotary, normaliser),
-                              std::tuple(chosen_scale(call.scale, trained)));
-    };
-    return make_attention_with<Scalar>(sizes, std::move(parts));
+    return make_attention_with<Scalar>(
+        sizes,
+        rotary_parts<Normaliser>{heed::rotary(std::move(frequencies)), normaliser, sizes.context});
 }
 
 template <class Scalar, class Normaliser>

@@ -31,7 +31,7 @@ std::vector<token> generate(const transformer<float>& model, std::span<const flo
     std::size_t fed = 0;  // characters of the text that the model has seen
     while (static_cast<index>(text.size() - prompt.size()) < count) {
         if (seen.length == context) {
-            seen.length = 0;
+            seen.clear();
             fed = text.size() - static_cast<std::size_t>(context / 2);
         }
         const auto& logits = model.step(parameters, text[fed++], seen);

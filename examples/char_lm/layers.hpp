@@ -4,6 +4,8 @@
 #include <limits>
 #include <span>
 
+#include <heed/projection.hpp>
+
 #include "matrix.hpp"
 #include "parameters.hpp"
 
@@ -15,21 +17,24 @@
 
 namespace char_lm {
 
-/// y = x·W, with x [tokens, inputs], W [inputs, outputs].
+/// y = x·W, with x [tokens, inputs], W [inputs, outputs]: heed's projection, by which a token's row
+/// is the same alone and among others. It has weights [outputs, inputs].
 struct linear {
     weight w;
 
     template <class Scalar>
     void forward(const Scalar* p, const matrix<Scalar>& x, matrix<Scalar>& y) const {
-        y.noalias() = x * w.in(p);
+        y.resize(x.rows(), w.columns);
+        heed::project_into(y, x, heed::weights(w.in(p).transpose()));
     }
 
     /// dW = xᵀ·dy and dx = dy·Wᵀ.
     template <class Scalar>
     void backward(const Scalar* p, Scalar* g, const matrix<Scalar>& x, const matrix<Scalar>& dy,
                   matrix<Scalar>& dx) const {
-        w.in(g).noalias() = x.transpose() * dy;
-        dx.noalias() = dy * w.in(p).transpose();
+        dx.resize(x.rows(), x.cols());
+        heed::project_backward_into(dx, w.in(g).transpose(), dy, x,
+                                    heed::weights(w.in(p).transpose()));
     }
 };
 

@@ -31,6 +31,7 @@ struct architecture {
 
 template <class Scalar>
 class attention;
+struct attention_cache;
 
 /// Makes the attention of a layer, counted from 0.
 template <class Scalar>
@@ -53,9 +54,11 @@ class transformer {
 
     /// The characters seen so far, for generating one at a time.
     struct cache {
-        std::vector<matrix<Scalar>> qkv;  ///< rows of [q | k | v] for each block
-        index length = 0;                 ///< rows in use; set to 0 to start again
+        std::vector<std::shared_ptr<attention_cache>> seen;  ///< of each block
+        index length = 0;
         std::shared_ptr<workspace> work;
+
+        void clear();  ///< to start again
     };
 
     transformer(const architecture& sizes, const attention_factory<Scalar>& make_attention);

@@ -123,9 +123,15 @@ auto transformer<Scalar>::make_workspace() const -> std::shared_ptr<workspace> {
 
 template <class Scalar>
 auto transformer<Scalar>::make_cache(index capacity) const -> cache {
-    const std::vector<matrix<Scalar>> rows(parts_->blocks.size(),
-                                           matrix<Scalar>(capacity, 3 * parts_->sizes.width));
-    return {rows, 0, make_workspace()};
+    cache empty{{}, 0, make_workspace()};
+    for (const auto& attend : parts_->attend) empty.seen.push_back(attend->make_cache(capacity));
+    return empty;
+}
+
+template <class Scalar>
+void transformer<Scalar>::cache::clear() {
+    for (const auto& of_block : seen) of_block->clear();
+    length = 0;
 }
 
 /// Variance 1/inputs for every matrix (LeCun); the two that write to the residual stream start
@@ -237,11 +243,10 @@ const matrix<Scalar>& transformer<Scalar>::infer(std::span<const Scalar> paramet
 template <class Scalar>
 const matrix<Scalar>& transformer<Scalar>::step(std::span<const Scalar> parameters, token next,
                                                 cache& seen) const {
-    const index position = seen.length++;
     const auto attend = [&](std::size_t i, auto& kept) {
-        seen.qkv[i].row(position) = kept.qkv.row(0);
-        parts_->attend[i]->decode(seen.qkv[i], seen.length, parts_->sizes.scale, kept.attended);
+        parts_->attend[i]->decode(kept.qkv, *seen.seen[i], parts_->sizes.scale, kept.attended);
     };
+    ++seen.length;
     parts_->forward(parameters.data(), std::span<const token>(&next, 1), *seen.work, attend);
     return seen.work->logits;
 }

@@ -36,6 +36,7 @@ struct variant {
     std::optional<heed::rope::frequencies> rope = {};
     double stretch = 1, mscale_all_dim = 0;
     index heads = 3, content = 5, value = 6, rank = 7, query_rank = 11, model = 10, outputs = 9;
+    bool normed = true;
 
     heed::latent_options options() const {
         return {.heads = heads,
@@ -44,14 +45,15 @@ struct variant {
                 .value = value,
                 .rank = rank,
                 .stretch = stretch,
-                .mscale_all_dim = mscale_all_dim};
+                .mscale_all_dim = mscale_all_dim,
+                .normed = normed};
     }
 };
 
 inline std::string to_string(const variant& of) {
     return std::string(of.compresses_queries ? "compressed queries, " : "") +
            (of.is_biased ? "biases, " : "") + std::to_string(of.rotated) + " rotated, " +
-           std::to_string(of.gates) + " gates";
+           std::to_string(of.gates) + " gates" + (of.normed ? "" : ", not normed");
 }
 
 /// The variants that tests go through: each thing there and not there.
@@ -65,6 +67,7 @@ inline std::vector<variant> variants() {
     return {{},
             {.is_biased = true, .rope = heed::rope::plain({.dim = 4})},
             {.compresses_queries = true, .rotated = 0, .gates = 1},
+            {.rope = heed::rope::plain({.dim = 4}), .content = 0, .normed = false},
             {.compresses_queries = true,
              .is_biased = true,
              .gates = 6,
@@ -95,7 +98,7 @@ struct layer {
             matrix(numbers.q_proj, query, of.model);
         }
         matrix(numbers.kv_a_proj_with_mqa, latent, of.model);
-        vector(numbers.kv_a_layernorm, of.rank);
+        if (of.normed) vector(numbers.kv_a_layernorm, of.rank);
         matrix(numbers.kv_b_proj, of.heads * (of.content + of.value), of.rank);
         matrix(numbers.o_proj, of.outputs, of.heads * of.value);
         if (of.is_biased) {

@@ -48,7 +48,8 @@ TEST_CASE("options of latent attention have ranges") {
         "heed::latent_attention: stretch is 0, but must be finite and above 0",
         with([](auto& o) { o.stretch = 0; }));
     const auto refused = [&](auto&& change) { CHECK_THROWS_AS(with(change)(), argument_error); };
-    refused([](auto& o) { o.content = 0; });
+    refused([](auto& o) { o.content = o.rotated = 0; });
+    refused([](auto& o) { o.content = -1; });
     refused([](auto& o) { o.value = -1; });
     refused([](auto& o) { o.rank = 0; });
     refused([](auto& o) { o.rank = std::numeric_limits<long>::max(); });
@@ -66,8 +67,17 @@ TEST_CASE("weights of latent attention are missed, refused and measured by name"
         };
     };
     check_refused<argument_error>(
-        "heed::latent_attention: kv_a_layernorm is not given, but every latent attention has one",
+        "heed::latent_attention: kv_a_layernorm is not given, but c is normed",
         with(plain, [](auto& w) { w.kv_a_layernorm = {}; }));
+    check_refused<argument_error>(
+        "heed::latent_attention: kv_b_proj is not given, but every latent attention has one",
+        with(plain, [](auto& w) { w.kv_b_proj = {}; }));
+    variant not_normed;
+    not_normed.normed = false;
+    const layer<float> without_norm(random, not_normed);
+    check_refused<argument_error>(
+        "heed::latent_attention: kv_a_layernorm is given, but c is not normed",
+        with(without_norm, [&](auto& w) { w.kv_a_layernorm = plain.numbers.kv_a_layernorm; }));
     check_refused<argument_error>(
         "heed::latent_attention: q_proj is not given, but there is no q_a_proj to compress queries",
         with(plain, [](auto& w) { w.q_proj = {}; }));

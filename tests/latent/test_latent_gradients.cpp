@@ -70,7 +70,7 @@ TEST_CASE("gradients of latent attention are slopes") {
                 check_slopes(random, numbers, found, loss);
                 ++weights;
             });
-        CHECK(weights == 4 + (of.compresses_queries ? 3 : 1) +
+        CHECK(weights == 3 + (of.normed ? 1 : 0) + (of.compresses_queries ? 3 : 1) +
                              (of.is_biased ? (of.compresses_queries ? 3 : 2) : 0) +
                              (of.gates > 0 ? 1 : 0));
     }

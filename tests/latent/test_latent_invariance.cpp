@@ -92,6 +92,18 @@ TEST_CASE("latent attention has the same bits where every step has work for seve
         };
         CHECK(same_bits(over_cache(threads), over_cache()));
     }
+
+    // One token of one sequence: heads are shared out.
+    const tensor<float> text = part_of(x, 0, 1, 300);
+    auto cache = mla.make_cache<float>();
+    (void)mla.prefill(text, cache);
+    for (const index tokens : {1, 3}) {
+        const tensor<float> next = part_of(x, 1, 1, tokens);
+        const tensor<float> alone = mla.decode(next, cache);
+        cache.truncate(0, 300);
+        CHECK(same_bits(mla.decode(next, cache, threads), alone));
+        cache.truncate(0, 300);
+    }
 }
 
 TEST_CASE("latent attention takes rows of any kind, and weights of any strides") {

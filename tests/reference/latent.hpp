@@ -26,7 +26,7 @@ struct latent_weights {
     matrix q_b_proj;     ///< [W_qc; W_qr] a head, of c'
     matrix kv_a_proj;    ///< [W_c; W_kr]
     row kv_a_proj_bias;  //
-    row kv_a_layernorm;  ///< γ
+    row kv_a_layernorm;  ///< γ; none where c is not normed
     matrix kv_b_proj;    ///< [W_kc; W_v] a head
     matrix o_proj;       ///< W_o
     row o_proj_bias;     //
@@ -96,7 +96,7 @@ inline matrix latent_attention(const matrix& x, const latent_weights& w, const l
     const matrix compressed = project(x, w.kv_a_proj, w.kv_a_proj_bias);
     matrix c;
     for (const row& numbers : compressed) c.emplace_back(numbers.begin(), numbers.begin() + d_c);
-    c = detail::rms_norm(c, w.kv_a_layernorm, how.epsilon);
+    if (!w.kv_a_layernorm.empty()) c = detail::rms_norm(c, w.kv_a_layernorm, how.epsilon);
     const tensor k_r = turned(detail::heads_of(compressed, 1, 0, d_c, d_r));
 
     options of;

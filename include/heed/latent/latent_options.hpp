@@ -21,8 +21,9 @@ struct latent_cache_options {
 
 /// What heed::latent_attention is made for; in brackets what configurations of checkpoints call it.
 struct latent_options {
-    detail::any_integral heads;        ///< H [num_attention_heads], at least 1
-    detail::any_integral content;      ///< d_k, of q and k, not rotated [qk_nope_head_dim]: 1 …
+    detail::any_integral heads;  ///< H [num_attention_heads], at least 1
+    /// d_k, of q and k, not rotated [qk_nope_head_dim]: 1 …, or 0 … if something is rotated.
+    detail::any_integral content;
     detail::any_integral rotated = 0;  ///< d_r, of q and k, rotated [qk_rope_head_dim]: 0 …
     detail::any_integral value;        ///< d_v, of a head's values [v_head_dim]: 1 …
     detail::any_integral rank;         ///< d_c, of what is cached of a token [kv_lora_rank]: 1 …
@@ -31,6 +32,9 @@ struct latent_options {
     detail::any_real stretch = 1;
     /// Of the scale [rope_scaling.mscale_all_dim], 0 where a configuration has none: not negative.
     detail::any_real mscale_all_dim = 0;
+    /// Whether c is normed, as in all checkpoints. Not where attention of another kind is written
+    /// as latent attention (heed::latent_from_grouped): then there is no kv_a_layernorm.
+    bool normed = true;
 
     /// d_k + d_r, of a head's q and k.
     index dim() const { return content.value + rotated.value; }
@@ -59,8 +63,8 @@ struct latent_options {
                                      ", but must be finite and ", range);
         };
         at_least("heads", heads, 1);
-        at_least("content", content, 1);
         at_least("rotated", rotated, 0);
+        at_least("content", content, rotated.value > 0 ? 0 : 1);
         at_least("value", value, 1);
         at_least("rank", rank, 1);
         real("epsilon", epsilon.value, epsilon.value >= 0, "not negative");

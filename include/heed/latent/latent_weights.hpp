@@ -104,7 +104,7 @@ struct latent_weights {
     matrix q_b_proj = {};                 ///< [H·(content + rotated), d_c']: as q_proj
     matrix kv_a_proj_with_mqa = {};       ///< [W_c; W_kr], [rank + rotated, D]
     vector kv_a_proj_with_mqa_bias = {};  ///< [rank + rotated]
-    vector kv_a_layernorm = {};           ///< γ, [rank]
+    vector kv_a_layernorm = {};           ///< γ, [rank]; none unless latent_options::normed
     matrix kv_b_proj = {};                ///< [H·(content + value), rank]: a head's [W_kc; W_v]
     matrix o_proj = {};                   ///< W_o, [outputs, H·value]
     vector o_proj_bias = {};              ///< [outputs]

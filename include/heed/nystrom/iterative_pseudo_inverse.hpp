@@ -8,13 +8,13 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/padded_matrix.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/nystrom/kernel/function_arguments.hpp>
 #include <heed/nystrom/kernel/inverse_rounds.hpp>
 #include <heed/nystrom/kernel/inverse_rounds_backward.hpp>
 #include <heed/nystrom/kernel/matrix_steps.hpp>
-#include <heed/nystrom/kernel/padded_matrix.hpp>
 #include <heed/nystrom/kernel/segments.hpp>
 
 /// \file

@@ -67,7 +67,10 @@ void latent_model<T>::check() const {
     const index heads = options.heads.value, rank = options.rank.value;
     constexpr std::string_view always = "every latent attention has one";
     need("kv_a_proj_with_mqa", w.kv_a_proj_with_mqa.is_given(), always);
-    need("kv_a_layernorm", w.kv_a_layernorm.is_given(), always);
+    if (options.normed)
+        need("kv_a_layernorm", w.kv_a_layernorm.is_given(), "c is normed");
+    else
+        refuse("kv_a_layernorm", w.kv_a_layernorm.is_given(), "c is not normed");
     need("kv_b_proj", w.kv_b_proj.is_given(), always);
     need("o_proj", w.o_proj.is_given(), always);
     check_view("kv_a_proj_with_mqa", w.kv_a_proj_with_mqa.view());

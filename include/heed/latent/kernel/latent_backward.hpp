@@ -171,8 +171,11 @@ void latent_backward(const latent_model<T>& model, const tensor_view<const T, 3>
     const auto c = rows(rank), d_c = rows(rank);
     norm_compressed<T>(model, compressed, c, to);
     project_back<T>(w.kv_b_proj, d.kv_b_proj, d_c, d_expanded, c, to);
-    norm_back<T>(w.kv_a_layernorm, sizes.epsilon.value, d.kv_a_layernorm,
-                 columns_in(d_compressed, 0, rank), columns_in(compressed, 0, rank), d_c, to);
+    if (sizes.normed)
+        norm_back<T>(w.kv_a_layernorm, sizes.epsilon.value, d.kv_a_layernorm,
+                     columns_in(d_compressed, 0, rank), columns_in(compressed, 0, rank), d_c, to);
+    else
+        copy_rows<T>(columns_in(d_compressed, 0, rank), d_c, to);
     project_back<T>(w.kv_a_proj_with_mqa, w.kv_a_proj_with_mqa_bias, d.kv_a_proj_with_mqa,
                     d.kv_a_proj_with_mqa_bias, also_dx, d_compressed, x, to);
     add_to_rows<T>(dx, also_dx, to);

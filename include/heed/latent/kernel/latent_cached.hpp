@@ -11,8 +11,10 @@
 #include <heed/attention/scales/scale.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/core/tiles.hpp>
 #include <heed/latent/detail/latent_model.hpp>
 #include <heed/latent/kernel/latent_projections.hpp>
 #include <heed/latent/kernel/latent_rows.hpp>
@@ -111,20 +113,32 @@ tensor_view<const T, 2> head_weight(const latent_model<T>& model, index head, in
         all.data + (head * rows + first) * all.strides[0], {count, all.extents[1]}, all.strides};
 }
 
+/// What W_kc or W_v of all heads are worth in operations: their products with these rows, and
+/// reading them.
+template <class T>
+double work_of_heads(const latent_model<T>& model, const tensor_view<const T, 3>& rows,
+                     index outputs) {
+    const auto weights = static_cast<double>(model.options.heads.value * model.options.rank.value) *
+                         static_cast<double>(outputs);
+    return weights * static_cast<double>(2 * rows.extents[0] * rows.extents[1] +
+                                         4 * static_cast<index>(sizeof(T)));
+}
+
 /// [q_c·W_kc, q_r] of each head, as queries against rows [c, k_r].
 template <class T>
 void absorb_queries(const latent_model<T>& model, const tensor_view<const T, 3>& queries,
                     const tensor_view<T, 3>& absorbed, const latent_resources& to) {
     const auto& sizes = model.options;
     const index content = sizes.content.value, rank = sizes.rank.value, dim = sizes.dim();
-    for (index h = 0; h < sizes.heads.value; ++h) {
+    const auto absorb = [&](index h, const latent_resources& on) {
         const auto w = head_weight(model, h, 0, content);
         const tensor_view<const T, 2> transposed{
             w.data, {w.extents[1], w.extents[0]}, {w.strides[1], w.strides[0]}};
         project_into(columns_in(absorbed, h * sizes.latent_dim(), rank),
-                     columns_in(queries, h * dim, content), heed::weights(transposed), to.threads,
-                     to.memory);
-    }
+                     columns_in(queries, h * dim, content), heed::weights(transposed), on.threads,
+                     on.memory);
+    };
+    to.share(sizes.heads.value, work_of_heads(model, queries, content), absorb);
     to.each_row(absorbed, [&](index row) {
         const T* from = row_at(queries, row) + content;
         T* at = row_at(absorbed, row) + rank;
@@ -139,10 +153,46 @@ void make_values(const latent_model<T>& model, const tensor_view<const T, 3>& se
                  const tensor_view<T, 3>& output, const latent_resources& to) {
     const auto& sizes = model.options;
     const index rank = sizes.rank.value, value = sizes.value.value;
-    for (index h = 0; h < sizes.heads.value; ++h)
+    const auto make = [&](index h, const latent_resources& on) {
         project_into(columns_in(output, h * value, value), columns_in(seen, h * rank, rank),
-                     heed::weights(head_weight(model, h, sizes.content.value, value)), to.threads,
-                     to.memory);
+                     heed::weights(head_weight(model, h, sizes.content.value, value)), on.threads,
+                     on.memory);
+    };
+    to.share(sizes.heads.value, work_of_heads(model, seen, value), make);
+}
+
+/// Σ p·c of each head, which all read the rows of the cache. The heads of one token see the same
+/// keys: as rows of one head they share tiles. Attention shares sequences and blocks of tokens out
+/// to threads; where they are fewer, heads are.
+template <class T, class Storage>
+void attend_absorbed(const latent_model<T>& model, const tensor_view<const T, 3>& absorbed,
+                     const tensor_view<T, 3>& seen, const kv_cache<Storage>& cache,
+                     const latent_resources& to) {
+    const auto& sizes = model.options;
+    const index batch = absorbed.extents[0], tokens = absorbed.extents[1];
+    const index heads = sizes.heads.value, rank = sizes.rank.value;
+    const double work = 2.0 * static_cast<double>(batch * tokens * heads) *
+                        static_cast<double>(cache.length()) *
+                        static_cast<double>(sizes.latent_dim() + rank);
+    const index helpers = to.helpers_for(work),
+                others = batch * count_blocks(tokens, tiles.query_block);
+    const index pieces =
+        others > helpers ? 1 : std::min(helpers + 1, count_blocks(heads, tiles.value_rows));
+    const index piece = count_blocks(heads, pieces);
+    to.share(count_blocks(heads, piece), work, [&](index number, const latent_resources& on) {
+        const index first = number * piece, count = std::min(piece, heads - first);
+        const auto attend = [&](const auto& o, const auto& q, const auto&... masks) {
+            attention_into(o, q, cache, masks..., heed::scale(sizes.scale()), on.threads,
+                           on.memory);
+        };
+        if (tokens == 1)
+            attend(rows_of_heads(seen, heads, first, count),
+                   rows_of_heads(absorbed, heads, first, count));
+        else
+            attend(some_heads(heads_in(seen, heads, 0, rank), first, count),
+                   some_heads(heads_in(absorbed, heads, 0, sizes.latent_dim()), first, count),
+                   causal);
+    });
 }
 
 /// y of x behind what the cache holds, whose rows all heads read as they are.
@@ -160,15 +210,7 @@ void latent_decode(const latent_model<T>& model, const tensor_view<const T, 3>& 
     const auto absorbed = scratch_rows<T>(scratch, {batch, tokens, heads * latent_dim});
     absorb_queries<T>(model, queries, absorbed, to);
     const auto seen = scratch_rows<T>(scratch, {batch, tokens, heads * rank});
-    const auto attend = [&](const auto& o, const auto& q, const auto&... masks) {
-        attention_into(o, q, cache, masks..., heed::scale(sizes.scale()), to.threads, to.memory);
-    };
-    if (tokens ==
-        1)  // the heads of a token see the same keys: as rows of one head they share tiles
-        attend(heads_in(dense_rows(seen.data, {batch, heads, rank}), 1, 0, rank),
-               heads_in(dense_rows(absorbed.data, {batch, heads, latent_dim}), 1, 0, latent_dim));
-    else
-        attend(heads_in(seen, heads, 0, rank), heads_in(absorbed, heads, 0, latent_dim), causal);
+    attend_absorbed<T>(model, absorbed, seen, cache, to);
     const auto output = scratch_rows<T>(scratch, {batch, tokens, model.output_columns()});
     make_values<T>(model, seen, output, to);
     const auto gate = scratch_rows<T>(scratch, {batch, tokens, model.gate_columns()});

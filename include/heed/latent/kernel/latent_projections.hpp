@@ -34,6 +34,13 @@ void turn_by_position(const latent_model<T>& model, const tensor_view<T, 4>& rot
     }
 }
 
+/// y = x, of rows whose numbers lie side by side.
+template <class T>
+void copy_rows(const tensor_view<T, 3>& y, const tensor_view<const T, 3>& x,
+               const latent_resources& to) {
+    to.each_row(y, [&](index row) { std::copy_n(row_at(x, row), x.extents[2], row_at(y, row)); });
+}
+
 /// RMS(x)⊙γ of rows.
 template <class T>
 void norm_rows_into(const tensor_view<T, 3>& y, const tensor_view<const T, 3>& x,
@@ -83,12 +90,15 @@ void make_compressed(const latent_model<T>& model, const tensor_view<const T, 3>
     turn_by_position(model, one_head(rotated), firsts, to);
 }
 
-/// c = RMS(x·W_cᵀ)⊙γ of what make_compressed made.
+/// c = RMS(x·W_cᵀ)⊙γ of what make_compressed made, or x·W_cᵀ where c is not normed.
 template <class T>
 void norm_compressed(const latent_model<T>& model, const tensor_view<const T, 3>& compressed,
                      const tensor_view<T, 3>& c, const latent_resources& to) {
-    norm_rows_into<T>(c, columns_in(compressed, 0, model.options.rank.value),
-                      model.weights.kv_a_layernorm, model.options.epsilon.value, to);
+    const auto from = columns_in(compressed, 0, model.options.rank.value);
+    if (model.options.normed)
+        norm_rows_into<T>(c, from, model.weights.kv_a_layernorm, model.options.epsilon.value, to);
+    else if (c.data != from.data)
+        copy_rows<T>(c, from, to);
 }
 
 /// Keys [k_c, k_r] of each head: dense [batch, heads, sequence, content + rotated].

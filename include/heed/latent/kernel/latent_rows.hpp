@@ -44,6 +44,26 @@ struct latent_resources {
     void each_row(const tensor_view<T, 3>& x, const F& f) const {
         for_each_row(threads.pool, *memory.memory, x.extents, f);
     }
+    /// Threads beside the caller's that so many operations are worth.
+    index helpers_for(double operations) const {
+        if (threads.pool == nullptr) return 0;
+        return static_cast<index>(std::clamp(operations / threads.least_work - 1, 0.0,
+                                             static_cast<double>(threads.pool->NumThreads())));
+    }
+    /// f(i, resources) for i = 0 … count − 1, which together are so many operations: side by side
+    /// where they are enough for several threads, each on one of them and in its memory, or one
+    /// after the other on all.
+    template <class F>
+    void share(index count, double operations, const F& f) const {
+        const index helpers = std::min(helpers_for(operations), count - 1);
+        if (helpers <= 0) {
+            for (index i = 0; i < count; ++i) f(i, *this);
+            return;
+        }
+        for_each_task(
+            threads.pool, *memory.memory, count, [&](index, index i) { f(i, latent_resources()); },
+            helpers);
+    }
 
   private:
     void take(const on_pool& extra) { threads = extra; }
@@ -105,6 +125,21 @@ tensor_view<T, 4> heads_in(const tensor_view<T, 3>& x, index heads, index first,
     return {x.data + first * x.strides[2],
             {x.extents[0], heads, x.extents[1], count},
             {x.strides[0], step, x.strides[1], x.strides[2]}};
+}
+/// Heads first … first + count − 1 of those.
+template <class T>
+tensor_view<T, 4> some_heads(const tensor_view<T, 4>& x, index first, index count) {
+    return {x.data + first * x.strides[1],
+            {x.extents[0], count, x.extents[2], x.extents[3]},
+            x.strides};
+}
+/// The same heads of one token a sequence, as rows of one head.
+template <class T>
+tensor_view<T, 4> rows_of_heads(const tensor_view<T, 3>& x, index heads, index first, index count) {
+    const index step = x.extents[2] / heads * x.strides[2];
+    return {x.data + first * step,
+            {x.extents[0], 1, count, x.extents[2] / heads},
+            {x.strides[0], step, step, x.strides[2]}};
 }
 /// Rows as those of the one head of each sequence.
 template <class T>

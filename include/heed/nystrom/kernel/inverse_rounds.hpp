@@ -5,8 +5,8 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/padded_matrix.hpp>
 #include <heed/nystrom/kernel/matrix_steps.hpp>
-#include <heed/nystrom/kernel/padded_matrix.hpp>
 
 /// \file
 /// The rounds of the iterative pseudo-inverse of a matrix A [r, c], and their way back.

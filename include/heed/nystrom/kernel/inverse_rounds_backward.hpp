@@ -2,10 +2,10 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/padded_matrix.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/nystrom/kernel/inverse_rounds.hpp>
 #include <heed/nystrom/kernel/matrix_steps.hpp>
-#include <heed/nystrom/kernel/padded_matrix.hpp>
 
 /// \file
 /// The gradient of A from that of its iterative pseudo-inverse.

@@ -5,8 +5,8 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
-#include <heed/nystrom/kernel/padded_matrix.hpp>
-#include <heed/nystrom/kernel/singular_vectors.hpp>
+#include <heed/core/padded_matrix.hpp>
+#include <heed/core/singular_vectors.hpp>
 
 /// \file
 /// The Moore–Penrose pseudo-inverse of a matrix by its singular values, all in double: P = Σ

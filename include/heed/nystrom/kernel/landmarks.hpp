@@ -6,11 +6,11 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>
+#include <heed/core/padded_matrix.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/nystrom/kernel/matrix_steps.hpp>
-#include <heed/nystrom/kernel/padded_matrix.hpp>
 #include <heed/nystrom/kernel/segments.hpp>
 
 /// \file

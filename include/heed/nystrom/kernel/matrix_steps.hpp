@@ -6,9 +6,9 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>
+#include <heed/core/padded_matrix.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/workspace.hpp>
-#include <heed/nystrom/kernel/padded_matrix.hpp>
 
 /// \file
 /// Work on many small matrices, dealt out to threads: a matrix a task, or, where there are fewer

@@ -10,6 +10,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>
+#include <heed/core/padded_matrix.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/view.hpp>
@@ -22,7 +23,6 @@
 #include <heed/nystrom/kernel/nystrom_call.hpp>
 #include <heed/nystrom/kernel/nystrom_forward.hpp>
 #include <heed/nystrom/kernel/nystrom_learned.hpp>
-#include <heed/nystrom/kernel/padded_matrix.hpp>
 #include <heed/nystrom/kernel/segments.hpp>
 #include <heed/nystrom/nystrom_options.hpp>
 

@@ -16,6 +16,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>
+#include <heed/core/padded_matrix.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
@@ -27,7 +28,6 @@
 #include <heed/nystrom/kernel/landmarks.hpp>
 #include <heed/nystrom/kernel/matrix_steps.hpp>
 #include <heed/nystrom/kernel/nystrom_call.hpp>
-#include <heed/nystrom/kernel/padded_matrix.hpp>
 #include <heed/nystrom/kernel/segments.hpp>
 #include <heed/nystrom/nystrom_options.hpp>
 #include <heed/softmax/softmax.hpp>

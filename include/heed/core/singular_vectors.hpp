@@ -8,9 +8,9 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/microkernel.hpp>
 #include <heed/core/pack.hpp>
+#include <heed/core/padded_matrix.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/unroll.hpp>
-#include <heed/nystrom/kernel/padded_matrix.hpp>
 
 /// \file
 /// The singular value decomposition of a small matrix, in double, by one-sided Jacobi rotations

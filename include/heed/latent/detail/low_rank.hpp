@@ -1,0 +1,72 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+#include <vector>
+
+#include <Eigen/Core>
+
+#include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
+#include <heed/core/padded_matrix.hpp>
+#include <heed/core/shape.hpp>
+#include <heed/core/singular_vectors.hpp>
+
+/// \file
+/// The nearest matrix of a given rank: truncated singular value decomposition (Eckart and Young,
+/// Psychometrika 1936).
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// W ≈ left·right, [rows, rank]·[rank, columns].
+struct low_rank_factors {
+    Eigen::MatrixXd left, right;
+    double error = 0;  ///< ‖W − left·right‖/‖W‖, Frobenius' norm
+};
+
+/// left = U·Σ and right = Vᵀ of the `rank` largest singular values of W, whose numbers are finite:
+/// the rows of `right` are orthonormal.
+///
+/// Matrix is a parameter so that a program compiles it where it calls this.
+template <class Matrix>
+low_rank_factors truncate_to_rank(const Matrix& w, index rank) {
+    const bool is_wide = w.rows() < w.cols();  // Jacobi's rotations want the other form
+    const padded_matrix<double> shape{std::max(w.rows(), w.cols()), std::min(w.rows(), w.cols())};
+    arena scratch;
+    double* const a = scratch.take<double>(shape.size());
+    for (index i = 0; i < shape.rows; ++i)
+        for (index j = 0; j < shape.columns; ++j)
+            a[i * shape.stride() + j] = is_wide ? w(j, i) : w(i, j);
+    const singular_vectors s = find_singular_vectors(shape, a, scratch);
+
+    std::vector<index> order(static_cast<std::size_t>(shape.columns));
+    std::iota(order.begin(), order.end(), index(0));
+    std::stable_sort(order.begin(), order.end(),
+                     [&](index p, index q) { return s.sigma[p] > s.sigma[q]; });
+    low_rank_factors factors{Eigen::MatrixXd(w.rows(), rank), Eigen::MatrixXd(rank, w.cols())};
+    double all = 0, lost = 0;
+    for (index r = shape.columns; r-- > 0;) {  // from the smallest on, for the sums' sake
+        const index j = order[static_cast<std::size_t>(r)];
+        const double sigma = s.sigma[j];
+        all += sigma * sigma;
+        if (r >= rank) {
+            lost = all;
+            continue;
+        }
+        const Eigen::Map<const Eigen::VectorXd> turned(s.w_row(j), shape.rows);  // σ·u
+        const Eigen::Map<const Eigen::VectorXd> v(s.v_row(j), shape.columns);
+        if (is_wide) {
+            factors.left.col(r) = v * sigma;
+            factors.right.row(r) = turned * (sigma > 0 ? 1 / sigma : 0);
+        } else {
+            factors.left.col(r) = turned;
+            factors.right.row(r) = v;
+        }
+    }
+    factors.error = all > 0 ? std::sqrt(lost / all) : 0;
+    return factors;
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail
