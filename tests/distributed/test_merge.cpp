@@ -130,4 +130,17 @@ TEST_CASE("ragged lengths and scales of what a row sees in the whole") {
     });
 }
 
+TEST_CASE("counts that are not one a query, or no counts, are refused") {
+    generator random(304);
+    const inputs<float> in(random, {1, 1, 1, 3, 5, 4, 4});
+    const auto attend = [&](const std::vector<double>& counts) {
+        return heed::attention_forward(in.q, in.k, in.v,
+                                       heed::counted_scale(heed::log_n_scale(16), counts));
+    };
+    CHECK_NOTHROW(attend({5, 4, 0}));
+    CHECK_THROWS_AS(attend({5, 4}), heed::shape_error);
+    CHECK_THROWS_AS(attend({5, -1, 4}), heed::argument_error);
+    CHECK_THROWS_AS(attend({5, std::numeric_limits<double>::infinity(), 4}), heed::argument_error);
+}
+
 }  // namespace test_merge
