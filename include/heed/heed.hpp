@@ -10,6 +10,7 @@
 #include <heed/attention.hpp>
 #include <heed/caches.hpp>
 #include <heed/contexts.hpp>
+#include <heed/distributed.hpp>
 #include <heed/init.hpp>
 #include <heed/latent.hpp>
 #include <heed/linear.hpp>

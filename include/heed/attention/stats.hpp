@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <memory>
@@ -86,7 +87,8 @@ class stats {
         : normaliser_(std::move(other.normaliser_)),
           rows_(std::move(other.rows_)),
           supports_(std::move(other.supports_)),
-          shape_(std::exchange(other.shape_, std::nullopt)) {}
+          shape_(std::exchange(other.shape_, std::nullopt)),
+          is_merged_(other.is_merged_) {}
     stats& operator=(const stats& other) {
         if (this != &other) *this = stats(other);
         return *this;
@@ -99,6 +101,7 @@ class stats {
         rows_ = std::move(other.rows_);
         supports_ = std::move(other.supports_);
         shape_ = std::exchange(other.shape_, std::nullopt);
+        is_merged_ = other.is_merged_;
         return *this;
     }
     ~stats() = default;
@@ -151,35 +154,50 @@ class stats {
     }
 
     /// Refuses what are not the stats of a call of this shape: by argument_error those of no call,
-    /// by shape_error those of another, be it in its keys alone.
+    /// by shape_error those of another, be it in its keys alone. Merged ones serve a call with any
+    /// part of their keys.
     void check(const attention_shape& shape) const {
-        detail::require_argument(
-            shape_.has_value(),
-            "stats are those of no call, but must be those of a forward call that has ended: these "
-            "are as they were made, moved from, or of a call that threw");
+        const attention_shape& own = call_shape();
         const auto queries = [](const attention_shape& of) {
             return std::array{of.batch, of.heads, of.queries, of.dim};
         };
         const auto keys = [](const attention_shape& of, index columns) {
             return std::array{of.batch, of.kv_heads, of.keys, columns};
         };
-        detail::require_shape(*shape_ == shape, "stats are those of q, k and v of shapes ",
-                              queries(*shape_), ", ", keys(*shape_, shape_->dim), " and ",
-                              keys(*shape_, shape_->value_dim), ", but must be those of ",
-                              queries(shape), ", ", keys(shape, shape.dim), " and ",
-                              keys(shape, shape.value_dim));
+        attention_shape taken = own;
+        if (is_merged_) taken.keys = std::min(own.keys, shape.keys);
+        detail::require_shape(taken == shape, "stats are those of q, k and v of shapes ",
+                              queries(own), ", ", keys(own, own.dim), " and ",
+                              keys(own, own.value_dim), ", but must be those of ", queries(shape),
+                              ", ", keys(shape, shape.dim), " and ", keys(shape, shape.value_dim));
+    }
+    /// The shape of the call; argument_error for the stats of none.
+    const attention_shape& call_shape() const {
+        detail::require_argument(
+            shape_.has_value(),
+            "stats are those of no call, but must be those of a forward call that has ended: these "
+            "are as they were made, moved from, or of a call that threw");
+        return *shape_;
     }
 
     /// For the kernels: room for the rows of a call, [batch, head, query]. Until it has ended these
     /// are the stats of no call.
     row_statistics* begin(const attention_shape& shape, const Normaliser& normaliser) {
         shape_.reset();
+        is_merged_ = false;
         normaliser_.emplace(normaliser);
         rows_.resize(static_cast<std::size_t>(shape.batch * shape.heads * shape.queries));
         return rows_.data();
     }
     /// For the kernels: the call has ended.
     void end(const attention_shape& shape) { shape_ = shape; }
+    /// For heed::merge: so many keys of another call are among theirs now.
+    void add_keys(index keys) {
+        shape_->keys += keys;
+        is_merged_ = true;
+    }
+    /// What the rows of a head were computed in.
+    stream_type stream(index head) const { return detail::make_kernel<Scalar>(*normaliser_, head); }
     row_statistics* data() { return rows_.data(); }
     const row_statistics* data() const { return rows_.data(); }
     detail::support_store<Scalar>& supports() { return supports_; }
@@ -199,6 +217,7 @@ class stats {
     std::vector<row_statistics, detail::uninitialised_allocator<row_statistics>> rows_;
     detail::support_store<Scalar> supports_;  // empty unless the normaliser is sparse
     std::optional<attention_shape> shape_;    // of the call; none before it has ended
+    bool is_merged_ = false;                  // whether they are those of several calls' keys
 };
 
 /// The stats of a call whose normaliser is chosen at run time among several types: those of the one

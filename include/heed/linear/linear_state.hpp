@@ -32,10 +32,13 @@ struct state_kind {
     bool divides = false;
     encoded turned = encoded::none;
     bool decays = false;
+    bool by_position = false;  ///< whether features depend on where a token stands
 };
 
 template <class T>
 struct state_access;
+template <class T>
+class state_composition;
 
 }  // namespace detail
 
@@ -106,9 +109,7 @@ class linear_state {
         vector_type result = vector_type::Zero(kind_.features);
         if (!kind_.divides) return result;
         for (index f = 0; f < kind_.features; ++f)
-            result(f) = static_cast<Scalar>(unit(of, f) * (static_cast<double>(of.total[f]) +
-                                                           static_cast<double>(of.total_lost[f]) +
-                                                           static_cast<double>(of.running[f])));
+            result(f) = static_cast<Scalar>(unit(of, f) * relative_total_of(of, f));
         return result;
     }
 
@@ -148,6 +149,7 @@ class linear_state {
 
   private:
     friend struct detail::state_access<Scalar>;
+    friend class detail::state_composition<Scalar>;
     using heads_of = detail::head_sums<Scalar>;
 
     detail::head_layout<Scalar> layout() const {
@@ -165,6 +167,10 @@ class linear_state {
         return std::exp2(static_cast<double>(of.reference[feature]));
     }
     static double sum_of(const heads_of& of, index feature, index column) {
+        return relative_sum_of(of, feature, column) * unit(of, feature);
+    }
+    /// The same as a multiple of the feature's unit.
+    static double relative_sum_of(const heads_of& of, index feature, index column) {
         const index keys = of.progress->keys;
         const double until = keys == 0 ? 0 : of.decays[keys - 1].value();  // 0 without decays
         double sum = 0;
@@ -175,7 +181,12 @@ class linear_state {
             sum += std::exp(until - of.decays[j].value()) *
                    static_cast<double>(of.keys[feature * detail::chunk_length + j]) *
                    static_cast<double>(of.values[j][column]);
-        return sum * unit(of, feature);
+        return sum;
+    }
+    static double relative_total_of(const heads_of& of, index feature) {
+        return static_cast<double>(of.total[feature]) +
+               static_cast<double>(of.total_lost[feature]) +
+               static_cast<double>(of.running[feature]);
     }
     void check_place(index batch, index head) const {
         detail::require_argument(batch >= 0 && batch < kind_.batch, "heed::linear_state: sequence ",

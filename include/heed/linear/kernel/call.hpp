@@ -97,6 +97,10 @@ class linear_call {
         (ask.template operator()<Parts>(), ...);
         return result;
     }();
+    /// Whether its features depend on where tokens stand, as far as they reach.
+    static constexpr bool reaches = requires(const map_type& features, index reach) {
+        features.check_reach(reach);
+    };
     static constexpr encoded turned = has_encoding ? map_type::encoding : encoded::none;
 
     /// f(parts…)
@@ -152,14 +156,9 @@ class linear_call {
 
     /// What a state of this call is of.
     state_kind kind() const {
-        return {shape.batch,
-                shape.state_heads(),
-                map().count(shape.dim),
-                shape.value_dim,
-                map_type::name,
-                divides,
-                turned,
-                has_decay};
+        return {shape.batch,     shape.state_heads(), map().count(shape.dim),
+                shape.value_dim, map_type::name,      divides,
+                turned,          has_decay,           turned != encoded::none || reaches};
     }
     state_access<T> state() const requires(has_state) {
         return {*with(
@@ -278,7 +277,7 @@ class linear_call {
                 });
             }
         }
-        if constexpr (requires(index reach) { map().check_reach(reach); }) {
+        if constexpr (reaches) {
             index reach = 0;
             for_each_run([&](const sequence_run& run) {
                 reach = std::max({reach, run.queries(), run.keys()});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -51,6 +52,17 @@ class l2_stream {
         return result.sum == T(0) ? T(0) : T(1) / std::sqrt(result.sum);
     }
 
+    /// See softmax_stream: sums are of squares here.
+    merge_factors<T> merge(statistics& whole, const statistics& part) const {
+        const T maximum = std::max(whole.maximum, part.maximum);
+        const double of_whole = root_relative_to(maximum, whole);
+        const double of_part = root_relative_to(maximum, part);
+        const double sum = of_whole * of_whole + of_part * of_part;
+        whole = {maximum, static_cast<T>(sum)};
+        return merge_factors<T>::of(of_whole, of_part, std::sqrt(sum));
+    }
+    bool operator==(const l2_stream&) const { return true; }
+
     class backward_row {
       public:
         backward_row(const softmax_stream<T>& exponentials, const statistics& row, T statistic)
@@ -71,6 +83,13 @@ class l2_stream {
     }
 
   private:
+    /// √Σ e^{2(s − maximum)} of a row whose own maximum may be smaller.
+    double root_relative_to(T maximum, const statistics& row) const {
+        const double root = std::sqrt(static_cast<double>(row.sum));
+        return root *
+               exponentials_.sum_relative_to(maximum, {row.maximum, row.sum == T(0) ? T(0) : T(1)});
+    }
+
     softmax_stream<T> exponentials_;
 };
 

@@ -43,6 +43,8 @@ struct relu_squared_weight {
         vec<T> slope(vec<T> x) const { return relu_squared_weight().slope(x * u) * u; }
     };
     shrunk_weight shrunk(vec<T> u) const { return {u}; }
+    int degree() const { return 2; }
+    bool operator==(const relu_squared_weight&) const = default;
     template <class G>
     [[gnu::always_inline]] void unrolled(G&& g) const {
         g(*this);
@@ -59,6 +61,18 @@ struct relu_squared_function {
         return static_cast<T>(all > 0 ? 1 / all : 0);
     }
     T factor(T number) const { return number; }
+
+    /// Where n is that of a row, the rows of both are over the keys of both.
+    merge_factors<T> merge(T& whole, T part) const {
+        if (divisor > 0) return {T(1), T(1)};
+        const auto keys = [](T number) {
+            return number > T(0) ? std::round(1 / static_cast<double>(number)) : 0;
+        };
+        const double of_whole = keys(whole), of_part = keys(part), sum = of_whole + of_part;
+        whole = static_cast<T>(sum > 0 ? 1 / sum : 0);
+        return merge_factors<T>::of(of_whole, of_part, sum);
+    }
+    bool operator==(const relu_squared_function&) const = default;
 
     [[gnu::always_inline]] vec<T> operator()(vec<T>, vec<T> x) const {
         const vec<T> r = relu(x);

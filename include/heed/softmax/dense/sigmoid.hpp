@@ -32,6 +32,16 @@ struct sigmoid_function {
     }
     T factor(T) const { return T(1); }
 
+    /// A key's weight is what it is whatever others there are, if the bias does not count them.
+    merge_factors<T> merge(T&, T) const { return {T(1), T(1)}; }
+    void check_merge() const {
+        detail::require_argument(
+            bias.has_value(),
+            "heed::sigmoid has the bias -log n of the n keys that a row sees in its own part, but "
+            "results that are to be merged must be those of one bias: heed::sigmoid.bias(b)");
+    }
+    bool operator==(const sigmoid_function&) const = default;
+
     [[gnu::always_inline]] vec<T> operator()(vec<T> number, vec<T> x) const {
         const vec<T> one(T(1)), exponent(T(-std::numbers::log2e));
         return one / (one + exp2_fast(fma(x, exponent, number)));

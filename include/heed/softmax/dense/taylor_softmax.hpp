@@ -115,6 +115,8 @@ struct taylor_weight {
         return static_cast<T>(std::exp2((64 + log_factorial) / order));
     }
     shrunk_taylor_weight<T> shrunk(vec<T> u) const { return {order, u}; }
+    int degree() const { return order; }
+    bool operator==(const taylor_weight&) const = default;
     template <class G>
     [[gnu::always_inline]] void unrolled(G&& g) const {
         if (order == 2)

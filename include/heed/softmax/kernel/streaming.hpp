@@ -22,7 +22,7 @@
 /// softmax_stream has: begin, advance, weigh, finish; and for backward: row. A score of −∞ is a key
 /// that is left out: its weight is 0, whatever the normaliser. A normaliser that says
 /// `needs_visible_count` is told in begin how many keys each row sees. One without log_sum_exp and
-/// with_log_sum_exp_gradient has no log-sum-exp.
+/// with_log_sum_exp_gradient has no log-sum-exp; results of one without merge do not merge.
 
 namespace heed::inline HEED_ARCHITECTURE {
 
@@ -50,6 +50,19 @@ struct running_rows {
     T* reference;  ///< what weights are relative to
     double* sum;   ///< of the weights so far
     T* factor;     ///< by which what was summed before this block is to be multiplied
+};
+
+/// By what rows of o, each of some of the keys, are multiplied and added to be those of all of
+/// them.
+template <class T>
+struct merge_factors {
+    T whole = T(0), part = T(0);
+
+    /// Shares of a sum, which may be 0.
+    static merge_factors of(double whole, double part, double sum) {
+        if (sum == 0) return {};
+        return {static_cast<T>(whole / sum), static_cast<T>(part / sum)};
+    }
 };
 
 /// log₂ e^{(s − reference)/τ}, for all finite scores s and temperatures τ. The difference comes
@@ -176,6 +189,32 @@ class softmax_stream {
     T finish(const running_rows<T>& rows, index r, statistics& result) const {
         result = {rows.maximum[r], static_cast<T>(rows.sum[r])};
         return result.sum == T(0) ? T(0) : T(1) / result.sum;
+    }
+
+    /// The statistics of other keys become part of a row's; by what o of both is multiplied. Each
+    /// has counted the sink, the two together count it once: what is taken off is never more than
+    /// what is left.
+    merge_factors<T> merge(statistics& whole, const statistics& part) const {
+        const T maximum = std::max(whole.maximum, part.maximum);
+        const double of_whole = sum_relative_to(maximum, whole);
+        const double of_part = sum_relative_to(maximum, part);
+        const double of_sink =
+            sink_ == minus_infinity ? 0 : sum_relative_to(maximum, {.maximum = sink_, .sum = T(1)});
+        const double sum = of_whole + (of_part - of_sink);
+        whole = {maximum, static_cast<T>(sum)};
+        return merge_factors<T>::of(of_whole, of_part, sum);
+    }
+    /// Σ e^{(s − maximum)/τ} of a row whose own maximum may be smaller.
+    double sum_relative_to(T maximum, const statistics& row) const {
+        const auto sum = static_cast<double>(row.sum);
+        if (row.maximum == maximum || sum == 0) return sum;
+        return sum * std::exp((static_cast<double>(row.maximum) - static_cast<double>(maximum)) /
+                              temperature_);
+    }
+
+    /// Whether the other one is of the same temperature and sink.
+    bool operator==(const softmax_stream& other) const {
+        return temperature_ == other.temperature_ && sink_ == other.sink_;
     }
 
     /// τ·log(e^{sink/τ} + Σe^{s/τ}), exact where maximum alone is large.

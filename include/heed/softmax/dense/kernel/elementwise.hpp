@@ -19,6 +19,8 @@
 ///     T factor(T c) const                                w
 ///     vec<T> operator()(vec<T> c, vec<T> x) const        f, 0 at −∞
 ///     vec<T> gradient(vec<T> c, vec<T> x, vec<T> p, vec<T> dp) const      w·f'(x)·dp
+///     merge_factors<T> merge(T& c, T part) const         c of more keys; see softmax_stream::merge
+///     void check_merge() const               if it may be that f of a part of the keys is another
 
 namespace heed::inline HEED_ARCHITECTURE {
 
@@ -59,6 +61,14 @@ class elementwise_stream {
         result = {rows.reference[r]};
         return f_.factor(rows.reference[r]);
     }
+
+    merge_factors<T> merge(statistics& whole, const statistics& part) const {
+        return f_.merge(whole.number, part.number);
+    }
+    void check_merge() const {
+        if constexpr (requires { f_.check_merge(); }) f_.check_merge();
+    }
+    bool operator==(const elementwise_stream&) const = default;
 
     class backward_row {
       public:

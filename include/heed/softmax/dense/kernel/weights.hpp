@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -26,6 +27,7 @@
 ///
 ///     T comfortable() const                  the |x| up to which no sum of f can overflow, ≥ 1
 ///     auto shrunk(vec<T> u) const            u^k·f, k its degree, as a weight with u^k·f' as slope
+///     int degree() const                     k
 ///
 /// and rows with larger elements take u = a power of two that makes them comfortable.
 
@@ -112,8 +114,7 @@ class weight_stream {
     /// Whether the weights of a row that is done were beyond T; then it is to be weighed again,
     /// from the beginning, after `shrink`.
     bool overflows(const running_rows<T>& rows, index r) const {
-        return shrinking_weight<Weight> &&
-               !(rows.sum[r] <= static_cast<double>(std::numeric_limits<T>::max()));
+        return shrinking_weight<Weight> && is_beyond(rows.sum[r]);
     }
     /// Scores of row r are ±largest at most.
     void shrink(const running_rows<T>& rows, index r, T largest) const {
@@ -139,6 +140,22 @@ class weight_stream {
         result = {static_cast<T>(rows.sum[r]), rows.reference[r]};
         return inverse_of_sum(result.sum);
     }
+
+    /// The statistics of other keys become part of a row's; by what o of both is multiplied. The
+    /// smaller u is that of both, or half of it where their sum would be beyond T.
+    merge_factors<T> merge(statistics& whole, const statistics& part) const {
+        T shrink = std::min(whole.shrink, part.shrink);
+        double of_whole = sum_shrunk_by(shrink, whole), of_part = sum_shrunk_by(shrink, part);
+        if (shrinking_weight<Weight> && is_beyond(of_whole + of_part)) {
+            shrink /= 2;
+            of_whole = sum_shrunk_by(shrink, whole), of_part = sum_shrunk_by(shrink, part);
+        }
+        const double sum = is_beyond(of_whole + of_part) ? std::numeric_limits<double>::quiet_NaN()
+                                                         : of_whole + of_part;
+        whole = {static_cast<T>(sum), shrink};
+        return merge_factors<T>::of(of_whole, of_part, sum);
+    }
+    bool operator==(const weight_stream&) const = default;
 
     class backward_row {
       public:
@@ -174,6 +191,19 @@ class weight_stream {
     backward_row row(const statistics& row, T statistic) const { return {weight_, row, statistic}; }
 
   private:
+    /// Whether a T cannot hold it; so it is of NaN.
+    static bool is_beyond(double sum) {
+        return !(sum <= static_cast<double>(std::numeric_limits<T>::max()));
+    }
+    /// A row's sum for a u that is not larger than its own.
+    double sum_shrunk_by(T u, const statistics& row) const {
+        const auto sum = static_cast<double>(row.sum);
+        if constexpr (shrinking_weight<Weight>)
+            return std::ldexp(sum, weight_.degree() * (std::ilogb(u) - std::ilogb(row.shrink)));
+        else
+            return sum;
+    }
+
     Weight weight_;
 };
 
