@@ -1,6 +1,6 @@
 #include "layer_cache.hpp"
 
-#include <heed/attention/attention.hpp>
+#include <heed/attention/caches/cached_attention.hpp>
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/split_heads.hpp>
 #include <heed/rope/rotary.hpp>

@@ -26,7 +26,7 @@ class byte_reader {
             throw file_error(what + " takes " + std::to_string(count) + " bytes at byte " +
                              std::to_string(position_) + ", but only " + std::to_string(left()) +
                              " are left: the file is cut short, or lies about its sizes");
-        const auto taken = bytes_.subspan(position_, static_cast<std::size_t>(count));
+        const auto taken = bytes_.subspan(position_, count);
         position_ += taken.size();
         return taken;
     }

@@ -176,8 +176,7 @@ gguf_file read_gguf(std::span<const std::byte> bytes) {
     for (std::uint64_t i = 0; i < tensor_count; ++i) tensors.push_back(read_description(reader));
 
     const std::uint64_t alignment = alignment_of(file);
-    const std::size_t begin = (reader.position() + std::size_t(alignment) - 1) /
-                              std::size_t(alignment) * std::size_t(alignment);
+    const std::size_t begin = (reader.position() + alignment - 1) / alignment * alignment;
     const auto data = bytes.subspan(std::min(begin, bytes.size()));
     for (const description& t : tensors) {
         if (t.offset % alignment != 0)
@@ -188,9 +187,9 @@ gguf_file read_gguf(std::span<const std::byte> bytes) {
                              " bytes from byte " + std::to_string(t.offset) +
                              " of the data on, which has " + std::to_string(data.size()) +
                              ": the file is cut short, or lies about sizes");
-        file.tensors.add(t.name, {t.format,
-                                  {t.extents.begin(), t.extents.end()},
-                                  data.subspan(std::size_t(t.offset), std::size_t(t.bytes))});
+        file.tensors.add(
+            t.name,
+            {t.format, {t.extents.begin(), t.extents.end()}, data.subspan(t.offset, t.bytes)});
     }
     expect_apart(std::move(tensors));
     return file;

@@ -78,9 +78,7 @@ place add_entry(tensor_table& tensors, const std::string& name, const json& entr
         throw file_error("tensor " + name + " has " + std::to_string(offsets[1] - offsets[0]) +
                          " bytes, but its shape needs " + std::to_string(needed));
     stored_tensor tensor{
-        &format,
-        {extents.begin(), extents.end()},
-        data.subspan(static_cast<std::size_t>(offsets[0]), static_cast<std::size_t>(needed))};
+        &format, {extents.begin(), extents.end()}, data.subspan(offsets[0], needed)};
     tensors.add(name, std::move(tensor));
     return {offsets[0], offsets[1], name};
 }
