@@ -141,8 +141,8 @@ if(HEED_BUILD_EXAMPLES)
     endif()
 endif()
 
-# Two more, for the programs that read models: these are left out where one of the two is missing.
-if(HEED_BUILD_EXAMPLES)
+# Two more, for what reads models: that is left out where one of the two is missing.
+if(HEED_BUILD_EXAMPLES OR HEED_BUILD_TESTS)
     find_package(nlohmann_json 3.9 QUIET CONFIG)
     find_path(HEED_UTF8PROC_INCLUDE utf8proc.h)
     find_library(HEED_UTF8PROC_LIBRARY utf8proc)
@@ -155,7 +155,7 @@ if(HEED_BUILD_EXAMPLES)
                               IMPORTED_LOCATION "${HEED_UTF8PROC_LIBRARY}"
                               INTERFACE_INCLUDE_DIRECTORIES "${HEED_UTF8PROC_INCLUDE}")
     else()
-        message(STATUS "encoder and decoder are left out: they need nlohmann-json 3.9 or newer and "
-                       "utf8proc (Debian: nlohmann-json3-dev, libutf8proc-dev)")
+        message(STATUS "The examples encoder and decoder are left out: they need nlohmann-json 3.9 "
+                       "or newer and utf8proc (Debian: nlohmann-json3-dev, libutf8proc-dev)")
     endif()
 endif()

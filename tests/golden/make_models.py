@@ -93,14 +93,15 @@ def trained(model, tokenizer):
 
 
 def save(name, model, tokenizer):
-    """Without what a reader leaves alone, as transformers' own version."""
+    """The model as it is read again: to bfloat16 go the rotation's frequencies too, which no file
+    has."""
     folder = FOLDER / name
     model.bfloat16().save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    model.float()
+    return type(model).from_pretrained(folder, dtype=torch.float32).eval()
 
 
 def decoder_example(name, model, tokenizer):
@@ -125,7 +126,6 @@ def decoder_example(name, model, tokenizer):
         perplexity = model(ids, labels=ids).loss.exp().item()
     array("text", bytes_of(TEXT[:400]))
     array("perplexity", [perplexity])
-    model.float()
 
 
 def token_examples(name, encode):
@@ -230,7 +230,7 @@ def llama():
                          "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                          "original_max_position_embeddings": 128})
     model = trained(transformers.LlamaForCausalLM(config), tokenizer)
-    save("llama", model, tokenizer)
+    model = save("llama", model, tokenizer)
     save_gguf("llama", model, tokenizer)
     decoder_example("llama", model, tokenizer)
     token_examples("llama_tokens", lambda text: tokenizer.encode(text).ids)
@@ -243,7 +243,7 @@ def qwen2():
         num_key_value_heads=1, vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=512,
         rms_norm_eps=1e-6, tie_word_embeddings=False, bos_token_id=0, eos_token_id=1)
     model = trained(transformers.Qwen2ForCausalLM(config), tokenizer)
-    save("qwen2", model, tokenizer)
+    model = save("qwen2", model, tokenizer)
     decoder_example("qwen2", model, tokenizer)
     token_examples("qwen2_tokens", lambda text: tokenizer.encode(text).ids)
     # The same vocabulary in the two older files, whose words are GPT-2's.
