@@ -7,6 +7,7 @@
 #include <exception>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -103,6 +104,7 @@ bool run(const options& o) {
     const model_files files = open_model(o.model);
     const examples::byte_pairs vocabulary(files.vocabulary);
     const auto prompts = encode(vocabulary, o);
+    if (o.check_bits && prompts.empty()) throw std::invalid_argument("--check-bits needs a prompt");
     std::optional<Eigen::ThreadPool> pool;
     if (o.threads > 1) pool.emplace(o.threads - 1);
     const heed::on_pool threads{pool ? &*pool : nullptr};

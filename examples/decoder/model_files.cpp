@@ -117,7 +117,7 @@ examples::byte_pairs_vocabulary read_vocabulary(const examples::gguf_file& file)
                 all.whole.emplace_back(all.tokens[t], static_cast<token>(t));
     }
     const auto* const add = file.find<bool>("tokenizer.ggml.add_bos_token");
-    if (add != nullptr && *add) {
+    if (add != nullptr ? *add : all.words_first) {
         const double first = file.at<double>("tokenizer.ggml.bos_token_id");
         if (!(first >= 0 && first < static_cast<double>(all.tokens.size())))
             throw file_error("tokenizer.ggml.bos_token_id is no token");

@@ -76,7 +76,10 @@ std::optional<token> byte_pairs::find(const std::string& bytes) const {
     return found == numbers_.end() ? std::nullopt : std::optional(found->second);
 }
 
-const std::string& byte_pairs::bytes_of(token t) const { return bytes_.at(std::size_t(t)); }
+const std::string& byte_pairs::bytes_of(token t) const {
+    static const std::string none;
+    return t >= 0 && std::size_t(t) < bytes_.size() ? bytes_[std::size_t(t)] : none;
+}
 
 std::vector<token> byte_pairs::encode(std::string_view text) const {
     std::vector<token> tokens = prefix_;

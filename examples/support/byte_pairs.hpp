@@ -20,9 +20,8 @@ using token = std::int32_t;
 struct byte_pairs_vocabulary {
     std::vector<std::string> tokens;                          ///< by their number; "" is none
     std::vector<std::pair<std::string, std::string>> merges;  ///< the first is merged first
-    std::vector<std::pair<std::string, token>>
-        whole;                  ///< texts that are always one token, as <|end|>
-    std::vector<token> prefix;  ///< stands before every text
+    std::vector<std::pair<std::string, token>> whole;         ///< always one token, as <|end|>
+    std::vector<token> prefix;                                ///< stands before every text
     word_rules rules;
     bool words_first = false;  ///< a word that is a token itself is not put together by merges
 };
@@ -39,7 +38,8 @@ class byte_pairs {
     /// byte that the vocabulary does not have. Time grows with the square of a word's length.
     [[nodiscard]] std::vector<token> encode(std::string_view text) const;
 
-    /// The bytes that a token stands for; a character may take several tokens.
+    /// The bytes that a token stands for; a character may take several tokens. None for a number
+    /// beyond them, as models have some to fill their tables up.
     [[nodiscard]] const std::string& bytes_of(token t) const;
 
     [[nodiscard]] std::size_t size() const { return bytes_.size(); }

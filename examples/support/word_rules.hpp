@@ -11,9 +11,11 @@ namespace examples {
 /// How a text is cut into words before byte pairs are merged, none of which then spans two words:
 /// what tokenizer files say by a regular expression.
 ///
-///     GPT-2    's|'t|'re|'ve|'m|'ll|'d | ?letters | ?numbers | ?others | spaces before the last |
-///     spaces Llama 3  the same, in capitals too | one other, letters | up to three numbers
-///              | ?others, ends of lines | spaces, ends of lines | as above
+/// GPT-2's: 's, 't, 're, 've, 'm, 'll, 'd; letters, numbers or others, each with a space before
+/// them or not; spaces but for the last one; spaces. Llama 3's: the same endings, in capitals too;
+/// letters behind one that is neither letter, number nor end of a line; up to three numbers; others
+/// with a space before and ends of lines behind them; spaces up to an end of a line; spaces as
+/// GPT-2's. The first that fits decides.
 struct word_rules {
     bool llama = false;                                            ///< Llama 3's, else GPT-2's
     std::size_t digits = std::numeric_limits<std::size_t>::max();  ///< numbers that stand together

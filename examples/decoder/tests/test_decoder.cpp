@@ -1,7 +1,9 @@
 #include <cmath>
 #include <filesystem>
-#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
@@ -13,6 +15,8 @@
 #include "perplexity.hpp"
 #include "support/byte_pairs.hpp"
 #include "support/catch.hpp"
+#include "support/mapped_file.hpp"
+#include "support/tests/damaged_files.hpp"
 #include "transformer.hpp"
 
 namespace decoder::test_decoder {
@@ -173,6 +177,21 @@ TEST_CASE("a configuration that is wrong is refused by the field's name") {
     refused("token 9 ends a text", R"({"eos_token_id":[1,9]})");
     refused("use_sliding_window",
             R"({"model_type":"qwen2","sliding_window":8,"use_sliding_window":true})");
+}
+
+TEST_CASE("damaged files of a model are read or refused") {
+    const auto folder = std::filesystem::path(HEED_GOLDEN_DATA) / "models";
+    const auto contents = [&](const char* name) {
+        return std::string(examples::mapped_file(folder / name).text());
+    };
+    examples_test::fuzz(contents("llama/config.json"), 7, 500, [](std::string_view file) {
+        (void)read_configuration(examples::parse_json(file));
+    });
+    examples_test::fuzz(contents("llama.gguf"), 8, 300, [](std::string_view file) {
+        const auto read = examples::read_gguf(std::as_bytes(std::span(file.data(), file.size())));
+        (void)read_configuration(read);
+        (void)examples::byte_pairs(read_vocabulary(read));
+    });
 }
 
 TEST_CASE("weights that are missing or do not fit are named") {

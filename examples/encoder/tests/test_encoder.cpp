@@ -1,6 +1,9 @@
 #include <cmath>
 #include <filesystem>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
@@ -12,6 +15,7 @@
 #include "support/file_error.hpp"
 #include "support/mapped_file.hpp"
 #include "support/model_weights.hpp"
+#include "support/tests/damaged_files.hpp"
 #include "support/word_pieces.hpp"
 
 namespace encoder::test_encoder {
@@ -69,6 +73,14 @@ TEST_CASE("a text has the same bits alone, in a batch and with threads") {
         CHECK(alone.row(0) == together.row(index(text)));
     }
     CHECK(m.model.encode({}, one_thread).rows() == 0);
+}
+
+TEST_CASE("a damaged configuration is read or refused") {
+    const loaded m;
+    const std::string config(examples::mapped_file(m.folder / "config.json").text());
+    examples_test::fuzz(config, 9, 500, [](std::string_view file) {
+        (void)read_configuration(examples::parse_json(file));
+    });
 }
 
 TEST_CASE("texts and files that do not fit are refused") {
