@@ -55,8 +55,8 @@ sentence_encoder::block sentence_encoder::make_block(const std::string& name,
                                                      precision stored) const {
     const auto layer = [&](const std::string& part, index outputs, index inputs) {
         const std::string whole = prefix_ + name + part;
-        return linear_layer(tensors_.weights(whole + ".weight", outputs, inputs),
-                            tensors_.vector(whole + ".bias", outputs), stored);
+        const matrix weight = tensors_.weights(whole + ".weight", outputs, inputs);
+        return linear_layer(weight, tensors_.vector(whole + ".bias", outputs), stored);
     };
     const index width = sizes_.width, inner = sizes_.inner;
     return {layer("attention.self.query", width, width),

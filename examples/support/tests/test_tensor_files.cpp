@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "char_lm/tests/temporary_folder.hpp"
 #include "file_bytes.hpp"
 #include "support/catch.hpp"
 #include "support/gguf.hpp"
@@ -177,7 +178,29 @@ TEST_CASE("a GGUF file that lies is refused") {
     check_refused("has no w", [&] { (void)values.at<double>("w"); });
 }
 
-TEST_CASE("a file that is not there, and parts that lie elsewhere, are named") {
+TEST_CASE("a model in parts is read as one, and none of them lies elsewhere") {
+    const char_lm::temporary_folder folder;
+    const auto one = [](const std::string& name) {
+        return safetensors("{" + entry(name, "F32", "1", "0,4") + "}", 4);
+    };
+    (void)folder.file("1.safetensors", one("a"));
+    (void)folder.file("2.safetensors", one("b"));
+    const auto index_of = [&](const std::string& parts) {
+        (void)folder.file("model.safetensors.index.json", "{\"weight_map\":{" + parts + "}}");
+        return examples::open_safetensors(folder.path());
+    };
+    const auto whole = index_of(R"("a":"1.safetensors","b":"2.safetensors")");
+    CHECK((whole.tensors.has("a") && whole.tensors.has("b")));
+    check_refused("\"../1.safetensors\" is not in", [&] { index_of(R"("a":"../1.safetensors")"); });
+    check_refused("the file of tensor a is of another kind", [&] { index_of(R"("a":1)"); });
+    check_refused("names no file", [&] { index_of(""); });
+    check_refused("cannot read", [&] { index_of(R"("a":"3.safetensors")"); });
+    (void)folder.file("2.safetensors", one("a"));
+    check_refused("2.safetensors: there are two tensors a",
+                  [&] { index_of(R"("a":"1.safetensors","b":"2.safetensors")"); });
+}
+
+TEST_CASE("a file that is not there is named") {
     check_refused("cannot read /no/such/file", [] { examples::mapped_file("/no/such/file"); });
     check_refused("is not a file", [] { examples::mapped_file("/"); });
     check_refused("model.safetensors", [] { examples::open_safetensors(models()); });

@@ -61,13 +61,11 @@ TEST_CASE("byte pairs are those of the library tokenizers") {
         check_golden(name + "_tokens",
                      [&](const std::string& text) { return vocabulary.encode(text); });
     }
-    const byte_pairs older(examples::read_vocab_and_merges(contents("qwen2/vocab.json"),
-                                                           contents("qwen2/merges.txt")));
-    check_golden("gpt2_tokens", [&](const std::string& text) {
-        return text.find("<|") == std::string::npos
-                   ? older.encode(text)
-                   : golden::load("models", "gpt2_tokens").numbers<std::int32_t>("ids_14");
-    });
+    auto older =
+        examples::read_vocab_and_merges(contents("qwen2/vocab.json"), contents("qwen2/merges.txt"));
+    older.whole = {{"<|begin|>", 0}, {"<|end|>", 1}};  // neither file says so
+    const byte_pairs vocabulary(older);
+    check_golden("gpt2_tokens", [&](const std::string& text) { return vocabulary.encode(text); });
 }
 
 TEST_CASE("tokens are the text again, whatever bytes it has") {
