@@ -76,11 +76,15 @@ heed::rope::frequencies rope_of(const json& config, index dim, index longest) {
 std::vector<token> ends_of(const json& config) {
     const json& ids = part_of(config, "eos_token_id");
     std::vector<token> ends;
-    for (const json& id : ids.is_array() ? ids : json::array({ids}))
-        if (!id.is_null())
-            ends.push_back(static_cast<token>(
-                checked_size("eos_token_id", examples::value_of<double>(id, "eos_token_id") + 1) -
-                1));
+    const auto add = [&](const json& id) {
+        if (id.is_null()) return;
+        const auto number = examples::value_of<double>(id, "eos_token_id");
+        ends.push_back(static_cast<token>(checked_size("eos_token_id", number + 1) - 1));
+    };
+    if (ids.is_array())
+        for (const json& id : ids) add(id);
+    else
+        add(ids);
     return ends;
 }
 

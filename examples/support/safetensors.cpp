@@ -53,7 +53,7 @@ std::vector<std::uint64_t> numbers_of(const json& entry, const char* name, const
     for (const json& number : list) {
         if (!number.is_number_unsigned())
             throw file_error("tensor " + of + ": " + name + " holds " +
-                             number.dump(-1, ' ', true, json::error_handler_t::replace) +
+                             (number.is_number() ? number.dump() : "what is no number") +
                              ", which is no size");
         numbers.push_back(number.get<std::uint64_t>());
     }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "file_error.hpp"
 #include "json_file.hpp"
@@ -51,23 +52,26 @@ void read_merges(byte_pairs_vocabulary& to, const json& merges) {
                      "\", which is none of a byte-level BPE that is known here");
 }
 
-void read_normalizer(word_rules& rules, const json& normalizer) {
-    if (normalizer.is_null()) return;
-    const auto type = field<std::string>(normalizer, "type");
-    if (type == "Sequence") {
-        for (const json& one : part_of(normalizer, "normalizers")) read_normalizer(rules, one);
-        return;
-    }
-    if (type != "NFC") refuse("normalizer", type);
+/// The steps of a Sequence, or the one step that there is instead. A Sequence within another is no
+/// step, so that files cannot nest them deeper than a stack is.
+std::vector<const json*> steps_of(const json& step, const char* list) {
+    if (step.is_null()) return {};
+    if (field<std::string>(step, "type") != "Sequence") return {&step};
+    std::vector<const json*> steps;
+    for (const json& one : part_of(step, list)) steps.push_back(&one);
+    return steps;
+}
+
+void read_normalizer(word_rules& rules, const json& step) {
+    if (const auto type = field<std::string>(step, "type"); type != "NFC")
+        refuse("normalizer", type);
     rules.compose = true;
 }
 
-/// What the steps say together: Split by a pattern, Digits, ByteLevel.
-void read_steps(word_rules& rules, const json& step) {
+/// What one step says of how words are cut: Split by a pattern, Digits, ByteLevel.
+void read_pre_tokenizer(word_rules& rules, const json& step) {
     const auto type = field<std::string>(step, "type");
-    if (type == "Sequence") {
-        for (const json& one : part_of(step, "pretokenizers")) read_steps(rules, one);
-    } else if (type == "Split") {
+    if (type == "Split") {
         const auto pattern = field<std::string>(part_of(step, "pattern"), "Regex");
         const auto known = word_rules_by_pattern(pattern);
         if (!known) refuse("pattern", pattern);
@@ -85,17 +89,13 @@ void read_steps(word_rules& rules, const json& step) {
 }
 
 /// Tokens that stand before every text: those of a template before its Sequence.
-void read_prefix(byte_pairs_vocabulary& to, const json& processor) {
-    if (processor.is_null()) return;
-    const auto type = field<std::string>(processor, "type");
-    if (type == "Sequence")
-        for (const json& one : part_of(processor, "processors")) read_prefix(to, one);
-    if (type != "TemplateProcessing") return;
-    for (const json& item : part_of(processor, "single")) {
+void read_prefix(byte_pairs_vocabulary& to, const json& step) {
+    if (field<std::string>(step, "type") != "TemplateProcessing") return;
+    for (const json& item : part_of(step, "single")) {
         const json& special = part_of(item, "SpecialToken");
         if (special.is_null()) break;
         const auto name = field<std::string>(special, "id");
-        const json& ids = part_of(part_of(part_of(processor, "special_tokens"), name), "ids");
+        const json& ids = part_of(part_of(part_of(step, "special_tokens"), name), "ids");
         for (const json& id : ids) {
             const auto number = value_of<std::int64_t>(id, "the number of " + name);
             if (number < 0 || number >= std::int64_t(most_tokens))
@@ -131,9 +131,13 @@ byte_pairs_vocabulary read_tokenizer_json(std::string_view text) {
         place(all, content, number);
         all.whole.emplace_back(content, static_cast<token>(number));
     }
-    read_normalizer(all.rules, part_of(file, "normalizer"));
-    read_steps(all.rules, part_of(file, "pre_tokenizer"));
-    read_prefix(all, part_of(file, "post_processor"));
+    for (const json* step : steps_of(part_of(file, "normalizer"), "normalizers"))
+        read_normalizer(all.rules, *step);
+    const auto words = steps_of(part_of(file, "pre_tokenizer"), "pretokenizers");
+    if (words.empty()) throw file_error("has no pre_tokenizer");
+    for (const json* step : words) read_pre_tokenizer(all.rules, *step);
+    for (const json* step : steps_of(part_of(file, "post_processor"), "processors"))
+        read_prefix(all, *step);
     return all;
 }
 

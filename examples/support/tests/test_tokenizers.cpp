@@ -107,8 +107,13 @@ TEST_CASE("a tokenizer file that is wrong is refused") {
                        R"(,"post_processor":{"type":"TemplateProcessing",
                           "single":[{"SpecialToken":{"id":"x"}}],
                           "special_tokens":{"x":{"ids":[7]}}})"));
+    refused("has no pre_tokenizer", R"({"model":{"type":"BPE","vocab":{},"merges":[]}})");
     refused("has the pattern", R"({"model":{"type":"BPE","vocab":{},"merges":[]},"pre_tokenizer":
                                   {"type":"Split","pattern":{"Regex":"."}}})");
+    std::string nested = R"({"type":"NFC"})";
+    for (int i = 0; i < 2; ++i) nested = R"({"type":"Sequence","normalizers":[)" + nested + "]}";
+    refused("has the normalizer \"Sequence\"",
+            small_file(vocab + R"(,"merges":[])", ",\"normalizer\":" + nested));
     CHECK_THROWS_WITH(read(small_file(vocab + R"(,"merges":[])")).encode("ax"),
                       "the vocabulary has no token for the byte 0x78");
 }
