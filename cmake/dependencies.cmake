@@ -140,3 +140,22 @@ if(HEED_BUILD_EXAMPLES)
                            GIT_TAG v2.4.2 GIT_SHALLOW ON)
     endif()
 endif()
+
+# Two more, for what reads models: that is left out where one of the two is missing.
+if(HEED_BUILD_EXAMPLES OR HEED_BUILD_TESTS)
+    find_package(nlohmann_json 3.9 QUIET CONFIG)
+    find_path(HEED_UTF8PROC_INCLUDE utf8proc.h)
+    find_library(HEED_UTF8PROC_LIBRARY utf8proc)
+    mark_as_advanced(HEED_UTF8PROC_INCLUDE HEED_UTF8PROC_LIBRARY)
+    set(heed_reads_models OFF)
+    if(TARGET nlohmann_json::nlohmann_json AND HEED_UTF8PROC_INCLUDE AND HEED_UTF8PROC_LIBRARY)
+        set(heed_reads_models ON)
+        add_library(heed::utf8proc UNKNOWN IMPORTED)
+        set_target_properties(heed::utf8proc PROPERTIES
+                              IMPORTED_LOCATION "${HEED_UTF8PROC_LIBRARY}"
+                              INTERFACE_INCLUDE_DIRECTORIES "${HEED_UTF8PROC_INCLUDE}")
+    else()
+        message(STATUS "The examples encoder and decoder are left out: they need nlohmann-json 3.9 "
+                       "or newer and utf8proc (Debian: nlohmann-json3-dev, libutf8proc-dev)")
+    endif()
+endif()

@@ -1,0 +1,138 @@
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "file_bytes.hpp"
+#include "support/byte_pairs.hpp"
+#include "support/catch.hpp"
+#include "support/tokenizer_json.hpp"
+#include "support/word_pieces.hpp"
+#include "support/word_rules.hpp"
+
+namespace examples_test::tokenizers {
+
+using examples::byte_pairs;
+using tokens = std::vector<std::int32_t>;
+
+/// encode(text) is what the library tokenizers made of each of the golden texts.
+template <class Encode>
+void check_golden(const std::string& name, Encode&& encode) {
+    const auto& texts = golden::load("models", "texts");
+    const auto& expected = golden::load("models", name);
+    int count = 0;
+    for (; texts.has("text_" + std::to_string(count)); ++count) {
+        const std::string number = std::to_string(count);
+        const std::string text = text_of(texts["text_" + number]);
+        INFO(name << ": \"" << text << '"');
+        CHECK(encode(text) == expected.numbers<std::int32_t>("ids_" + number));
+    }
+    REQUIRE(count > 10);
+}
+
+std::string joined(const byte_pairs& vocabulary, const tokens& all) {
+    std::string text;
+    for (const auto t : all) text += vocabulary.bytes_of(t);
+    return text;
+}
+
+TEST_CASE("texts are cut into words as the tokenizers' patterns do it") {
+    for (const auto& [name, rules] : {std::pair("words_gpt2", "gpt-2"),
+                                      {"words_llama3", "llama-bpe"},
+                                      {"words_qwen2", "qwen2"},
+                                      {"words_smollm", "smollm"}}) {
+        const auto chosen = examples::word_rules_named(rules);
+        REQUIRE(chosen);
+        check_golden(name, [&](const std::string& text) {
+            tokens sizes;
+            for (const auto word : examples::split_words(text, *chosen))
+                sizes.push_back(std::int32_t(word.size()));
+            return sizes;
+        });
+    }
+    CHECK_FALSE(examples::word_rules_named("falcon"));
+    CHECK_FALSE(examples::word_rules_by_pattern(R"(\w+)"));
+}
+
+TEST_CASE("byte pairs are those of the library tokenizers") {
+    for (const std::string name : {"llama", "qwen2"}) {
+        const byte_pairs vocabulary(
+            examples::read_tokenizer_json(contents(name + "/tokenizer.json")));
+        check_golden(name + "_tokens",
+                     [&](const std::string& text) { return vocabulary.encode(text); });
+    }
+    auto older =
+        examples::read_vocab_and_merges(contents("qwen2/vocab.json"), contents("qwen2/merges.txt"));
+    older.whole = {{"<|begin|>", 0}, {"<|end|>", 1}};  // neither file says so
+    const byte_pairs vocabulary(older);
+    check_golden("gpt2_tokens", [&](const std::string& text) { return vocabulary.encode(text); });
+}
+
+TEST_CASE("tokens are the text again, whatever bytes it has") {
+    const byte_pairs vocabulary(examples::read_tokenizer_json(contents("llama/tokenizer.json")));
+    std::string every;
+    for (int byte = 0; byte < 256; ++byte) every += char(byte);
+    CHECK(joined(vocabulary, vocabulary.encode(every)) == "<|begin|>" + every);
+    CHECK(joined(vocabulary, vocabulary.encode("漢<|end|>é")) == "<|begin|>漢<|end|>é");
+}
+
+/// A tokenizer.json of three tokens with these parts in the place of its own.
+std::string small_file(const std::string& model, const std::string& rest = "") {
+    return R"({"model":{"type":"BPE",)" + model +
+           R"(},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false})" + rest + "}";
+}
+
+TEST_CASE("a tokenizer file that is wrong is refused") {
+    const std::string vocab = R"("vocab":{"a":0,"b":1,"ab":2})";
+    const auto read = [](const std::string& text) {
+        return byte_pairs(examples::read_tokenizer_json(text));
+    };
+    CHECK(read(small_file(vocab + R"(,"merges":["a b"])")).encode("aba") == tokens{2, 0});
+    CHECK(read(small_file(vocab + R"(,"merges":[["a","b"]])")).encode("bab") == tokens{1, 2});
+    const auto refused = [&](const std::string& message, const std::string& text) {
+        check_refused(message, [&] { read(text); });
+    };
+    refused("is not JSON", "{");
+    refused("has no type", "{\"model\":{}}");
+    refused("has the model \"Unigram\"", R"({"model":{"type":"Unigram"}})");
+    refused("byte_fallback", small_file(vocab + R"(,"byte_fallback":true,"merges":[])"));
+    refused("no list of merges", small_file(vocab));
+    refused("\"a\" has the number -1", small_file(R"("vocab":{"a":-1},"merges":[])"));
+    refused("\"a\" has the number 99999999", small_file(R"("vocab":{"a":99999999},"merges":[])"));
+    refused("token 0 is both", small_file(R"("vocab":{"a":0,"b":0},"merges":[])"));
+    refused("\"a b c\" is not of two", small_file(vocab + R"(,"merges":["a b c"])"));
+    refused("needs the token \"ba\"", small_file(vocab + R"(,"merges":["b a"])"));
+    refused("a text begins with the token 7",
+            small_file(vocab + R"(,"merges":[])",
+                       R"(,"post_processor":{"type":"TemplateProcessing",
+                          "single":[{"SpecialToken":{"id":"x"}}],
+                          "special_tokens":{"x":{"ids":[7]}}})"));
+    refused("has no pre_tokenizer", R"({"model":{"type":"BPE","vocab":{},"merges":[]}})");
+    refused("has the pattern", R"({"model":{"type":"BPE","vocab":{},"merges":[]},"pre_tokenizer":
+                                  {"type":"Split","pattern":{"Regex":"."}}})");
+    std::string nested = R"({"type":"NFC"})";
+    for (int i = 0; i < 2; ++i) nested = R"({"type":"Sequence","normalizers":[)" + nested + "]}";
+    refused("has the normalizer \"Sequence\"",
+            small_file(vocab + R"(,"merges":[])", ",\"normalizer\":" + nested));
+    CHECK_THROWS_WITH(read(small_file(vocab + R"(,"merges":[])")).encode("ax"),
+                      "the vocabulary has no token for the byte 0x78");
+}
+
+TEST_CASE("word pieces are those of BERT's tokenizer") {
+    const examples::word_pieces vocabulary(contents("bert/vocab.txt"));
+    check_golden("bert_tokens",
+                 [&](const std::string& text) { return vocabulary.encode(text, 512); });
+    const auto cut = vocabulary.encode("one two three four five", 4);
+    CHECK(cut.size() == 4);
+    CHECK(cut.back() == vocabulary.encode("", 4).back());
+    CHECK(vocabulary.encode(std::string(101, 'a'), 9).size() == 3);  // unknown
+}
+
+TEST_CASE("a vocabulary of word pieces that is wrong is refused") {
+    check_refused("\"[UNK]\" is there twice",
+                  [] { examples::word_pieces("[UNK]\n[CLS]\n[SEP]\n[UNK]\n"); });
+    check_refused("no token [SEP]", [] { examples::word_pieces("[UNK]\n[CLS]\n"); });
+    CHECK(examples::word_pieces("[UNK]\r\n[CLS]\r\n[SEP]").encode("x", 9) == tokens{1, 0, 2});
+}
+
+}  // namespace examples_test::tokenizers

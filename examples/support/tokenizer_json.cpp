@@ -1,0 +1,159 @@
+#include "tokenizer_json.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "file_error.hpp"
+#include "json_file.hpp"
+
+namespace examples {
+
+namespace {
+
+constexpr std::size_t most_tokens = 1 << 24;
+
+void place(byte_pairs_vocabulary& to, const std::string& text, std::int64_t number) {
+    if (number < 0 || number >= std::int64_t(most_tokens))
+        throw file_error("token \"" + text + "\" has the number " + std::to_string(number));
+    const auto at = static_cast<std::size_t>(number);
+    if (at >= to.tokens.size()) to.tokens.resize(at + 1);
+    if (!to.tokens[at].empty() && to.tokens[at] != text)
+        throw file_error("token " + std::to_string(number) + " is both \"" + to.tokens[at] +
+                         "\" and \"" + text + "\"");
+    to.tokens[at] = text;
+}
+
+void read_vocabulary(byte_pairs_vocabulary& to, const json& vocabulary) {
+    if (!vocabulary.is_object()) throw file_error("has no object of tokens, vocab");
+    for (const auto& [text, number] : vocabulary.items())
+        place(to, text, value_of<std::int64_t>(number, "the number of token \"" + text + "\""));
+}
+
+/// Each is a text with a space, or a list of two.
+void read_merges(byte_pairs_vocabulary& to, const json& merges) {
+    if (!merges.is_array()) throw file_error("has no list of merges");
+    for (const json& merge : merges) {
+        if (!merge.is_array()) {
+            to.merges.push_back(merge_of(value_of<std::string>(merge, "a merge")));
+            continue;
+        }
+        if (merge.size() != 2) throw file_error("a merge is not of two tokens");
+        to.merges.emplace_back(value_of<std::string>(merge[0], "a merge"),
+                               value_of<std::string>(merge[1], "a merge"));
+    }
+}
+
+[[noreturn]] void refuse(const char* what, const std::string& type) {
+    throw file_error(std::string("has the ") + what + " \"" + type +
+                     "\", which is none of a byte-level BPE that is known here");
+}
+
+/// The steps of a Sequence, or the one step that there is instead. A Sequence within another is no
+/// step, so that files cannot nest them deeper than a stack is.
+std::vector<const json*> steps_of(const json& step, const char* list) {
+    if (step.is_null()) return {};
+    if (field<std::string>(step, "type") != "Sequence") return {&step};
+    std::vector<const json*> steps;
+    for (const json& one : part_of(step, list)) steps.push_back(&one);
+    return steps;
+}
+
+void read_normalizer(word_rules& rules, const json& step) {
+    if (const auto type = field<std::string>(step, "type"); type != "NFC")
+        refuse("normalizer", type);
+    rules.compose = true;
+}
+
+/// What one step says of how words are cut: Split by a pattern, Digits, ByteLevel.
+void read_pre_tokenizer(word_rules& rules, const json& step) {
+    const auto type = field<std::string>(step, "type");
+    if (type == "Split") {
+        const auto pattern = field<std::string>(part_of(step, "pattern"), "Regex");
+        const auto known = word_rules_by_pattern(pattern);
+        if (!known) refuse("pattern", pattern);
+        rules.llama = known->llama;
+        rules.digits = known->digits;
+    } else if (type == "Digits") {
+        if (!find_field<bool>(step, "individual_digits").value_or(false))
+            refuse("pre-tokenizer", "Digits without individual_digits");
+        rules.numbers_apart = true;
+    } else if (type != "ByteLevel") {
+        refuse("pre-tokenizer", type);
+    } else if (find_field<bool>(step, "add_prefix_space").value_or(true)) {
+        refuse("pre-tokenizer", "ByteLevel with add_prefix_space");
+    }
+}
+
+/// Tokens that stand before every text: those of a template before its Sequence.
+void read_prefix(byte_pairs_vocabulary& to, const json& step) {
+    if (field<std::string>(step, "type") != "TemplateProcessing") return;
+    for (const json& item : part_of(step, "single")) {
+        const json& special = part_of(item, "SpecialToken");
+        if (special.is_null()) break;
+        const auto name = field<std::string>(special, "id");
+        const json& ids = part_of(part_of(part_of(step, "special_tokens"), name), "ids");
+        for (const json& id : ids) {
+            const auto number = value_of<std::int64_t>(id, "the number of " + name);
+            if (number < 0 || number >= std::int64_t(most_tokens))
+                throw file_error(name + " has the number " + std::to_string(number));
+            to.prefix.push_back(static_cast<token>(number));
+        }
+    }
+}
+
+}  // namespace
+
+std::pair<std::string, std::string> merge_of(std::string_view line) {
+    const std::size_t space = line.find(' ');
+    if (space == 0 || space == std::string_view::npos || space + 1 == line.size() ||
+        line.find(' ', space + 1) != std::string_view::npos)
+        throw file_error("the merge \"" + std::string(line) + "\" is not of two tokens");
+    return {std::string(line.substr(0, space)), std::string(line.substr(space + 1))};
+}
+
+byte_pairs_vocabulary read_tokenizer_json(std::string_view text) {
+    const json file = parse_json(text);
+    const json& model = part_of(file, "model");
+    if (const auto type = field<std::string>(model, "type"); type != "BPE") refuse("model", type);
+    if (find_field<bool>(model, "byte_fallback").value_or(false))
+        refuse("model", "BPE with byte_fallback");
+    byte_pairs_vocabulary all;
+    all.words_first = find_field<bool>(model, "ignore_merges").value_or(false);
+    read_vocabulary(all, part_of(model, "vocab"));
+    read_merges(all, part_of(model, "merges"));
+    for (const json& added : part_of(file, "added_tokens")) {
+        const auto content = field<std::string>(added, "content");
+        const auto number = field<std::int64_t>(added, "id");
+        place(all, content, number);
+        all.whole.emplace_back(content, static_cast<token>(number));
+    }
+    for (const json* step : steps_of(part_of(file, "normalizer"), "normalizers"))
+        read_normalizer(all.rules, *step);
+    const auto words = steps_of(part_of(file, "pre_tokenizer"), "pretokenizers");
+    if (words.empty()) throw file_error("has no pre_tokenizer");
+    for (const json* step : words) read_pre_tokenizer(all.rules, *step);
+    for (const json* step : steps_of(part_of(file, "post_processor"), "processors"))
+        read_prefix(all, *step);
+    return all;
+}
+
+byte_pairs_vocabulary read_vocab_and_merges(std::string_view vocab_json,
+                                            std::string_view merges_txt) {
+    byte_pairs_vocabulary all;
+    read_vocabulary(all, parse_json(vocab_json));
+    for (bool first = true; !merges_txt.empty(); first = false) {
+        const std::size_t end = std::min(merges_txt.find('\n'), merges_txt.size());
+        std::string_view line = merges_txt.substr(0, end);
+        merges_txt.remove_prefix(std::min(end + 1, merges_txt.size()));
+        if (line.ends_with('\r')) line.remove_suffix(1);
+        if (line.empty() || (first && line.starts_with("#version"))) continue;
+        all.merges.push_back(merge_of(line));
+    }
+    return all;
+}
+
+}  // namespace examples

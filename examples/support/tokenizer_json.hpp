@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string_view>
+
+#include "byte_pairs.hpp"
+
+namespace examples {
+
+/// The byte pairs of a tokenizer.json, as the library tokenizers writes them. Throws file_error,
+/// which names it, for what is missing or wrong, and for what is no byte-level BPE, as the
+/// tokenizers of Llama 1 and 2 are not.
+byte_pairs_vocabulary read_tokenizer_json(std::string_view text);
+
+/// The same of the two older files of GPT-2, vocab.json and merges.txt, whose words are GPT-2's.
+byte_pairs_vocabulary read_vocab_and_merges(std::string_view vocab_json,
+                                            std::string_view merges_txt);
+
+/// Two tokens that are merged, written with a space between them. Throws file_error for other
+/// texts.
+std::pair<std::string, std::string> merge_of(std::string_view line);
+
+}  // namespace examples
