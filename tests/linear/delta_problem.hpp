@@ -52,7 +52,8 @@ inline reference::linear_options with_deltas(const linear_problem& from,
     return how;
 }
 
-/// The same as parts. Those that are not there are chosen at run time, so that all is compiled once.
+/// The same as parts. Those that are not there are chosen at run time, so that all is compiled
+/// once.
 template <class T>
 struct delta_parts {
     tensor3<T> g, beta;

@@ -29,9 +29,10 @@
 /// q [batch, heads, queries, dim], k [batch, heads, keys, dim], v [batch, heads, keys, value_dim];
 /// leading axes may be missing in all three. The numbers of heads may differ: each divides the
 /// largest, which is o's. Behind v come parts in any order: a feature map, a denominator,
-/// a decay, an update, heed::unit_rows, heed::causal, heed::key_lengths or heed::cumulative_lengths, heed::rotary, heed::carry,
-/// heed::on, heed::in. Without a map q and k are the features, nothing divides, and o is multiplied
-/// by a scale, 1/√dim unless heed::scale says otherwise. See docs/linear/linear_attention.md.
+/// a decay, an update, heed::unit_rows, heed::causal, heed::key_lengths or
+/// heed::cumulative_lengths, heed::rotary, heed::carry, heed::on, heed::in. Without a map q and k
+/// are the features, nothing divides, and o is multiplied by a scale, 1/√dim unless heed::scale
+/// says otherwise. See docs/linear/linear_attention.md.
 ///
 /// Every function throws shape_error or argument_error, naming the argument, before it writes
 /// anything. Time is O(n·m·d_v) for m features, memory beside the tensors O(m·d_v) a thread.
@@ -87,11 +88,12 @@ void with_linear_call(const Q& q, const K& k, const V& v, F&& f, const Parts&...
             const std::tuple<const Parts&...> all(parts...);
             with_roles<role::feature_map, role::row_norm, role::normaliser, role::denominator,
                        role::decay, role::update, role::state, role::mask, role::scale,
-                       role::position_encoding, role::threads, role::memory>(all, [&]<class... Chosen>(const Chosen&... chosen) {
-                if constexpr (check_denominator<Chosen...>())
-                    f(linear_call<T, Chosen...>(rank4(held_q.view()), rank4(held_k.view()),
-                                                rank4(held_v.view()), chosen...));
-            });
+                       role::position_encoding, role::threads, role::memory>(
+                all, [&]<class... Chosen>(const Chosen&... chosen) {
+                    if constexpr (check_denominator<Chosen...>())
+                        f(linear_call<T, Chosen...>(rank4(held_q.view()), rank4(held_k.view()),
+                                                    rank4(held_v.view()), chosen...));
+                });
         }
     }
 }
@@ -103,9 +105,8 @@ auto make_linear_output(const Q& q, const K& k, const V& v, const Parts&... part
     const auto held_k = evaluate(k);
     const auto held_v = evaluate(v);
     using T = scalar_of<Q>;
-    const linear_shape shape =
-        linear_shape_of<T>(rank4(held_q.view()), rank4(held_k.view()), rank4(held_v.view()),
-                           heads_among(parts...));
+    const linear_shape shape = linear_shape_of<T>(rank4(held_q.view()), rank4(held_k.view()),
+                                                  rank4(held_v.view()), heads_among(parts...));
     auto extents = held_q.view().extents;
     extents.back() = shape.value_dim;
     if constexpr (extents.size() > 2) extents[extents.size() - 3] = shape.heads;
@@ -274,8 +275,8 @@ template <class Q, class K, class V, class... Parts>
 }
 
 /// linear_attention_backward into the caller's memory: `gradients` is what it returned before, or
-/// heed::into(dq, dk, dv), for a learned decay or update heed::into(dq, dk, dv, d_decay). Nothing is resized;
-/// outputs must not overlap inputs or each other.
+/// heed::into(dq, dk, dv), for a learned decay or update heed::into(dq, dk, dv, d_decay). Nothing
+/// is resized; outputs must not overlap inputs or each other.
 template <class Gradients, class DO, class O, class Scalar, class Q, class K, class V,
           class... Parts>
 void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,

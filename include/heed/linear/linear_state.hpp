@@ -49,9 +49,10 @@ struct linear_state_options {
 };
 
 /// S = Σ φ(k_j) v_jᵀ and Z = Σ φ(k_j) of every head, or S with decays and updates, and the keys and
-/// values since the last line of the grid: what heed::carry(state) gives to a call and gets back. Empty at
-/// first, it takes its shape from its first call. A value: a copy is a fork of the sequence. Memory
-/// does not grow with the sequence: about 2·m·d_v + 32·(2m + d_v) numbers a head, of m features.
+/// values since the last line of the grid: what heed::carry(state) gives to a call and gets back.
+/// Empty at first, it takes its shape from its first call. A value: a copy is a fork of the
+/// sequence. Memory does not grow with the sequence: about 2·m·d_v + 32·(2m + d_v) numbers a head,
+/// of m features.
 template <class Scalar>
 class linear_state {
   public:

@@ -34,8 +34,8 @@ class head_numbers : public Base {
         const auto given = numbers_.view();
         for (index head = 0; head < heads(); ++head) {
             const auto x = static_cast<double>(given(head));
-            require_argument(Given::in_range(x), Given::name, ": the number of head ", head,
-                                     " is ", x, ", but must be ", Given::range);
+            require_argument(Given::in_range(x), Given::name, ": the number of head ", head, " is ",
+                             x, ", but must be ", Given::range);
         }
     }
     template <class See>

@@ -54,9 +54,9 @@ class token_numbers : public Base {
         check_view(Given::name, numbers_.view());
         const auto extents = all(shape.batch).extents;
         const std::array<index, 3> expected{shape.batch, heads(), shape.keys};
-        require_shape(extents == expected, Given::name, " has shape ",
-                              numbers_.view().extents, ", but q, k and v have ", shape.batch,
-                              " sequences and ", shape.keys, " keys");
+        require_shape(extents == expected, Given::name, " has shape ", numbers_.view().extents,
+                      ", but q, k and v have ", shape.batch, " sequences and ", shape.keys,
+                      " keys");
     }
     /// Padding is not looked at; NaN is let through.
     void check_tokens(index batch, index first, index last) const {
@@ -64,9 +64,9 @@ class token_numbers : public Base {
         for (index head = 0; head < heads(); ++head) {
             for (index token = first; token < last; ++token) {
                 const auto x = static_cast<double>(given(batch, head, token));
-                require_argument(Given::in_range(x) || x != x, Given::name, ": the number of sequence ",
-                                         batch, ", head ", head, ", token ", token, " is ", x,
-                                         ", but must be ", Given::range);
+                require_argument(Given::in_range(x) || x != x, Given::name,
+                                 ": the number of sequence ", batch, ", head ", head, ", token ",
+                                 token, " is ", x, ", but must be ", Given::range);
             }
         }
     }
@@ -78,9 +78,10 @@ class token_numbers : public Base {
     template <class T>
     tensor_view<const T, 3> numbers(arena&, const linear_shape& shape) const {
         constexpr bool same_scalar = std::is_same_v<T, scalar_of<Tensor>>;
-        static_assert(same_scalar,
-                      "heed: heed::log_decay and heed::delta of tokens must have the scalar of q, k "
-                      "and v");
+        static_assert(
+            same_scalar,
+            "heed: heed::log_decay and heed::delta of tokens must have the scalar of q, k "
+            "and v");
         if constexpr (same_scalar)
             return all(shape.batch);
         else
@@ -95,8 +96,9 @@ class token_numbers : public Base {
     template <class View>
     void check_gradient(const View& gradient) const {
         constexpr bool same_rank = rank_of<View> == rank_of<Tensor>;
-        static_assert(same_rank,
-                      "heed: the gradient of heed::log_decay or heed::delta has as many axes as it");
+        static_assert(
+            same_rank,
+            "heed: the gradient of heed::log_decay or heed::delta has as many axes as it");
         if constexpr (same_rank) {
             check_view(Given::gradient_name, gradient);
             check_same_shape(Given::gradient_name, gradient, Given::name, numbers_.view());

@@ -12,8 +12,8 @@
 #include <heed/linear/kernel/program.hpp>
 
 /// \file
-/// Linear attention backward: its tasks. One is a bundle of heads that share heads of q, k or v, one
-/// head of o after the other: what several of them add to is summed in that order.
+/// Linear attention backward: its tasks. One is a bundle of heads that share heads of q, k or v,
+/// one head of o after the other: what several of them add to is summed in that order.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 

@@ -19,8 +19,8 @@
 ///     d log α_t = Σ_{j<t≤i} w_ij = Σ_{s=t…e} (q_s·dq_s − k_s·dk_s) + ⟨S_e, dS_e⟩
 ///
 /// for any e ≥ t. e is the next of the tokens, `kept_tokens` apart, behind which the walk forth
-/// keeps S: over the whole sequence the differences would lose what they are made of. With the delta
-/// rule v_s·dv_s stands in the place of k_s·dk_s.
+/// keeps S: over the whole sequence the differences would lose what they are made of. With the
+/// delta rule v_s·dv_s stands in the place of k_s·dk_s.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 

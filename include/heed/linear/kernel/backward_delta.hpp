@@ -21,15 +21,16 @@
 /// The delta rule backward. With u and w as in chunk_update.hpp, D the gradient of S behind a chunk
 /// and G_i sums of log decays from its first token to i, in each chunk from the last to the first
 ///
-///     du_j = e^{G−G_j} Dᵀk_j + Σ_{i≥j} e^{G_i−G_j} (q_i·k_j) dN_i − Σ_{i>j} e^{G_i−G_j} (k_i·k_j) dv_i
-///     dv_j = β_j du_j        dβ_j = du_j·w_j
-///     dk_j = e^{G−G_j} D u_j + Σ_{i≥j} e^{G_i−G_j} (dN_i·u_j) q_i
-///            − e^{G_j} S dv_j − Σ_{i>j} e^{G_i−G_j} (dv_i·u_j) k_i − Σ_{i<j} e^{G_j−G_i} (dv_j·u_i) k_i
+///     du_j = e^{G−G_j} Dᵀk_j + Σ_{i≥j} e^{G_i−G_j} (q_i·k_j) dN_i − Σ_{i>j} e^{G_i−G_j} (k_i·k_j)
+///     dv_i dv_j = β_j du_j        dβ_j = du_j·w_j dk_j = e^{G−G_j} D u_j + Σ_{i≥j} e^{G_i−G_j}
+///     (dN_i·u_j) q_i
+///            − e^{G_j} S dv_j − Σ_{i>j} e^{G_i−G_j} (dv_i·u_j) k_i − Σ_{i<j} e^{G_j−G_i}
+///            (dv_j·u_i) k_i
 ///     D ← e^G D + Σ_i e^{G_i} (q_i dN_iᵀ − k_i dv_iᵀ)
 ///
 /// So du is found by forward's substitution from the last row to the first. S before each chunk is
-/// needed: a walk forth keeps it every `kept_tokens`, and from there, segment after segment back, it
-/// and u are found again; dq on the way.
+/// needed: a walk forth keeps it every `kept_tokens`, and from there, segment after segment back,
+/// it and u are found again; dq on the way.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -90,7 +91,7 @@ class backward_delta : public backward_results<T> {
         for_chunks(0, before, [&](index i, index count) { this->put_no_queries(i, count); });
         const index keys = run_.keys();
         const index last = std::max<index>(0, keys - 1) / kept_tokens * kept_tokens;
-        kept_ = scratch_.take<T>(last / kept_tokens * features_ * columns_);
+        kept_ = scratch_.template take<T>(last / kept_tokens * features_ * columns_);
         this->clear(state_, features_, columns_);
         for_chunks(0, last, [&](index p, index count) {
             if (p % kept_tokens == 0) copy_state(state_.s.sum.data, kept_at(p));
@@ -254,8 +255,8 @@ class backward_delta : public backward_results<T> {
     void fold_gradient(index count, index queries) {
         for (index r = 0; r < count; ++r)
             multiply_row(d_values_[r], columns_, T(-1), chunk_values_[r]);
-        decays_.fold(by_feature_.s, features_, by_feature_.keys,
-                     reversed(outputs_.rows(), queries), queries, columns_);
+        decays_.fold(by_feature_.s, features_, by_feature_.keys, reversed(outputs_.rows(), queries),
+                     queries, columns_);
         decays_.weigh_columns(features_, state_.keys, count);
         add_chunk<T>(by_feature_.s, features_, state_.keys, reversed(chunk_values_, count), count,
                      0, columns_);
@@ -317,8 +318,8 @@ class backward_delta : public backward_results<T> {
         return {turned_states_ + p % kept_tokens / chunk_length * columns_ * width_, width_};
     }
 
-    head_sums<T> state_;                  ///< S on the way forth; by_feature_ has D
-    written_rows<T> written_, missed_;    ///< u and w of the segment
+    head_sums<T> state_;                ///< S on the way forth; by_feature_ has D
+    written_rows<T> written_, missed_;  ///< u and w of the segment
     T* turned_states_;
     T* outputs_transposed_;
     T* p_;

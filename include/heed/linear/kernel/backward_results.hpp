@@ -63,8 +63,8 @@ class backward_results : public backward_walk<T> {
             program_.turn->turn(side::query, way::back, d_features_, batch_, at.position, count);
         if (program_.denominator.divides) {
             const auto sums = rows_.prefixes();
-            add_rows_times<T>(walk::outputs_.dz(), {sums[prefix], sums.stride}, count,
-                              walk::width_, d_features_);
+            add_rows_times<T>(walk::outputs_.dz(), {sums[prefix], sums.stride}, count, walk::width_,
+                              d_features_);
         }
         decays_.take_queries(i + walk::offset_, count, rows_.queries(), d_features_);
         const arena::scope mark(scratch_);

@@ -38,9 +38,8 @@ linear_shape linear_shape_of(const tensor_view<const T, 4>& q, const tensor_view
     require_shape(v.extents[2] == k.extents[2], "k has shape ", k.extents, " and v has shape ",
                   v.extents, ", but they must have the same sequence");
     const std::array<index, 3> heads{q.extents[1], k.extents[1], v.extents[1]};
-    const index most =
-        std::max({heads[0], heads[1], heads[2], parts.decay == 1 ? 0 : parts.decay,
-                  parts.update == 1 ? 0 : parts.update});
+    const index most = std::max({heads[0], heads[1], heads[2], parts.decay == 1 ? 0 : parts.decay,
+                                 parts.update == 1 ? 0 : parts.update});
     const bool divide = std::all_of(heads.begin(), heads.end(), [&](index count) {
         return count == 0 ? most == 0 : most % count == 0;
     });

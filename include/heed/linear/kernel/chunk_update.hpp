@@ -29,9 +29,9 @@ struct chunk_update {
     contiguous_rows<T> a;
     contiguous_rows<T> sum;  ///< S: `depth` padded rows
     index depth;
-    const T* p;            ///< weights of keys before a row
-    const T* beta;         ///< one a row
-    written_rows<T> u;     ///< the chunk's: row 0 of a is row `first`, v at first
+    const T* p;         ///< weights of keys before a row
+    const T* beta;      ///< one a row
+    written_rows<T> u;  ///< the chunk's: row 0 of a is row `first`, v at first
     index first;
     written_rows<T> w{nullptr, 0};  ///< where w goes, as u; null: nowhere
 };

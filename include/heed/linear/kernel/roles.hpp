@@ -94,17 +94,18 @@ constexpr bool all_of_role(const Test& test) {
 template <class... Parts>
 constexpr bool check_linear_parts() {
     constexpr bool parts = (is_part<Parts> && ...);
-    static_assert(parts,
-                  "heed: an argument behind q, k and v is not a part of linear attention (a "
-                  "feature map, denominator, decay, update, heed::unit_rows, heed::causal, lengths, "
-                  "heed::rotary, heed::carry, heed::on or heed::in)");
+    static_assert(
+        parts,
+        "heed: an argument behind q, k and v is not a part of linear attention (a "
+        "feature map, denominator, decay, update, heed::unit_rows, heed::causal, lengths, "
+        "heed::rotary, heed::carry, heed::on or heed::in)");
     if constexpr (parts) {
-        constexpr bool learning = (alternatives<Parts>::all([]<class A>() {
-                                       return !is_learned<A> || part_of<A, role::decay> ||
-                                              part_of<A, role::update>;
-                                   }) &&
-                                   ...);
-        static_assert(learning, 
+        constexpr bool learning =
+            (alternatives<Parts>::all([]<class A>() {
+                 return !is_learned<A> || part_of<A, role::decay> || part_of<A, role::update>;
+             }) &&
+             ...);
+        static_assert(learning,
                       "heed: of parts of linear attention decays and heed::delta alone can be "
                       "learned");
         constexpr bool no_scores =
@@ -143,8 +144,8 @@ constexpr bool check_linear_parts() {
         constexpr bool one_update = count_of<role::update, Parts...> <= 1;
         static_assert(one_update, "heed: linear attention takes one update");
         constexpr bool once =
-            count_of<role::row_norm, Parts...> <= 1 && count_of<role::denominator, Parts...> <= 1 && count_of<role::scale, Parts...> <= 1 &&
-            count_of<role::decay, Parts...> <= 1 &&
+            count_of<role::row_norm, Parts...> <= 1 && count_of<role::denominator, Parts...> <= 1 &&
+            count_of<role::scale, Parts...> <= 1 && count_of<role::decay, Parts...> <= 1 &&
             count_of<role::position_encoding, Parts...> <= 1 &&
             count_of<role::state, Parts...> <= 1 && count_of<role::threads, Parts...> <= 1 &&
             count_of<role::memory, Parts...> <= 1 && (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
@@ -163,8 +164,9 @@ constexpr bool check_linear_parts() {
                       "heed: a decay goes with neither a feature map nor a denominator");
         constexpr bool updates = count_of<role::update, Parts...> != 0;
         constexpr bool causal_update = !updates || (may_be_causal<Parts> || ...);
-        static_assert(causal_update,
-                      "heed: an update goes along the sequence: heed::delta goes with heed::causal");
+        static_assert(
+            causal_update,
+            "heed: an update goes along the sequence: heed::delta goes with heed::causal");
         constexpr bool plain_update = !updates || !(may_divide_or_map<Parts> || ...);
         static_assert(plain_update,
                       "heed: an update goes with neither a feature map nor a denominator");

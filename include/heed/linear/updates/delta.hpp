@@ -36,13 +36,14 @@ struct given_delta {
 ///     S_t = α_t S_{t−1}(I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ        o_t = c·S_t q_t
 ///
 /// α_t is 1 without a decay; c is 1/√dim unless heed::scale says otherwise. β is [batch, heads,
-/// keys], or [heads, keys] for all sequences, of the scalar of q, k and v; or a vector of one number
-/// a head, or one number, for all tokens. Its count of heads divides that of o's or is more than q,
-/// k and v have. The state is stable for 0 ≤ β_t‖k_t‖² ≤ 2, which is not checked: heed::unit_rows
-/// makes ‖k‖ = 1, and β ≤ 2 is then enough. It can be learned: the gradient has β's own shape and
-/// kind. It goes with heed::causal, and with neither a feature map nor a denominator.
+/// keys], or [heads, keys] for all sequences, of the scalar of q, k and v; or a vector of one
+/// number a head, or one number, for all tokens. Its count of heads divides that of o's or is more
+/// than q, k and v have. The state is stable for 0 ≤ β_t‖k_t‖² ≤ 2, which is not checked:
+/// heed::unit_rows makes ‖k‖ = 1, and β ≤ 2 is then enough. It can be learned: the gradient has β's
+/// own shape and kind. It goes with heed::causal, and with neither a feature map nor a denominator.
 ///
-///     auto o = heed::linear_attention(q, k, v, heed::causal, heed::log_decay(g), heed::delta(beta),
+///     auto o = heed::linear_attention(q, k, v, heed::causal, heed::log_decay(g),
+///     heed::delta(beta),
 ///                                     heed::unit_rows);
 ///
 /// The call throws shape_error where the shape does not fit. What is padding is not read. Takes
