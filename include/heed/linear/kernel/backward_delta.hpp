@@ -64,7 +64,7 @@ class backward_delta : public backward_results<T> {
           state_(head_layout<T>::of(features_, value_dim_).take(scratch)),
           written_(take_segment(scratch)),
           missed_(take_segment(scratch)),
-          turned_states_(scratch.take<T>(kept_tokens / chunk_length * columns_ * width_)),
+          turned_states_(scratch.take<T>(kept_tokens / chunk_length * value_dim_ * width_)),
           outputs_transposed_(scratch.take<T>(transposed_size<T>(value_dim_))),
           p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)),
           chunk_values_(chunk_rows<T>::take(scratch, columns_)),
@@ -136,7 +136,7 @@ class backward_delta : public backward_results<T> {
     void go_forth(index p, index count) {
         load_written(p, count, in_segment(missed_, p));
         copy_values(values_, count, in_segment(written_, p));
-        transpose_rows<T>(state_.s.sum, features_, columns_, turned_state(p));
+        transpose_rows<T>(state_.s.sum, features_, value_dim_, turned_state(p));
         const index first = std::max<index>(0, p - offset_);
         const index last = std::min(run_.queries(), p + count - offset_);
         if (first < last) {
@@ -161,7 +161,7 @@ class backward_delta : public backward_results<T> {
         const index behind = std::max<index>(0, run_.keys() - offset_);
         if (behind >= run_.queries()) return;
         decays_.load_none();
-        transpose_rows<T>(state_.s.sum, features_, columns_, by_value_.s.sum);
+        transpose_rows<T>(state_.s.sum, features_, value_dim_, by_value_.s.sum);
         for_chunks(behind, run_.queries(), [&](index i, index count) {
             this->load_queries(i, count);
             take_queries(count);
@@ -238,7 +238,7 @@ class backward_delta : public backward_results<T> {
         const auto u = reversed(chunk_values_, count);
         const chunk_sight sight{0, queries};
         copy_values(in_segment(written_, p), count, chunk_values_);
-        transpose_rows<T>(by_feature_.s.sum, features_, columns_, by_value_.s.sum);
+        transpose_rows<T>(by_feature_.s.sum, features_, value_dim_, by_value_.s.sum);
         chunk_operands<T> of{u, by_value_.s.sum, value_dim_};
         if (queries > 0) {
             weigh_chunk<T>(u, count, value_dim_, outputs_transposed_, sight, p_);
@@ -315,7 +315,7 @@ class backward_delta : public backward_results<T> {
     }
     /// Sᵀ before a chunk of the segment.
     written_rows<T> turned_state(index p) const {
-        return {turned_states_ + p % kept_tokens / chunk_length * columns_ * width_, width_};
+        return {turned_states_ + p % kept_tokens / chunk_length * value_dim_ * width_, width_};
     }
 
     head_sums<T> state_;                ///< S on the way forth; by_feature_ has D
