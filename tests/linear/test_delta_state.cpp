@@ -139,6 +139,16 @@ TEST_CASE("threads share the columns of few heads, and change no bit") {
             first += count;
         }
         CHECK(same_bits(o, whole));
+        // Documents, of which the last one is gone on with.
+        heed::linear_state<float> alone = state;
+        const std::vector<index> offsets{0, 40, 101};
+        const auto documents = heed::cumulative_lengths(offsets);
+        CHECK(same_bits(all.whole(documents, heed::carry(state), always_on(pool)),
+                        all.whole(documents, heed::carry(alone))));
+        tensor4<float> next(o.dimensions()), expected(o.dimensions());
+        go_on(all, state, next, 0, 101);
+        go_on(all, alone, expected, 0, 101);
+        CHECK(same_bits(next, expected));
     }
 }
 
