@@ -14,6 +14,7 @@
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/chunk_update.hpp>
+#include <heed/linear/kernel/delta_segment.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
 #include <heed/linear/kernel/program.hpp>
 
@@ -62,9 +63,7 @@ class backward_delta : public backward_results<T> {
     backward_delta(const linear_program<T>& program, const linear_gradients<T>& of, arena& scratch)
         : backward_results<T>(program, of, scratch),
           state_(head_layout<T>::of(features_, value_dim_).take(scratch)),
-          written_(take_segment(scratch)),
-          missed_(take_segment(scratch)),
-          turned_states_(scratch.take<T>(kept_tokens / chunk_length * value_dim_ * width_)),
+          segment_(value_dim_, width_, scratch),
           outputs_transposed_(scratch.take<T>(transposed_size<T>(value_dim_))),
           p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)),
           chunk_values_(chunk_rows<T>::take(scratch, columns_)),
@@ -134,9 +133,9 @@ class backward_delta : public backward_results<T> {
     }
     /// A chunk of a segment: what back needs of it is kept, and dq found.
     void go_forth(index p, index count) {
-        load_written(p, count, in_segment(missed_, p));
-        copy_values(values_, count, in_segment(written_, p));
-        transpose_rows<T>(state_.s.sum, features_, value_dim_, turned_state(p));
+        load_written(p, count, segment_.missed(p));
+        copy_values(values_, count, segment_.written(p));
+        transpose_rows<T>(state_.s.sum, features_, value_dim_, segment_.turned_state(p));
         const index first = std::max<index>(0, p - offset_);
         const index last = std::min(run_.queries(), p + count - offset_);
         if (first < last) {
@@ -149,9 +148,10 @@ class backward_delta : public backward_results<T> {
                 decays_.weigh(sight, queries, p_);
                 decays_.scale(sight.first, queries, value_dim_, outputs_.rows());
             }
-            multiply_chunk<T>({outputs_.rows(), turned_state(p), value_dim_, p_, turned_keys_,
-                               sight, all_finite<T>(turned_keys_, sight.keys, width_)},
-                              {d_features_, nullptr}, queries, 0, width_);
+            multiply_chunk<T>(
+                {outputs_.rows(), segment_.turned_state(p), value_dim_, p_, turned_keys_, sight,
+                 all_finite<T>(turned_keys_, sight.keys, width_)},
+                {d_features_, nullptr}, queries, 0, width_);
             this->put_d_queries(first, queries, 0);
         }
         fold_written(count);
@@ -231,13 +231,13 @@ class backward_delta : public backward_results<T> {
         if (results::of_.d_deltas.data == nullptr) return;
         for (index r = 0; r < count; ++r)
             results::of_.d_deltas(this->batch_, this->head_, run_.key_first + p + r) =
-                dot<T>(chunk_values_[r], in_segment(missed_, p)[r], value_dim_);
+                dot<T>(chunk_values_[r], segment_.missed(p)[r], value_dim_);
     }
     /// The first line of dk_j: what u_j k_jᵀ has written.
     void d_keys_of_writing(index p, index count, index queries) {
         const auto u = reversed(chunk_values_, count);
         const chunk_sight sight{0, queries};
-        copy_values(in_segment(written_, p), count, chunk_values_);
+        copy_values(segment_.written(p), count, chunk_values_);
         transpose_rows<T>(by_feature_.s.sum, features_, value_dim_, by_value_.s.sum);
         chunk_operands<T> of{u, by_value_.s.sum, value_dim_};
         if (queries > 0) {
@@ -264,7 +264,7 @@ class backward_delta : public backward_results<T> {
     /// The second line of dk_j: what k_j has read, and what others have read of it. Rows are −dv.
     void d_keys_of_reading(index p, index count) {
         if (decays_.any()) decays_.load(p, count);
-        transpose_into_chunk<T>(in_segment(written_, p), count, value_dim_, 0, by_value_.keys);
+        transpose_into_chunk<T>(segment_.written(p), count, value_dim_, 0, by_value_.keys);
         weigh_before(chunk_values_, count, value_dim_, by_value_.keys);
         for (index r = 0; r < count; ++r) {
             p_[r * weight_stride<T> + r] = T(0);
@@ -273,8 +273,9 @@ class backward_delta : public backward_results<T> {
         }
         if (decays_.any()) decays_.scale(0, count, value_dim_, chunk_values_);
         const chunk_sight all{count, count};
-        multiply_chunk<T>({chunk_values_, turned_state(p), value_dim_, p_, turned_keys_, all},
-                          {chunk_features_, nullptr}, count, 0, width_);
+        multiply_chunk<T>(
+            {chunk_values_, segment_.turned_state(p), value_dim_, p_, turned_keys_, all},
+            {chunk_features_, nullptr}, count, 0, width_);
         for (index r = 0; r < count; ++r)
             for (index f = 0; f < width_; f += vec<T>::size)
                 (vec<T>::load(d_features_[r] + f) + vec<T>::load(chunk_features_[r] + f))
@@ -306,21 +307,9 @@ class backward_delta : public backward_results<T> {
         for (index r = 0; r < count; ++r)
             std::copy_n(from[r], static_cast<std::size_t>(columns_), to[r]);
     }
-    written_rows<T> take_segment(arena& scratch) const {
-        T* memory = scratch.take<T>((kept_tokens + 2 * spare_rows) * columns_);
-        return {memory + spare_rows * columns_, columns_};
-    }
-    static written_rows<T> in_segment(const written_rows<T>& rows, index p) {
-        return {rows[p % kept_tokens], rows.stride};
-    }
-    /// Sᵀ before a chunk of the segment.
-    written_rows<T> turned_state(index p) const {
-        return {turned_states_ + p % kept_tokens / chunk_length * value_dim_ * width_, width_};
-    }
 
-    head_sums<T> state_;                ///< S on the way forth; by_feature_ has D
-    written_rows<T> written_, missed_;  ///< u and w of the segment
-    T* turned_states_;
+    head_sums<T> state_;  ///< S on the way forth; by_feature_ has D
+    delta_segment<T> segment_;
     T* outputs_transposed_;
     T* p_;
     written_rows<T> chunk_values_, chunk_features_;  ///< copies of rows that change
