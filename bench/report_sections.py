@@ -172,8 +172,9 @@ SECTIONS = [
             "over the same prefilled. The limit is the peak of fused multiply-adds."),
     Section("Linear attention", "bench_linear",
             "Float: 4·m·d_v operations a token forward and 10·m·d_v backward for m features, for "
-            "FAVOR+ 4·m·d more; what a chunk costs within itself is not counted. The limit is the peak "
-            "of fused multiply-adds. A step is one token of 32 heads."),
+            "FAVOR+ 4·m·d more, by the delta rule (*delta*, with a decay of tokens) 6 and 18·d·d_v; what "
+            "a chunk costs within itself is not counted. The limit is the peak of fused "
+            "multiply-adds. A step is one token of 32 heads."),
     Section("Nyström attention", "bench_nystrom",
             "m landmarks; the limit is the peak of fused multiply-adds. *Halves*: the two attentions "
             "alone. *Over exact attention's share*: of the limit, of both, by turns."),

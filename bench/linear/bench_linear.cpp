@@ -12,6 +12,8 @@
 #include <heed/linear/maps/exp_features.hpp>
 #include <heed/linear/maps/favor.hpp>
 #include <heed/linear/maps/random_features.hpp>
+#include <heed/linear/unit_rows.hpp>
+#include <heed/linear/updates/delta.hpp>
 
 #include "../support/by_turns.hpp"
 #include "../support/multiply_add_limit.hpp"
@@ -21,7 +23,8 @@
 /// \file
 /// Linear attention, float: `share` of the peak of fused multiply-adds of the threads used, by the
 /// formula of the state: 4·m·d_v operations a token forward and 10·m·d_v backward, m features, and
-/// for FAVOR+ 4·m·d more for its products. What a chunk costs within itself is not counted.
+/// for FAVOR+ 4·m·d more for its products, and by the delta rule 6·d·d_v forward and 18·d·d_v
+/// backward. What a chunk costs within itself is not counted.
 
 namespace {
 
@@ -110,6 +113,43 @@ void causal_log_decay_backward(benchmark::State& state) {
         },
         [&] { return flops * seconds_a_flop<float>(threads); });
 }
+/// β of every token.
+Eigen::Tensor<float, 3, Eigen::RowMajor> deltas_of(const tokens& of) {
+    Eigen::Tensor<float, 3, Eigen::RowMajor> beta(1, of.heads, of.count);
+    for (std::ptrdiff_t i = 0; i < beta.size(); ++i)
+        beta.data()[i] = 0.05F * static_cast<float>(i % 19);
+    return beta;
+}
+void causal_delta(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = decays_of(of), beta = deltas_of(of);
+    measure(state, of.flops(of.dim, 6), in, threads, heed::causal, heed::log_decay(logs),
+            heed::delta(beta), heed::unit_rows);
+}
+void causal_delta_backward(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const double flops = of.flops(of.dim, 18);
+    const auto logs = decays_of(of), beta = deltas_of(of);
+    const auto decay = heed::learn(heed::log_decay(logs));
+    const auto delta = heed::learn(heed::delta(beta));
+    heed::linear_stats<float> stats;
+    heed::linear_attention_forward_into(in.o, stats, in.q, in.k, in.v, heed::causal, decay, delta,
+                                        heed::unit_rows);
+    auto gradients = heed::linear_attention_backward(in.v, in.o, stats, in.q, in.k, in.v,
+                                                     heed::causal, decay, delta, heed::unit_rows);
+    report_share(
+        state, 1,
+        [&] {
+            heed::linear_attention_backward_into(gradients, in.v, in.o, stats, in.q, in.k, in.v,
+                                                 heed::causal, decay, delta, heed::unit_rows,
+                                                 threads.part());
+        },
+        [&] { return flops * seconds_a_flop<float>(threads); });
+}
 /// The same without a decay, for comparison: no map, nothing divides.
 void causal_no_map(benchmark::State& state) {
     const tokens of = tokens_of(state);
@@ -166,8 +206,10 @@ HEED_LINEAR(causal_favor, 4, 1024);
 HEED_LINEAR(causal_no_map, 4, 4096);
 HEED_LINEAR(causal_decay, 4, 4096);
 HEED_LINEAR(causal_log_decay, 4, 4096);
+HEED_LINEAR(causal_delta, 4, 4096);
 HEED_LINEAR(causal_backward, 4, 2048);
 HEED_LINEAR(causal_log_decay_backward, 4, 2048);
+HEED_LINEAR(causal_delta_backward, 4, 2048);
 HEED_LINEAR(step, 32, 1);
 BENCHMARK(causal)
     ->ArgNames({"heads", "n", "d", "threads"})

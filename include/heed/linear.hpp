@@ -1,7 +1,7 @@
 #pragma once
 
 /// \file
-/// Linear attention: the calls, states, denominators, decays, and feature maps.
+/// Linear attention: the calls, states, denominators, decays, updates, and feature maps.
 
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
@@ -18,3 +18,5 @@
 #include <heed/linear/maps/random_features.hpp>
 #include <heed/linear/maps/relu.hpp>
 #include <heed/linear/maps/taylor_features.hpp>
+#include <heed/linear/unit_rows.hpp>
+#include <heed/linear/updates/delta.hpp>

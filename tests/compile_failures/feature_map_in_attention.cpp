@@ -1,4 +1,4 @@
-// The compiler says: heed: feature maps, denominators, decays and states are parts of linear
+// The compiler says: heed: feature maps, denominators, decays, updates and states are parts of
 #include <heed/heed.hpp>
 
 int main() {

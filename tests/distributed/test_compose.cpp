@@ -13,6 +13,7 @@
 #include <heed/linear/maps/cosformer.hpp>
 #include <heed/linear/maps/elu_plus_one.hpp>
 #include <heed/linear/maps/exp_features.hpp>
+#include <heed/linear/updates/delta.hpp>
 
 #include "attention/problem.hpp"
 #include "distributed/merged_parts.hpp"
@@ -195,6 +196,13 @@ TEST_CASE("states that do not compose are refused") {
         [&] { heed::compose(other, decayed, few); });
     refused("the log decay of sequence 0, head 0 is 1, but must be at most 0",
             [&] { heed::compose(other, decayed, Eigen::MatrixXd(Eigen::MatrixXd::Ones(2, 2))); });
+    const Eigen::Tensor<float, 3, Eigen::RowMajor> half =
+        Eigen::Tensor<float, 3, Eigen::RowMajor>(2, 2, 40).constant(0.5F);
+    auto corrected = of(heed::delta(half));
+    refused(
+        "a state is of calls with heed::delta, but those do not add up: what a later piece does to "
+        "the state before it is a matrix",
+        [&] { heed::compose(corrected, of(heed::delta(half))); });
     auto placed = of(heed::cosformer(200));
     const auto later = placed;
     CHECK_THROWS_AS(heed::compose(placed, later), heed::argument_error);

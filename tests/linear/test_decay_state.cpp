@@ -230,9 +230,11 @@ TEST_CASE("a state with decays is the recurrence's, and goes on from matrices") 
                 const Eigen::MatrixXd s = state.matrix(b, h);
                 for (index c = 0; c < 7; ++c)
                     for (index f = 0; f < 5; ++f)
-                        CHECK(s(c, f) == Approx(states[static_cast<std::size_t>(seen) - 1]
-                                                      [static_cast<std::size_t>(c * 5 + f)])
-                                             .margin(1e-12));
+                        CHECK(
+                            s(c, f) ==
+                            Approx(states[static_cast<std::size_t>(seen) - 1]
+                                         [static_cast<std::size_t>(c)][static_cast<std::size_t>(f)])
+                                .margin(1e-12));
                 CHECK(state.denominator(b, h).isZero(0));
             }
         }

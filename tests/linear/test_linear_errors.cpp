@@ -21,6 +21,8 @@
 #include <heed/linear/maps/exp_features.hpp>
 #include <heed/linear/maps/favor.hpp>
 #include <heed/linear/maps/relu.hpp>
+#include <heed/linear/unit_rows.hpp>
+#include <heed/linear/updates/delta.hpp>
 #include <heed/rope/rotary.hpp>
 
 #include "linear/problem.hpp"
@@ -251,6 +253,50 @@ TEST_CASE("decays that do not fit") {
         "the gradient of a learned part (shape [2, 4, 6]) overlaps dq (shape [2, 4, 6, 4]) in "
         "memory, but outputs must lie apart from one another",
         [&] { back(same); });
+    CHECK(dq.data()[0] == 0.5F);
+}
+
+TEST_CASE("what does not fit the delta rule") {
+    const auto q = filled(2, 4, 6, 4), k = filled(2, 2, 6, 4), v = filled(2, 2, 6, 5);
+    using heed::argument_error;
+    using heed::shape_error;
+    const auto numbers = [](index batch, index heads, index rows) {
+        Eigen::Tensor<float, 3, Eigen::RowMajor> beta(batch, heads, rows);
+        beta.setConstant(0.5F);
+        return beta;
+    };
+    refuses<shape_error>(
+        "heed::delta has shape [2, 4, 5], but q, k and v have 2 sequences and 6 keys", q, k, v,
+        heed::causal, heed::delta(numbers(2, 4, 5)));
+    refuses<shape_error>(
+        "q, k, v and heed::delta have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
+        "of each",
+        q, k, v, heed::causal, heed::delta(numbers(2, 3, 6)));
+    std::optional<heed::causal_mask> none;
+    refuses<argument_error>(
+        "heed::delta goes along a causal sequence, but this call's heed::causal was not chosen", q,
+        k, v, none, heed::delta(0.5));
+    const auto beta = numbers(2, 4, 6);
+    heed::linear_state<float> state;
+    heed::linear_attention(q, k, v, heed::causal, heed::delta(beta), heed::carry(state));
+    CHECK(state.heads() == 4);
+    refuses<argument_error>("the state is of calls with heed::delta, but this one has none", q,
+                            filled(2, 4, 6, 4), v, heed::causal, heed::carry(state));
+    refuses<argument_error>(
+        "the state is of calls with no feature map, but this one has heed::unit_rows", q, k, v,
+        heed::causal, heed::delta(beta), heed::unit_rows, heed::carry(state));
+    const auto learned = heed::learn(heed::delta(beta));
+    const auto forward = heed::linear_attention_forward(q, k, v, heed::causal, learned);
+    auto dq = filled(2, 4, 6, 4), dk = filled(2, 2, 6, 4), dv = filled(2, 2, 6, 5);
+    auto d_beta = numbers(2, 4, 5);
+    check_refused<shape_error>(
+        "the gradient of heed::delta has shape [2, 4, 5] and heed::delta has shape [2, 4, 6], but "
+        "the two must be the same",
+        [&] {
+            heed::linear_attention_backward_into(heed::into(dq, dk, dv, d_beta), forward.output,
+                                                 forward.output, forward.stats, q, k, v,
+                                                 heed::causal, learned);
+        });
     CHECK(dq.data()[0] == 0.5F);
 }
 

@@ -35,6 +35,8 @@ struct linear_options {
     bool turns_rows = false;
     index offset = 0;                  ///< query i stands at i + offset
     std::optional<tensor> log_decays;  ///< causal then, and nothing divides
+    std::optional<tensor> deltas;      ///< the same: β of the delta rule
+    bool unit_rows = false;            ///< q and k are of length 1, but for ε
 };
 
 /// A feature map, and nothing else.
@@ -200,35 +202,54 @@ inline void sum_of_features(const tensor& q, const tensor& k, const tensor& v,
     }
 }
 
-/// S_t = α_t S_{t−1} + v_t k_tᵀ, o_t = c·S_t q_t of one head; `states` has S_t [d_v, d] behind each
+/// x/√(‖x‖² + 10⁻⁶)
+inline std::vector<double> unit_row(std::vector<double> x) {
+    const double length = std::sqrt(dot(x, x) + 1e-6);
+    for (double& c : x) c /= length;
+    return x;
+}
+
+/// S_t = α_t S_{t−1} + v_t k_tᵀ, or by the delta rule S_t = α_t S_{t−1}(I − β_t k_t k_tᵀ) +
+/// β_t v_t k_tᵀ, o_t = c·S_t q_t of one head; the result has S_t [d_v, d] behind each
 /// token. Where a query does not see the key at its place, that is padding; where it does not see
 /// the key before, a document begins.
-inline std::vector<std::vector<double>> recurrence(const tensor& q, const tensor& k,
-                                                   const tensor& v, const linear_options& how,
-                                                   index b, index h, tensor& o) {
-    const tensor& logs = *how.log_decays;
+inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q, const tensor& k,
+                                                                const tensor& v,
+                                                                const linear_options& how, index b,
+                                                                index h, tensor& o) {
     const auto head_of = [&](const tensor& x) { return h * x.heads() / o.heads(); };
+    const auto number = [&](const std::optional<tensor>& of, index t, double otherwise) {
+        return of ? (*of)(b, head_of(*of), t, 0) : otherwise;
+    };
+    const auto row_of = [&](const row_features& row) {
+        return how.unit_rows ? unit_row(row.turned) : row.turned;
+    };
     const auto queries = features_of(q, b, head_of(q), how.offset, how);
     const auto keys = features_of(k, b, head_of(k), 0, how);
     const double factor = how.scale.empty() ? 1 : how.scale[static_cast<std::size_t>(h)];
-    const auto dim = static_cast<std::size_t>(k.columns());
-    std::vector<double> s(static_cast<std::size_t>(v.columns()) * dim);
-    std::vector<std::vector<double>> states;
+    // A row of S for each column of v.
+    std::vector<std::vector<double>> s(static_cast<std::size_t>(v.columns()),
+                                       std::vector<double>(static_cast<std::size_t>(k.columns())));
+    std::vector<std::vector<std::vector<double>>> states;
     for (index t = 0; t < std::max(k.rows(), q.rows() + how.offset); ++t) {
         const index i = t - how.offset;
         if (t < k.rows() && how.visible(b, h, i, t)) {
-            const double decay = std::exp(logs(b, head_of(logs), t, 0));
+            const double decay = std::exp(number(how.log_decays, t, 0));
             const bool anew = decay == 0 || (t > 0 && !how.visible(b, h, i, t - 1));
-            const std::vector<double>& key = keys[static_cast<std::size_t>(t)].turned;
-            for (std::size_t e = 0; e < s.size(); ++e)
-                s[e] = (anew ? 0 : decay * s[e]) +
-                       v(b, head_of(v), t, static_cast<index>(e / dim)) * key[e % dim];
+            const std::vector<double> key = row_of(keys[static_cast<std::size_t>(t)]);
+            for (index c = 0; c < v.columns(); ++c) {
+                std::vector<double>& row = s[static_cast<std::size_t>(c)];
+                for (double& x : row) x = anew ? 0 : decay * x;
+                double value = v(b, head_of(v), t, c);
+                if (how.deltas) value = number(how.deltas, t, 1) * (value - dot(row, key));
+                for (std::size_t f = 0; f < key.size(); ++f) row[f] += value * key[f];
+            }
         }
         states.push_back(s);
         if (i < 0) continue;
-        const std::vector<double>& query = queries[static_cast<std::size_t>(i)].turned;
-        for (std::size_t e = 0; e < s.size(); ++e)
-            o(b, h, i, static_cast<index>(e / dim)) += factor * s[e] * query[e % dim];
+        const std::vector<double> query = row_of(queries[static_cast<std::size_t>(i)]);
+        for (index c = 0; c < v.columns(); ++c)
+            o(b, h, i, c) = factor * dot(s[static_cast<std::size_t>(c)], query);
     }
     return states;
 }
@@ -236,11 +257,12 @@ inline std::vector<std::vector<double>> recurrence(const tensor& q, const tensor
 inline tensor linear_attention(const tensor& q, const tensor& k, const tensor& v,
                                const linear_options& how) {
     index heads = std::max({q.heads(), k.heads(), v.heads()});
-    if (how.log_decays) heads = std::max(heads, how.log_decays->heads());
+    for (const std::optional<tensor>& numbers : {how.log_decays, how.deltas})
+        if (numbers) heads = std::max(heads, numbers->heads());
     tensor o(q.batches(), heads, q.rows(), v.columns());
     for (index b = 0; b < o.batches(); ++b) {
         for (index h = 0; h < o.heads(); ++h) {
-            if (how.log_decays)
+            if (how.log_decays || how.deltas)
                 recurrence(q, k, v, how, b, h, o);
             else if (how.map)
                 sum_of_features(q, k, v, how, b, h, o);

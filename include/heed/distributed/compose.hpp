@@ -30,8 +30,9 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// state is that of all. O(batch·heads·features·d_v).
 ///
 /// shape_error for states of other shapes; argument_error for states of calls with other parts, of
-/// features that depend on where a token stands (a rotary encoding, cosformer), or with decays, for
-/// which there is the form below.
+/// features that depend on where a token stands (a rotary encoding, cosformer), of heed::delta,
+/// whose pieces multiply what came before by a matrix, or with decays, for which there is the form
+/// below.
 template <class Scalar>
 void compose(linear_state<Scalar>& state, const linear_state<Scalar>& later) {
     const detail::state_composition<Scalar> two(state, later);

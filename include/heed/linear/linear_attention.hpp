@@ -1,7 +1,5 @@
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -12,11 +10,10 @@
 #include <heed/attention/kernel/call/choices.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/kernel/program/learning.hpp>
-#include <heed/attention/kernel/schedule/each_row.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/view.hpp>
-#include <heed/linear/kernel/backward.hpp>
+#include <heed/linear/kernel/backward_call.hpp>
 #include <heed/linear/kernel/call.hpp>
 #include <heed/linear/kernel/forward.hpp>
 #include <heed/linear/kernel/roles.hpp>
@@ -29,9 +26,10 @@
 /// q [batch, heads, queries, dim], k [batch, heads, keys, dim], v [batch, heads, keys, value_dim];
 /// leading axes may be missing in all three. The numbers of heads may differ: each divides the
 /// largest, which is o's. Behind v come parts in any order: a feature map, a denominator,
-/// a decay, heed::causal, heed::key_lengths or heed::cumulative_lengths, heed::rotary, heed::carry,
-/// heed::on, heed::in. Without a map q and k are the features, nothing divides, and o is multiplied
-/// by a scale, 1/√dim unless heed::scale says otherwise. See docs/linear/linear_attention.md.
+/// a decay, an update, heed::unit_rows, heed::causal, heed::key_lengths or
+/// heed::cumulative_lengths, heed::rotary, heed::carry, heed::on, heed::in. Without a map q and k
+/// are the features, nothing divides, and o is multiplied by a scale, 1/√dim unless heed::scale
+/// says otherwise. See docs/linear/linear_attention.md.
 ///
 /// Every function throws shape_error or argument_error, naming the argument, before it writes
 /// anything. Time is O(n·m·d_v) for m features, memory beside the tensors O(m·d_v) a thread.
@@ -85,13 +83,14 @@ void with_linear_call(const Q& q, const K& k, const V& v, F&& f, const Parts&...
             const auto held_k = evaluate(k);
             const auto held_v = evaluate(v);
             const std::tuple<const Parts&...> all(parts...);
-            with_roles<role::feature_map, role::normaliser, role::denominator, role::decay,
-                       role::state, role::mask, role::scale, role::position_encoding, role::threads,
-                       role::memory>(all, [&]<class... Chosen>(const Chosen&... chosen) {
-                if constexpr (check_denominator<Chosen...>())
-                    f(linear_call<T, Chosen...>(rank4(held_q.view()), rank4(held_k.view()),
-                                                rank4(held_v.view()), chosen...));
-            });
+            with_roles<role::feature_map, role::row_norm, role::normaliser, role::denominator,
+                       role::decay, role::update, role::state, role::mask, role::scale,
+                       role::position_encoding, role::threads, role::memory>(
+                all, [&]<class... Chosen>(const Chosen&... chosen) {
+                    if constexpr (check_denominator<Chosen...>())
+                        f(linear_call<T, Chosen...>(rank4(held_q.view()), rank4(held_k.view()),
+                                                    rank4(held_v.view()), chosen...));
+                });
         }
     }
 }
@@ -103,9 +102,8 @@ auto make_linear_output(const Q& q, const K& k, const V& v, const Parts&... part
     const auto held_k = evaluate(k);
     const auto held_v = evaluate(v);
     using T = scalar_of<Q>;
-    const linear_shape shape =
-        linear_shape_of<T>(rank4(held_q.view()), rank4(held_k.view()), rank4(held_v.view()),
-                           decay_heads_among(parts...));
+    const linear_shape shape = linear_shape_of<T>(rank4(held_q.view()), rank4(held_k.view()),
+                                                  rank4(held_v.view()), heads_among(parts...));
     auto extents = held_q.view().extents;
     extents.back() = shape.value_dim;
     if constexpr (extents.size() > 2) extents[extents.size() - 3] = shape.heads;
@@ -129,64 +127,6 @@ void run_linear_forward(O& o, linear_stats<T>* kept, const Call& call) {
     }
     call.close_state();
     if (kept != nullptr) linear_stats_access<T>::end(*kept, shape);
-}
-
-/// Checks all shapes and memory of backward, then runs it.
-template <class T, class Gradients, class Call>
-void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_o,
-                         const tensor_view<const T, 4>& o, const linear_stats<T>& kept,
-                         const Call& call) {
-    const linear_shape& shape = call.shape;
-    const std::array<index, 4> output{shape.batch, shape.heads, shape.queries, shape.value_dim};
-    check_output("d_o", d_o, output);
-    check_output("o", o, output);
-    const T* z = linear_stats_access<T>::rows(kept, shape);
-    const auto dq = rank4(view_of(gradients.q));
-    const auto dk = rank4(view_of(gradients.k));
-    const auto dv = rank4(view_of(gradients.v));
-    check_output("dq", dq, call.q.extents);
-    check_output("dk", dk, call.k.extents);
-    check_output("dv", dv, call.v.extents);
-    const auto learned = learned_views<T>(gradients.learned);
-    if constexpr (Call::learns_decay) call.decay().check_gradient(std::get<0>(learned));
-    check_gradient_memory({dq, dk, dv, o, d_o}, call, learned);
-    if constexpr (Call::has_documents) {  // a document without queries leaves its keys alone
-        fill(call.threads().pool, call.memory(), dk, T(0));
-        fill(call.threads().pool, call.memory(), dv, T(0));
-    }
-    arena& own = call.memory().slot(0);
-    const arena::scope mark(own);
-    linear_gradients<T> to{d_o, o, z, dq, dk, dv};
-    if constexpr (Call::learns_decay) {
-        const std::array<index, 3> tokens{shape.batch, shape.heads, shape.keys};
-        to.d_log_decays = {own.take<T>(tokens[0] * tokens[1] * tokens[2]),
-                           tokens,
-                           {tokens[1] * tokens[2], tokens[2], 1}};
-        fill(call.threads().pool, call.memory(), to.d_log_decays, T(0));
-        linear_backward<T>(call.template program<true>(own), to);
-        call.decay().template sum_gradient<T>(std::get<0>(learned), to.d_log_decays);
-    } else {
-        linear_backward<T>(call.template program<true>(own), to);
-        [[maybe_unused]] const auto clear = [&](const auto& of_missing) {
-            fill(call.threads().pool, call.memory(), of_missing, T(0));
-        };
-        std::apply([&](const auto&... view) { (clear(view), ...); }, learned);
-    }
-}
-
-/// The gradient object of a part, as a tuple: empty unless it is a decay that is learned. That of
-/// an optional one that is not there has no elements.
-template <class T, class P>
-auto make_decay_gradient(const linear_shape& shape, const P& part) {
-    if constexpr (is_learned<P> && part_of<P, role::decay>) {
-        part.part.check_call(shape);  // before memory is asked for
-        return std::make_tuple(part.part.template make_gradient<T>(as_attention(shape)));
-    } else if constexpr (may_learn<P> && may_play<P, role::decay>) {
-        if (part.has_value()) return make_decay_gradient<T>(shape, *part);
-        return decltype(make_decay_gradient<T>(shape, *part))();
-    } else {
-        return std::tuple<>();
-    }
 }
 
 }  // namespace detail
@@ -242,8 +182,8 @@ template <class Q, class K, class V, class... Parts>
 }
 
 /// linear_attention_backward into the caller's memory: `gradients` is what it returned before, or
-/// heed::into(dq, dk, dv), for a learned decay heed::into(dq, dk, dv, d_decay). Nothing is resized;
-/// outputs must not overlap inputs or each other.
+/// heed::into(dq, dk, dv), for a learned decay or update heed::into(dq, dk, dv, d_decay). Nothing
+/// is resized; outputs must not overlap inputs or each other.
 template <class Gradients, class DO, class O, class Scalar, class Q, class K, class V,
           class... Parts>
 void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,
@@ -267,16 +207,18 @@ void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const 
         detail::with_linear_call(
             q, k, v,
             [&](const auto& call) {
-                detail::run_linear_backward<Scalar>(gradients, detail::rank4(held_d_o.view()),
-                                                    detail::rank4(held_o.view()), kept, call);
+                detail::run_linear_backward<Scalar, Parts...>(
+                    gradients, detail::rank4(held_d_o.view()), detail::rank4(held_o.view()), kept,
+                    call);
             },
             parts...);
     }
 }
 
 /// The gradients of q, k and v, from d_o and what linear_attention_forward returned for the same q,
-/// k, v and parts: `grad.q`, or `auto [dq, dk, dv] = …`. Behind them that of a learned decay,
-/// `grad.of<0>()`. The same bits for any number of threads.
+/// k, v and parts: `grad.q`, or `auto [dq, dk, dv] = …`. Behind them those of a learned decay and a
+/// learned update, in the order of the parts, `grad.of<0>()`. The same bits for any number of
+/// threads.
 ///
 ///     auto [o, stats] = heed::linear_attention_forward(q, k, v, heed::causal, heed::elu_plus_one);
 ///     auto [dq, dk, dv] = heed::linear_attention_backward(d_o, o, stats, q, k, v, heed::causal,
@@ -291,12 +233,12 @@ template <class DO, class O, class Scalar, class Q, class K, class V, class... P
         const auto held_v = detail::evaluate("v", v);
         const linear_shape shape = detail::linear_shape_of<scalar_of<Q>>(
             detail::rank4(held_q.view()), detail::rank4(held_k.view()),
-            detail::rank4(held_v.view()), detail::decay_heads_among(parts...));
+            detail::rank4(held_v.view()), detail::heads_among(parts...));
         auto gradients = detail::make_gradients(
             detail::make_like<Q>(held_q.view().extents),
             detail::make_like<K>(held_k.view().extents),
             detail::make_like<V>(held_v.view().extents),
-            std::tuple_cat(detail::make_decay_gradient<scalar_of<Q>>(shape, parts)...));
+            std::tuple_cat(detail::make_linear_gradient<scalar_of<Q>>(shape, parts)...));
         linear_attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
         return gradients;
     }

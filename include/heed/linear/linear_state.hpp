@@ -32,6 +32,7 @@ struct state_kind {
     bool divides = false;
     encoded turned = encoded::none;
     bool decays = false;
+    bool updates = false;
     bool by_position = false;  ///< whether features depend on where a token stands
 };
 
@@ -50,10 +51,11 @@ struct linear_state_options {
     bool rewindable = false;
 };
 
-/// S = Σ φ(k_j) v_jᵀ and Z = Σ φ(k_j) of every head, or S with decays, and the keys and values
-/// since the last line of the grid: what heed::carry(state) gives to a call and gets back. Empty at
-/// first, it takes its shape from its first call. A value: a copy is a fork of the sequence. Memory
-/// does not grow with the sequence: about 2·m·d_v + 32·(2m + d_v) numbers a head, of m features.
+/// S = Σ φ(k_j) v_jᵀ and Z = Σ φ(k_j) of every head, or S with decays and updates, and the keys and
+/// values since the last line of the grid: what heed::carry(state) gives to a call and gets back.
+/// Empty at first, it takes its shape from its first call. A value: a copy is a fork of the
+/// sequence. Memory does not grow with the sequence: about 2·m·d_v + 32·(2m + d_v) numbers a head,
+/// of m features.
 template <class Scalar>
 class linear_state {
   public:
@@ -299,6 +301,9 @@ struct state_access {
         require_argument(own.map.empty() || own.decays == call.decays, "the state is of calls ",
                          own.decays ? "with decays" : "without decays", ", but this one ",
                          call.decays ? "has them" : "has none");
+        require_argument(own.map.empty() || own.updates == call.updates, "the state is of calls ",
+                         own.updates ? "with" : "without", " heed::delta, but this one has ",
+                         call.updates ? "it" : "none");
         require_argument(own.map.empty() || (own.map == call.map && own.turned == call.turned),
                          "the state is of calls with ", own.map,
                          own.turned == encoded::none ? "" : " and a rotary encoding",

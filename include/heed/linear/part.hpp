@@ -22,13 +22,15 @@ namespace role {
 struct feature_map {};     ///< φ, which stands for the exponential of a product
 struct denominator {};     ///< by what Σ_j φ(q_i)·φ(k_j) v_j is divided
 struct decay {};           ///< by what the state is multiplied at a token
+struct update {};          ///< what a token takes out of the state before it writes its value
+struct row_norm {};        ///< what length rows of q and k are given before all else
 struct state {};           ///< what earlier calls have seen
 struct state_gradient {};  ///< backward only: the gradient of the state at the end
 }  // namespace role
 
 /// The extents of a call, after any rank has become [batch, head, sequence, dim]. `heads` are those
-/// of o, the most that q, k, v or the decay has; the others divide it, and head h uses head
-/// ⌊h·H_x/heads⌋ of x.
+/// of o, the most that q, k, v, the decay or the update has; the others divide it, and head h uses
+/// head ⌊h·H_x/heads⌋ of x.
 struct linear_shape {
     index batch = 0;
     index heads = 0;
@@ -36,16 +38,17 @@ struct linear_shape {
     index key_heads = 0;
     index value_heads = 0;
     index decay_heads = 1;
+    index update_heads = 1;
     index queries = 0;
     index keys = 0;
     index dim = 0;        ///< of q and k
     index value_dim = 0;  ///< of v and o
 
     /// Heads of the state: as many as there are pairs of a head of k and one of v, or of these and
-    /// one of the decay.
+    /// ones of the decay and the update.
     index state_heads() const {
         if (key_heads == 0 || value_heads == 0) return 0;
-        return std::lcm(std::lcm(key_heads, value_heads), decay_heads);
+        return std::lcm(std::lcm(key_heads, value_heads), std::lcm(decay_heads, update_heads));
     }
 
     bool operator==(const linear_shape&) const = default;
@@ -65,8 +68,8 @@ struct linear_part_base : part_base<Role> {
     template <class Shape>
     void check(const Shape&) const {
         static_assert(!std::same_as<Shape, attention_shape>,
-                      "heed: feature maps, denominators, decays and states are parts of linear "
-                      "attention: heed::linear_attention(q, k, v, …)");
+                      "heed: feature maps, denominators, decays, updates and states are parts of "
+                      "linear attention: heed::linear_attention(q, k, v, …)");
     }
     /// Throws shape_error or argument_error where it does not suit a call of this shape.
     void check_call(const linear_shape&) const {}
@@ -104,7 +107,7 @@ struct denominator_base : detail::linear_part_base<role::denominator> {};
 ///     void check_tokens(index batch, index first, index last) const;
 ///         // throws argument_error where a number of these tokens is out of its range
 ///     template <class T>
-///     tensor_view<const T, 3> log_decays(arena& scratch, const linear_shape& shape) const;
+///     tensor_view<const T, 3> numbers(arena& scratch, const linear_shape& shape) const;
 ///         // [batch, its heads, token]: log α
 ///
 /// and, that it can be learned (heed::learn),
@@ -112,10 +115,22 @@ struct denominator_base : detail::linear_part_base<role::denominator> {};
 ///     template <class T> auto make_gradient(const attention_shape& shape) const;
 ///     template <class View> void check_gradient(const View& gradient) const;
 ///     template <class T, class View>
-///     void sum_gradient(View gradient, const tensor_view<const T, 3>& of_logs) const;
+///     void sum_gradient(View gradient, const tensor_view<const T, 3>& of_numbers) const;
 ///         // from the gradient of log α of each token, [batch, head of o, token]
 struct decay_base : detail::linear_part_base<role::decay> {
     void check_tokens(index, index, index) const {}
+};
+
+/// The base of an update by the delta rule: S_t = α_t S_{t−1}(I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ. An
+/// update has what a decay has, its numbers being β.
+struct update_base : detail::linear_part_base<role::update> {};
+
+/// The base of what gives rows of q and k their length: rule and name, as a feature map has them.
+struct row_norm_base : detail::linear_part_base<role::row_norm> {
+    static constexpr detail::encoded encoding = detail::encoded::features;
+    static constexpr bool divides_features = false;
+
+    index count(index dim) const { return dim; }
 };
 
 template <class P>

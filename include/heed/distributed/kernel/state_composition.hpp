@@ -29,11 +29,15 @@ class state_composition {
         require_argument(&whole_ != &later_,
                          "the later state is that of the piece before, but "
                          "must be another one");
-        for (const state_kind& of : {whole_.kind_, later_.kind_})
+        for (const state_kind& of : {whole_.kind_, later_.kind_}) {
+            require_argument(!of.updates,
+                             "a state is of calls with heed::delta, but those do not add up: what "
+                             "a later piece does to the state before it is a matrix");
             require_argument(!of.by_position, "a state is of calls with a rotary encoding or ",
                              of.map,
                              ", but its features must not depend on where a token stands: a later "
                              "piece began at 0");
+        }
         if (!whole_.empty()) state_access<T>{whole_}.check(kind());
     }
 
@@ -64,6 +68,7 @@ class state_composition {
         if (of.map.empty()) {
             of.map = whole_.kind_.map;
             of.decays = whole_.kind_.decays;
+            of.updates = whole_.kind_.updates;
         }
         return of;
     }

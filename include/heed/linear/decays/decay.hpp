@@ -7,7 +7,8 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/vector_input.hpp>
-#include <heed/linear/decays/detail/head_decay.hpp>
+#include <heed/linear/detail/head_numbers.hpp>
+#include <heed/linear/part.hpp>
 
 /// \file
 /// A decay for all tokens.
@@ -19,11 +20,12 @@ namespace detail {
 /// γ itself.
 struct given_decay {
     static constexpr const char* name = "heed::decay";
+    static constexpr const char* gradient_name = "the gradient of heed::decay";
     static constexpr const char* range = "above 0 and at most 1";
     static bool in_range(double x) { return x > 0 && x <= 1; }
-    static double log(double x) { return std::log(x); }
+    static double value(double x) { return std::log(x); }
     /// A quotient: 1/γ may be infinite where the gradient by log γ is as small.
-    static double from_log(double gradient, double x) { return gradient / x; }
+    static double from_value(double gradient, double x) { return gradient / x; }
 };
 
 }  // namespace detail
@@ -45,14 +47,14 @@ template <class Number>
 requires std::is_arithmetic_v<Number>
 [[nodiscard]] auto decay(Number gamma) {
     auto kept = detail::keep_vector("heed::decay", std::array{static_cast<double>(gamma)});
-    return head_decay<detail::given_decay, decltype(kept)>(std::move(kept));
+    return detail::head_numbers<decay_base, detail::given_decay, decltype(kept)>(std::move(kept));
 }
 
 /// A γ for each head.
 template <detail::vector_like Numbers>
 [[nodiscard]] auto decay(Numbers&& gammas) {
     auto kept = detail::keep_vector("heed::decay", std::forward<Numbers>(gammas));
-    return head_decay<detail::given_decay, decltype(kept)>(std::move(kept));
+    return detail::head_numbers<decay_base, detail::given_decay, decltype(kept)>(std::move(kept));
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

@@ -19,7 +19,8 @@
 ///     d log α_t = Σ_{j<t≤i} w_ij = Σ_{s=t…e} (q_s·dq_s − k_s·dk_s) + ⟨S_e, dS_e⟩
 ///
 /// for any e ≥ t. e is the next of the tokens, `kept_tokens` apart, behind which the walk forth
-/// keeps S: over the whole sequence the differences would lose what they are made of.
+/// keeps S: over the whole sequence the differences would lose what they are made of. With the
+/// delta rule v_s·dv_s stands in the place of k_s·dk_s.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -111,6 +112,10 @@ class backward_decays {
     void scale(index first, index rows, index columns, written_rows<T> x) const {
         chunk().scale(first, rows, columns, x);
     }
+    /// Columns of keys, each times what decays do to it until the end of the chunk.
+    void weigh_columns(index depth, T* b_transposed, index keys) const {
+        if (tokens_ != 0) decay_columns<T>(depth, b_transposed, keys, sums_, whole_);
+    }
     /// The chunk of `keys` columns becomes part of the sum, which decays.
     void fold(const compensated_rows<T>& to, index depth, T* b_transposed, contiguous_rows<T> c,
               index keys, index columns) const {
@@ -144,15 +149,22 @@ class backward_decays {
                 behind_ +=
                     static_cast<double>(dot<T>(kept_at(end) + r * columns_, d_sum[r], columns_));
         }
+        subtract(p, count, k, dk, program_.shape.dim);
+    }
+    /// The same with the delta rule: −v·dv. Behind them ⟨S, dS⟩ has been set where S was kept.
+    void take_values(index p, index count, contiguous_rows<T> v, contiguous_rows<T> dv) {
+        if (learns()) subtract(p, count, v, dv, program_.shape.value_dim);
+    }
+    void set_behind(double product) { behind_ = product; }
+
+  private:
+    void subtract(index p, index count, contiguous_rows<T> x, contiguous_rows<T> dx, index width) {
         for (index r = count; r-- > 0;) {
-            behind_ +=
-                differences_[p + r] - static_cast<double>(dot<T>(k[r], dk[r], program_.shape.dim));
+            behind_ += differences_[p + r] - static_cast<double>(dot<T>(x[r], dx[r], width));
             if (p + r == 0) return;  // nothing is before it
             gradient_(batch_, head_, run_.key_first + p + r) = static_cast<T>(behind_);
         }
     }
-
-  private:
     const T* logs(index p) const { return program_.log_decay(batch_, head_, run_.key_first + p); }
     index step() const { return program_.log_decays.strides[2]; }
     chunk_decays<T> chunk() const { return {sums_, tokens_}; }

@@ -131,7 +131,8 @@ class backward_walk {
         run_ = run;
         offset_ = offset;
         first_ = first;
-        decays_.begin(batch, head, run, value_dim_, width_);
+        // By the delta rule states are kept, and looked at, by backward_delta.hpp.
+        decays_.begin(batch, head, run, program_.updates() ? 0 : value_dim_, width_);
         clear(by_value_, value_dim_, width_);
         clear(by_feature_, features_, columns_);
         std::fill_n(reference_, static_cast<std::size_t>(width_), T(0));

@@ -31,23 +31,27 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// The map among a call's parts, as a part of role feature_map.
+/// What makes features of rows among a call's parts: the map, as a part of role feature_map, or the
+/// row norm.
 template <class... Parts>
 decltype(auto) map_among(const Parts&... parts) {
     if constexpr ((part_of<Parts, role::feature_map> || ...))
         return the_part<role::feature_map>(nothing, parts...);
     else if constexpr ((is_positive<Parts> || ...))
         return positive_map_of(the_part<role::normaliser>(nothing, parts...));
+    else if constexpr ((part_of<Parts, role::row_norm> || ...))
+        return the_part<role::row_norm>(nothing, parts...);
     else
         return (without_map);
 }
 
-/// The heads that the decay among these has numbers for.
+/// The heads that the decay and the update among these have numbers for.
 template <class... Parts>
-index decay_heads_among(const Parts&... parts) {
-    index heads = 1;
+part_heads heads_among(const Parts&... parts) {
+    part_heads heads;
     [[maybe_unused]] const auto one = [&]<class P>(const P& part) {
-        if constexpr (part_of<P, role::decay>) heads = unwrap(part).heads();
+        if constexpr (part_of<P, role::decay>) heads.decay = unwrap(part).heads();
+        if constexpr (part_of<P, role::update>) heads.update = unwrap(part).heads();
     };
     (visit_part(parts, one), ...);
     return heads;
@@ -62,7 +66,7 @@ class linear_call {
 
     linear_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
                 const tensor_view<const T, 4>& values, const Parts&... parts)
-        : shape(linear_shape_of(queries, keys, values, decay_heads_among(parts...))),
+        : shape(linear_shape_of(queries, keys, values, heads_among(parts...))),
           q(queries),
           k(keys),
           v(values),
@@ -84,11 +88,16 @@ class linear_call {
     static constexpr bool has_lengths = (is_key_lengths<Parts> || ...);
     static constexpr bool has_state = count_of<role::state, Parts...> != 0;
     static constexpr bool has_decay = count_of<role::decay, Parts...> != 0;
-    static constexpr bool learns_decay = (is_learned<Parts> || ...);
+    static constexpr bool has_update = count_of<role::update, Parts...> != 0;
+    static constexpr bool learns_decay =
+        ((is_learned<Parts> && part_of<Parts, role::decay>) || ...);
+    static constexpr bool learns_update =
+        ((is_learned<Parts> && part_of<Parts, role::update>) || ...);
     static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> != 0;
 
     using map_type = std::remove_cvref_t<decltype(map_among(std::declval<const Parts&>()...))>;
-    static constexpr bool has_map = !std::same_as<map_type, no_feature_map>;
+    static constexpr bool has_map =
+        !std::same_as<map_type, no_feature_map> && count_of<role::row_norm, Parts...> == 0;
     static constexpr bool divides = [] {
         bool result = has_map && !map_type::divides_features;
         const auto ask = [&]<class P>() {
@@ -137,6 +146,13 @@ class linear_call {
         });
     }
 
+    /// Its update, the same.
+    const auto& update() const requires(has_update) {
+        return with([](const auto&... parts) -> const auto& {
+            return unwrap(the_part<role::update>(nothing, parts...));
+        });
+    }
+
     workspace& memory() const {
         return with([]<class... Chosen>(const Chosen&... parts) -> workspace& {
             if constexpr (count_of<role::memory, Chosen...> == 1)
@@ -158,7 +174,8 @@ class linear_call {
     state_kind kind() const {
         return {shape.batch,     shape.state_heads(), map().count(shape.dim),
                 shape.value_dim, map_type::name,      divides,
-                turned,          has_decay,           turned != encoded::none || reaches};
+                turned,          has_decay,           has_update,
+                turned != encoded::none || reaches};
     }
     state_access<T> state() const requires(has_state) {
         return {*with(
@@ -192,7 +209,8 @@ class linear_call {
             result.firsts = firsts;
             result.state = state().heads(kind());
         }
-        if constexpr (has_decay) result.log_decays = decay().template log_decays<T>(scratch, shape);
+        if constexpr (has_decay) result.log_decays = decay().template numbers<T>(scratch, shape);
+        if constexpr (has_update) result.deltas = update().template numbers<T>(scratch, shape);
         result.denominator.divides = divides;
         with([&]<class... Chosen>(const Chosen&... parts) {
             if constexpr (count_of<role::denominator, Chosen...> == 1)
@@ -295,6 +313,10 @@ class linear_call {
                              "heed::causal was not chosen");
             state().check(kind());
         }
+        if constexpr (has_update)
+            require_argument(is_causal,
+                             "heed::delta goes along a causal sequence, but this call's "
+                             "heed::causal was not chosen");
         if constexpr (has_decay) {
             require_argument(is_causal,
                              "a decay goes along a causal sequence, but this call's heed::causal "

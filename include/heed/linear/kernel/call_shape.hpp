@@ -13,11 +13,16 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// [batch, head, sequence, dim] of q, k and v, or the shape_error that says why not; beside a decay
-/// that has numbers for some heads.
+/// How many heads the parts of a call have numbers for.
+struct part_heads {
+    index decay = 1, update = 1;
+};
+
+/// [batch, head, sequence, dim] of q, k and v, or the shape_error that says why not; beside parts
+/// that have numbers for some heads.
 template <class T>
 linear_shape linear_shape_of(const tensor_view<const T, 4>& q, const tensor_view<const T, 4>& k,
-                             const tensor_view<const T, 4>& v, index decay_heads = 1) {
+                             const tensor_view<const T, 4>& v, const part_heads& parts = {}) {
     check_view("q", q);
     check_view("k", k);
     check_view("v", v);
@@ -33,14 +38,18 @@ linear_shape linear_shape_of(const tensor_view<const T, 4>& q, const tensor_view
     require_shape(v.extents[2] == k.extents[2], "k has shape ", k.extents, " and v has shape ",
                   v.extents, ", but they must have the same sequence");
     const std::array<index, 3> heads{q.extents[1], k.extents[1], v.extents[1]};
-    index most = *std::max_element(heads.begin(), heads.end());
-    if (decay_heads > 1) most = std::max(most, decay_heads);
+    const index most = std::max({heads[0], heads[1], heads[2], parts.decay == 1 ? 0 : parts.decay,
+                                 parts.update == 1 ? 0 : parts.update});
     const bool divide = std::all_of(heads.begin(), heads.end(), [&](index count) {
         return count == 0 ? most == 0 : most % count == 0;
     });
-    require_shape(decay_heads == 1 || (divide && decay_heads > 0 && most % decay_heads == 0),
-                  "q, k, v and the decay have ", heads[0], ", ", heads[1], ", ", heads[2], " and ",
-                  decay_heads, " heads, but the most of them must be a multiple of each");
+    const auto check_part = [&](const char* name, index count) {
+        require_shape(count == 1 || (divide && count > 0 && most % count == 0), "q, k, v and ",
+                      name, " have ", heads[0], ", ", heads[1], ", ", heads[2], " and ", count,
+                      " heads, but the most of them must be a multiple of each");
+    };
+    check_part("the decay", parts.decay);
+    check_part("heed::delta", parts.update);
     require_shape(divide, "q, k and v have ", heads[0], ", ", heads[1], " and ", heads[2],
                   " heads, but the most of them must be a multiple of each");
     require_shape(k.extents[2] < (index(1) << 31), "k has ", k.extents[2],
@@ -50,7 +59,8 @@ linear_shape linear_shape_of(const tensor_view<const T, 4>& q, const tensor_view
             .query_heads = heads[0],
             .key_heads = heads[1],
             .value_heads = heads[2],
-            .decay_heads = decay_heads,
+            .decay_heads = parts.decay,
+            .update_heads = parts.update,
             .queries = q.extents[2],
             .keys = k.extents[2],
             .dim = dim,

@@ -141,11 +141,10 @@ template <class T>
     add_compensated(sum, lost, addend);
 }
 
-/// S ← e^G S + Σ_{j < keys} e^{G−G_j} b_j c_jᵀ; b is overwritten.
+/// Column j of b, of which there are `keys`, times e^{G−G_j}.
 template <class T>
-void decay_and_add_chunk(const compensated_rows<T>& to, index depth, T* b_transposed,
-                         contiguous_rows<T> c, index keys, index columns, const decay_sums<T>& sums,
-                         const two_parts<T>& until) {
+void decay_columns(index depth, T* b_transposed, index keys, const decay_sums<T>& sums,
+                   const two_parts<T>& until) {
     constexpr index size = vec<T>::size;
     T since[chunk_length];
     for (index j = 0; j < keys; j += size) decays_since(sums, j, until).store(since + j);
@@ -155,6 +154,15 @@ void decay_and_add_chunk(const compensated_rows<T>& to, index depth, T* b_transp
             (vec<T>::load(at) * vec<T>::load(since + j)).store(at);
         }
     }
+}
+
+/// S ← e^G S + Σ_{j < keys} e^{G−G_j} b_j c_jᵀ; b is overwritten.
+template <class T>
+void decay_and_add_chunk(const compensated_rows<T>& to, index depth, T* b_transposed,
+                         contiguous_rows<T> c, index keys, index columns, const decay_sums<T>& sums,
+                         const two_parts<T>& until) {
+    constexpr index size = vec<T>::size;
+    decay_columns<T>(depth, b_transposed, keys, sums, until);
     const two_parts<T> decay = two_parts<T>::of(std::exp(until.value()));
     T* const kept = to.sum.data;
     T* const lost = to.lost.data;

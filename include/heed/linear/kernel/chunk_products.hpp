@@ -38,8 +38,9 @@ inline constexpr index weight_stride = chunk_length;
 struct chunk_sight {
     index first = 0;  ///< place in the chunk of row 0
     index keys = 0;   ///< keys in the chunk so far
+    index own = 1;    ///< 0: only those before itself
 
-    index of(index row) const { return std::min(first + row + 1, keys); }
+    index of(index row) const { return std::min(first + row + own, keys); }
 };
 
 /// p[r][j] = a_r·b_j where row r sees key j, else 0, for all that rows of one tile of the next

@@ -57,6 +57,7 @@ struct linear_program {
     const index* lengths;  ///< keys of each sequence of the batch; null: all
     const index* firsts;   ///< tokens that each sequence has seen in earlier calls; null: none
     tensor_view<const T, 3> log_decays;  ///< [batch, head, key]; null: none
+    tensor_view<const T, 3> deltas;      ///< β of the delta rule, the same; null: none
     kept_heads<T> state;
     on_pool threads;
     workspace* memory;
@@ -67,15 +68,21 @@ struct linear_program {
     bool turns_features() const { return turned == encoded::features; }
     bool turns_inputs() const { return turned == encoded::inputs; }
     bool decays() const { return log_decays.data != nullptr; }
+    bool updates() const { return deltas.data != nullptr; }
 
     index query_head(index head) const { return head * shape.query_heads / shape.heads; }
     index key_head(index head) const { return head * shape.key_heads / shape.heads; }
     index value_head(index head) const { return head * shape.value_heads / shape.heads; }
     index decay_head(index head) const { return head * shape.decay_heads / shape.heads; }
+    index update_head(index head) const { return head * shape.update_heads / shape.heads; }
     /// The log decay of a key; those behind it are strides[2] apart.
     const T* log_decay(index batch, index head, index key) const {
         const auto& [of_batch, of_head, step] = log_decays.strides;
         return log_decays.data + batch * of_batch + decay_head(head) * of_head + key * step;
+    }
+    /// β of `count` keys, to whole vectors of the caller's.
+    void read_deltas(index batch, index head, index key, index count, T* to) const {
+        for (index r = 0; r < count; ++r) to[r] = deltas(batch, update_head(head), key + r);
     }
     /// Heads of o that read one head of the state.
     index heads_a_state() const { return shape.heads / std::max<index>(1, shape.state_heads()); }

@@ -94,16 +94,20 @@ constexpr bool all_of_role(const Test& test) {
 template <class... Parts>
 constexpr bool check_linear_parts() {
     constexpr bool parts = (is_part<Parts> && ...);
-    static_assert(parts,
-                  "heed: an argument behind q, k and v is not a part of linear attention (a "
-                  "feature map, denominator, decay, heed::causal, lengths, heed::rotary, "
-                  "heed::carry, heed::on or heed::in)");
+    static_assert(
+        parts,
+        "heed: an argument behind q, k and v is not a part of linear attention (a "
+        "feature map, denominator, decay, update, heed::unit_rows, heed::causal, lengths, "
+        "heed::rotary, heed::carry, heed::on or heed::in)");
     if constexpr (parts) {
-        constexpr bool learning = (alternatives<Parts>::all([]<class A>() {
-                                       return !is_learned<A> || part_of<A, role::decay>;
-                                   }) &&
-                                   ...);
-        static_assert(learning, "heed: of parts of linear attention decays alone can be learned");
+        constexpr bool learning =
+            (alternatives<Parts>::all([]<class A>() {
+                 return !is_learned<A> || part_of<A, role::decay> || part_of<A, role::update>;
+             }) &&
+             ...);
+        static_assert(learning,
+                      "heed: of parts of linear attention decays and heed::delta alone can be "
+                      "learned");
         constexpr bool no_scores =
             ((!may_play<Parts, role::modifier> && !may_play<Parts, role::observer> &&
               !may_play<Parts, role::input_bias> && !may_play<Parts, role::lse_gradient> &&
@@ -137,17 +141,19 @@ constexpr bool check_linear_parts() {
             "with neither");
         constexpr bool one_map = (0 + ... + int(may_be_map<Parts>)) <= 1;
         static_assert(one_map, "heed: linear attention takes one feature map");
+        constexpr bool one_update = count_of<role::update, Parts...> <= 1;
+        static_assert(one_update, "heed: linear attention takes one update");
         constexpr bool once =
-            count_of<role::denominator, Parts...> <= 1 && count_of<role::scale, Parts...> <= 1 &&
-            count_of<role::decay, Parts...> <= 1 &&
+            count_of<role::row_norm, Parts...> <= 1 && count_of<role::denominator, Parts...> <= 1 &&
+            count_of<role::scale, Parts...> <= 1 && count_of<role::decay, Parts...> <= 1 &&
             count_of<role::position_encoding, Parts...> <= 1 &&
             count_of<role::state, Parts...> <= 1 && count_of<role::threads, Parts...> <= 1 &&
             count_of<role::memory, Parts...> <= 1 && (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
             (0 + ... + int(may_be_documents<Parts>)) <= 1;
         static_assert(once,
                       "heed: linear attention takes one denominator, decay, scale, heed::rotary, "
-                      "heed::key_lengths, heed::cumulative_lengths, heed::carry, heed::on and "
-                      "heed::in");
+                      "heed::unit_rows, heed::key_lengths, heed::cumulative_lengths, heed::carry, "
+                      "heed::on and heed::in");
         constexpr bool decays = count_of<role::decay, Parts...> != 0;
         constexpr bool causal_decay = !decays || (may_be_causal<Parts> || ...);
         static_assert(causal_decay,
@@ -156,13 +162,27 @@ constexpr bool check_linear_parts() {
         constexpr bool plain_decay = !decays || !(may_divide_or_map<Parts> || ...);
         static_assert(plain_decay,
                       "heed: a decay goes with neither a feature map nor a denominator");
+        constexpr bool updates = count_of<role::update, Parts...> != 0;
+        constexpr bool causal_update = !updates || (may_be_causal<Parts> || ...);
+        static_assert(
+            causal_update,
+            "heed: an update goes along the sequence: heed::delta goes with heed::causal");
+        constexpr bool plain_update = !updates || !(may_divide_or_map<Parts> || ...);
+        static_assert(plain_update,
+                      "heed: an update goes with neither a feature map nor a denominator");
+        constexpr bool plain_rows =
+            count_of<role::row_norm, Parts...> == 0 || !(may_be_map<Parts> || ...);
+        static_assert(plain_rows,
+                      "heed: a feature map takes q and k as they are: heed::unit_rows goes with "
+                      "none");
         constexpr bool causal_state =
             count_of<role::state, Parts...> == 0 || (may_be_causal<Parts> || ...);
         static_assert(causal_state,
                       "heed: a state is what a causal call has seen: heed::carry goes with "
                       "heed::causal");
-        return learning && causal_decay && plain_decay && no_scores && masks && encodings &&
-               positions && scales && unscaled && one_map && once && causal_state;
+        return learning && causal_decay && plain_decay && one_update && causal_update &&
+               plain_update && plain_rows && no_scores && masks && encodings && positions &&
+               scales && unscaled && one_map && once && causal_state;
     } else {
         return false;
     }
