@@ -11,6 +11,7 @@
 #include <heed/softmax/dense/taylor_softmax.hpp>
 #include <heed/softmax/log_softmax.hpp>
 #include <heed/softmax/log_sum_exp.hpp>
+#include <heed/softmax/log_sum_exp_over.hpp>
 #include <heed/softmax/noise/gumbel_softmax.hpp>
 #include <heed/softmax/noise/perturb_max.hpp>
 #include <heed/softmax/noise/perturb_noises.hpp>
