@@ -21,6 +21,7 @@
 #include <heed/softmax/softmax_plus_one.hpp>
 #include <heed/softmax/sparse/entmax.hpp>
 #include <heed/softmax/sparse/entmax15.hpp>
+#include <heed/softmax/sparse/entmax_of_heads.hpp>
 #include <heed/softmax/sparse/soft_top_k.hpp>
 #include <heed/softmax/sparse/sparse_softmax.hpp>
 #include <heed/softmax/sparse/sparsemax.hpp>
