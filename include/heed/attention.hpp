@@ -10,3 +10,4 @@
 #include <heed/attention/input_bias.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/attention/split_heads.hpp>
+#include <heed/attention/wanted_gradients.hpp>

@@ -175,6 +175,8 @@ constexpr void check_parts() {
                       "heed: attention_backward takes one heed::log_sum_exp_gradient");
         static_assert(count_of<role::threads, Parts...> <= 1, "heed: attention takes one heed::on");
         static_assert(count_of<role::memory, Parts...> <= 1, "heed: attention takes one heed::in");
+        static_assert(count_of<role::wanted_gradients, Parts...> <= 1,
+                      "heed: attention_backward takes one heed::wanted_gradients");
     }
 }
 

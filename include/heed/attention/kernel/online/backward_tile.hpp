@@ -15,6 +15,7 @@
 #include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/attention/kernel/schedule/deal_heads.hpp>
 #include <heed/attention/kernel/schedule/ordered_sum.hpp>
+#include <heed/attention/wanted_gradients.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -134,11 +135,12 @@ bool differentiate_tile(const backward_call<T>& call, const gradient_rule<T>& ru
     key_interval all = block.seen;
     clear_unseen(tile, block, all, state);
     all.last = std::min(all.last, program.shape().keys - block.first);
+    const gradient_choice wanted = call.sums();
     const backward_products<T, fixed<score_stride<T>>> products{
-        program,  queries, keys.keys,   block,    all,     state.p,
-        state.ds, {},      state.mixed, state.dk, state.dv};
+        program,  queries, keys.keys,   block,    all,      state.p,
+        state.ds, {},      state.mixed, state.dk, state.dv, wanted};
 
-    if (!await_turn(queries.turn, key_index, task.failed)) return false;
+    if (wanted.q && !await_turn(queries.turn, key_index, task.failed)) return false;
     const bool finite = queries.finite && keys.finite[key_index];
     if (finite)
         products.add_to_queries();
@@ -152,7 +154,7 @@ bool differentiate_tile(const backward_call<T>& call, const gradient_rule<T>& ru
             task.scratch);
     if (block.first + key_block<T> >= queries.seen.last)
         finish_queries(call, queries, task.scratch);
-    else
+    else if (wanted.q)
         pass_turn(queries.turn);
     if (finite) products.add_to_keys();
     return true;
