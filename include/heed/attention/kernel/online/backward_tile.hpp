@@ -104,6 +104,15 @@ void multiply_tile_pair(const attention_program<T>& program, const backward_keys
     }
 }
 
+/// Dropout of what a tile sees of a block: of its probabilities, or of their gradients.
+template <class T>
+void drop_tile(const attention_program<T>& program, const query_tile<T>& tile,
+               const block_view<T>& block, T* numbers) {
+    for (index s = 0; s < tile.strip_count(); ++s)
+        drop_weights(program, tile, s * tile.strip, std::min((s + 1) * tile.strip, tile.count),
+                     block.first, block.range[s], numbers, score_stride<T>);
+}
+
 /// Products over queries may run over rows that see less than their neighbours: there p and ds are
 /// 0.
 template <class T>
@@ -131,7 +140,9 @@ bool differentiate_tile(const backward_call<T>& call, const gradient_rule<T>& ru
     const query_tile<T>& tile = queries.tile;
     const index key_index = block.first / key_block<T>;
     multiply_tile_pair(program, keys, queries, block, state);
+    drop_tile(program, tile, block, state.ds);
     rule.differentiate(tile, block, queries.statistic, state.p, state.ds);
+    drop_tile(program, tile, block, state.p);
     key_interval all = block.seen;
     clear_unseen(tile, block, all, state);
     all.last = std::min(all.last, program.shape().keys - block.first);

@@ -149,8 +149,14 @@ gradient_rows<T> differentiate_rows(const attention_program<T>& program,
             s.store(p + c);
             select(s == vec<T>(left_out), vec<T>(T(0)), vec<T>::load(ds + c)).store(ds + c);
         }
+        const auto drop = [&](T* numbers) {
+            drop_weights(program, tile, r, r + 1, rows.scores.first, own, numbers,
+                         rows.scores.stride);
+        };
+        drop(rows.ds);
         rule.differentiate(kernel, tile, r, scores + own.first, p + own.first, ds + own.first,
                            own.last - own.first, of_row, scratch);
+        drop(rows.p);
     }
     return rows;
 }
