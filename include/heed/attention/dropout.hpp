@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -42,12 +44,13 @@ class dropout_plane {
     /// Of the keys stretch·s … stretch·(s + 1) − 1: `kept` of those that are, 0 of the others.
     template <class T>
     void write_factors(index i, index s, T kept, T* factors) const {
-        const auto words = numbers_.lanes_of_words<16>(i, 16 * s);
-        for (std::size_t w = 0; w < 4; ++w, factors += 16)
-            for (std::size_t l = 0; l < 16; ++l) {
-                factors[l] = (words[w][l] & 0xffff) >= least_ ? kept : T(0);
-                factors[64 + l] = (words[w][l] >> 16) >= least_ ? kept : T(0);
-            }
+        using flat = std::array<std::uint32_t, 64>;  // loops of 64 steps become vectors
+        const auto words = std::bit_cast<flat>(numbers_.lanes_of_words<16>(i, 16 * s));
+        const std::uint32_t least = least_;
+        for (std::size_t l = 0; l < 64; ++l)
+            factors[l] = (words[l] & 0xffff) >= least ? kept : T(0);
+        for (std::size_t l = 0; l < 64; ++l)
+            factors[64 + l] = (words[l] >> 16) >= least ? kept : T(0);
     }
     bool keeps(index i, index j) const {
         const index counter = (j >> 7) * 16 + (j & 15);
