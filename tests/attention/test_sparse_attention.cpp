@@ -9,12 +9,14 @@
 #include <heed/attention/modifiers/soft_cap.hpp>
 #include <heed/softmax/sparse/entmax.hpp>
 #include <heed/softmax/sparse/entmax15.hpp>
+#include <heed/softmax/sparse/entmax_of_heads.hpp>
 #include <heed/softmax/sparse/sparse_softmax.hpp>
 #include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "attention/normaliser_check.hpp"
 #include "reference/sparse.hpp"
 #include "support/attention_kernels.hpp"
+#include "support/refused.hpp"
 
 /// \file
 /// Attention with sparse normalisers: their supports gathered, kept, and gone back through.
@@ -97,6 +99,49 @@ TEST_CASE("the gradient of a learned alpha") {
     const auto loss = [&](double at) { return output_loss(in, heed::causal, heed::entmax(at)); };
     CHECK(gradient.of<0>()(0) ==
           Approx((loss(alpha + h) - loss(alpha - h)) / (2 * h)).epsilon(1e-6));
+}
+
+TEST_CASE("entmax with an alpha for each head, learned") {
+    for_spreads(186, [](generator& random, const problem& from) {
+        const extents& e = from.sizes;
+        Eigen::VectorXd alphas(e.heads);
+        for (index h = 0; h < e.heads; ++h) alphas(h) = random.one_of({1.0, 1.3, 1.5, 2.0});
+        const auto head_of = [](const tensor4<double>& x, index h) {
+            using at = Eigen::array<index, 4>;
+            return tensor4<double>(
+                x.slice(at{0, h, 0, 0}, at{x.dimension(0), 1, x.dimension(2), x.dimension(3)}));
+        };
+        // A head has the bits of that α.
+        const inputs<double> in(from);
+        const auto o = heed::attention(in.q, in.k, in.v, heed::causal, heed::entmax(alphas));
+        const index h = random.integer(0, e.heads - 1);
+        const auto own = heed::attention(in.q, in.k, in.v, heed::causal, heed::entmax(alphas(h)));
+        CHECK(same_bits(head_of(o, h), head_of(own, h)));
+    });
+
+    generator random(187);
+    const problem from(random, {2, 4, 2, 19, 137, 5, 6});
+    const inputs<double> in(from);
+    Eigen::VectorXd alphas(4);
+    alphas << 1.2, 1.4, 1.7, 1.9;
+    const auto gradient =
+        check_output_differences(random, from, heed::causal, heed::learn(heed::entmax(alphas)));
+    for (index h = 0; h < 4; ++h)
+        CHECK(gradient.of<0>()(h) == Approx(slope_at(alphas(h), [&] {
+                                         return output_loss(in, heed::causal, heed::entmax(alphas));
+                                     })).epsilon(1e-6));
+}
+
+TEST_CASE("an alpha for each head refuses what does not fit") {
+    check_refused<heed::argument_error>(
+        "heed::entmax: alpha of head 1 is 0.5, but must be at least 1 and finite", [] {
+            (void)heed::entmax(std::vector<double>{2, 0.5});
+        });
+    generator random(188);
+    const inputs<float> in(random, {1, 4, 2, 3, 5, 4, 4});
+    check_refused<heed::shape_error>("heed::entmax has 3 alphas, but there are 4 query heads", [&] {
+        (void)heed::attention(in.q, in.k, in.v, heed::entmax(std::vector<float>{1, 1.5F, 2}));
+    });
 }
 
 TEST_CASE("attention to the k highest scores, and to the fewest of a given mass") {

@@ -44,6 +44,16 @@ TEST_CASE("Philox gives the published answers") {
     SUCCEED();
 }
 
+TEST_CASE("words of many counters at once are those of each") {
+    const heed::random_numbers numbers(42, 1, 2);
+    for (const heed::index first : {0, 16, -3}) {
+        const auto lanes = numbers.lanes_of_words<16>(7, first);
+        for (std::size_t l = 0; l < 16; ++l)
+            for (std::size_t w = 0; w < 4; ++w)
+                REQUIRE(lanes[w][l] == numbers.words(7, first + static_cast<heed::index>(l))[w]);
+    }
+}
+
 TEST_CASE("random numbers are the same on every platform") {
     // These bits were written down once; a change of one is a change of every user's results.
     const heed::random_numbers numbers(42, 1, 2);

@@ -34,6 +34,8 @@ struct options {
     double temperature = 1;
     std::vector<double> sink;  ///< a logit a head, which takes part but has no value; empty: none
     std::optional<row_normaliser> normaliser;  ///< of the visible scores, in softmax's place
+    /// What p is multiplied by before v, m/(1 − rate) of dropout (spec, section 9); 1 if empty.
+    std::function<double(index b, index h, index i, index j)> dropout;
 };
 
 /// What forward found, with all that backward needs.
@@ -113,6 +115,10 @@ inline position_function query_position(const options& o, const tensor& q, const
     return [=](index, index i) { return static_cast<double>(i + shift); };
 }
 
+inline double dropout(const options& o, index b, index h, index i, index j) {
+    return o.dropout ? o.dropout(b, h, i, j) : 1;
+}
+
 inline position_function key_position(const options& o) {
     if (o.key_position) return o.key_position;
     return [](index, index j) { return static_cast<double>(j); };
@@ -177,8 +183,9 @@ inline attention_result attention_forward(const tensor& q, const tensor& k, cons
             for (index j = 0, n = 0; j < keys; ++j) {
                 if (result.visible(b, h, i, j) == 0) continue;
                 result.p(b, h, i, j) = p[static_cast<std::size_t>(n++)];
+                const double weight = result.p(b, h, i, j) * detail::dropout(how, b, h, i, j);
                 for (index x = 0; x < v.columns(); ++x)
-                    result.o(b, h, i, x) += result.p(b, h, i, j) * v(b, kv, j, x);
+                    result.o(b, h, i, x) += weight * v(b, kv, j, x);
             }
             return;
         }
@@ -198,15 +205,16 @@ inline attention_result attention_forward(const tensor& q, const tensor& k, cons
             if (result.visible(b, h, i, j) == 0) continue;
             const double p = std::exp((s(b, h, i, j) - maximum) / how.temperature) / sum;
             result.p(b, h, i, j) = p;
-            for (index x = 0; x < v.columns(); ++x) result.o(b, h, i, x) += p * v(b, kv, j, x);
+            const double weight = p * detail::dropout(how, b, h, i, j);
+            for (index x = 0; x < v.columns(); ++x) result.o(b, h, i, x) += weight * v(b, kv, j, x);
         }
     });
     return result;
 }
 
 /// The gradients of Σ d_o·o + Σ d_log_sum_exp·log_sum_exp; an empty d_log_sum_exp is zero.
-/// With g_j = d_o·v_j: ds_j = p_j (g_j − Σ p g)/τ + p_j d_lse, d sink = −p_sink Σ p g/τ + p_sink
-/// d_lse.
+/// With g_j = m_j·d_o·v_j, m_j dropout's factor: ds_j = p_j (g_j − Σ p g)/τ + p_j d_lse, d sink =
+/// −p_sink Σ p g/τ + p_sink d_lse.
 inline attention_gradient attention_backward(const tensor& d_o, const attention_result& forward,
                                              const tensor& q, const tensor& k, const tensor& v,
                                              const options& how = {},
@@ -232,9 +240,10 @@ inline attention_gradient attention_backward(const tensor& d_o, const attention_
         for (index j = 0; j < keys; ++j) {
             if (forward.visible(b, h, i, j) == 0) continue;
             double& g_j = g[static_cast<std::size_t>(j)];
+            const double factor = detail::dropout(how, b, h, i, j);
             for (index x = 0; x < v.columns(); ++x) {
-                g_j += d_o(b, h, i, x) * v(b, kv, j, x);
-                gradient.v(b, kv, j, x) += forward.p(b, h, i, j) * d_o(b, h, i, x);
+                g_j += factor * d_o(b, h, i, x) * v(b, kv, j, x);
+                gradient.v(b, kv, j, x) += forward.p(b, h, i, j) * factor * d_o(b, h, i, x);
             }
             mean += forward.p(b, h, i, j) * g_j;
         }

@@ -1,6 +1,7 @@
 #include <benchmark/benchmark.h>
 
 #include <heed/attention/attention.hpp>
+#include <heed/attention/dropout.hpp>
 #include <heed/attention/input_bias.hpp>
 #include <heed/attention/modifiers/alibi.hpp>
 #include <heed/attention/modifiers/bias.hpp>
@@ -117,6 +118,7 @@ BENCHMARK_CAPTURE(part, rotary_bias, rotary_bias())->UseManualTime();
 BENCHMARK_CAPTURE(part, normal_noise, heed::normal_noise(1, 7))->UseManualTime();
 BENCHMARK_CAPTURE(part, uniform_noise, heed::uniform_noise(-1, 1, 7))->UseManualTime();
 BENCHMARK_CAPTURE(part, gumbel_noise, heed::gumbel_noise(7))->UseManualTime();
+BENCHMARK_CAPTURE(part, dropout, heed::dropout({.rate = 0.1, .seed = 7}))->UseManualTime();
 BENCHMARK_CAPTURE(learned, alibi, [] {
     return heed::alibi(heed::alibi_slopes(heads));
 })->UseManualTime();

@@ -180,10 +180,11 @@ template <class DO, class O, class Scalar, class Normaliser, class Q, class K, c
         [[maybe_unused]] const attention_shape shape = detail::shape_of<scalar_of<Q>>(
             detail::rank4(held_q.view()), detail::rank4(held_k.view()),
             detail::rank4(held_v.view()));
+        const gradient_choice wanted = detail::wanted_of(std::tie(parts...));
         auto gradients =
-            detail::make_gradients(detail::make_like<Q>(held_q.view().extents),
-                                   detail::make_like<K>(held_k.view().extents),
-                                   detail::make_like<V>(held_v.view().extents),
+            detail::make_gradients(detail::make_input_gradient<Q>(held_q.view().extents, wanted.q),
+                                   detail::make_input_gradient<K>(held_k.view().extents, wanted.k),
+                                   detail::make_input_gradient<V>(held_v.view().extents, wanted.v),
                                    std::tuple_cat(detail::make_learned<Scalar>(parts, shape)...));
         attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
         return gradients;

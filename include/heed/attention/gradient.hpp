@@ -11,6 +11,7 @@
 #include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/kernel/program/learning.hpp>
 #include <heed/attention/part.hpp>
+#include <heed/attention/wanted_gradients.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/parallel.hpp>
@@ -112,6 +113,25 @@ namespace detail {
 template <class Q, class K, class V, class... Learned>
 gradient<Q, K, V, Learned...> make_gradients(Q q, K k, V v, std::tuple<Learned...> learned) {
     return {std::move(q), std::move(k), std::move(v), std::move(learned)};
+}
+
+/// What heed::wanted_gradients among the parts says; all without one.
+template <class... Parts>
+gradient_choice wanted_of(const std::tuple<const Parts&...>& parts) {
+    gradient_choice wanted;
+    const auto one = [&]<class P>([[maybe_unused]] const P& part) {
+        if constexpr (part_of<P, role::wanted_gradients>) wanted = part.wanted;
+    };
+    std::apply([&](const auto&... part) { (visit_part(part, one), ...); }, parts);
+    return wanted;
+}
+
+/// An object for the gradient of an X: without elements where it is not wanted.
+template <class X>
+auto make_input_gradient(std::array<index, static_cast<std::size_t>(rank_of<X>)> extents,
+                         bool is_wanted) {
+    if (!is_wanted) extents.fill(0);
+    return make_like<X>(extents);
 }
 
 /// Whether a learned part may be one of several: then its gradient would have no type.

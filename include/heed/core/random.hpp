@@ -21,21 +21,38 @@ namespace heed::inline HEED_ARCHITECTURE {
 
 namespace detail {
 
-/// Four random words out of a counter and a key: Philox4x32-10 of Salmon, Moraes, Dror and Shaw,
-/// "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
-                                              std::array<std::uint32_t, 2> key) {
+/// Lanes of a random word, as many as there are counters.
+template <std::size_t Lanes>
+using word_lanes = std::array<std::uint32_t, Lanes>;
+
+/// Four random words out of each counter and a key: Philox4x32-10 of Salmon, Moraes, Dror and Shaw,
+/// "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Of counters beside one another compilers
+/// make vectors.
+template <std::size_t Lanes>
+constexpr std::array<word_lanes<Lanes>, 4> philox(std::array<word_lanes<Lanes>, 4> counter,
+                                                  std::array<std::uint32_t, 2> key) {
     for (int round = 0; round < 10; ++round) {
-        const std::uint64_t even = std::uint64_t{0xD2511F53} * counter[0];
-        const std::uint64_t odd = std::uint64_t{0xCD9E8D57} * counter[2];
-        const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
-        const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
-        counter = {high(odd) ^ counter[1] ^ key[0], low(odd), high(even) ^ counter[3] ^ key[1],
-                   low(even)};
+        for (std::size_t l = 0; l < Lanes; ++l) {
+            const std::uint64_t even = std::uint64_t{0xD2511F53} * counter[0][l];
+            const std::uint64_t odd = std::uint64_t{0xCD9E8D57} * counter[2][l];
+            const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
+            const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
+            counter[0][l] = high(odd) ^ counter[1][l] ^ key[0];
+            counter[1][l] = low(odd);
+            counter[2][l] = high(even) ^ counter[3][l] ^ key[1];
+            counter[3][l] = low(even);
+        }
         key[0] += 0x9E3779B9;  // the golden ratio
         key[1] += 0xBB67AE85;  // √3 − 1
     }
     return counter;
+}
+
+/// The same of one counter.
+constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
+                                              std::array<std::uint32_t, 2> key) {
+    const auto words = philox<1>({{{counter[0]}, {counter[1]}, {counter[2]}, {counter[3]}}}, key);
+    return {words[0][0], words[1][0], words[2][0], words[3][0]};
 }
 
 /// x with every bit depending on every bit of what was put in: the finaliser of splitmix64.
@@ -132,6 +149,21 @@ class random_numbers {
         const auto row = static_cast<std::uint64_t>(i), column = static_cast<std::uint64_t>(j);
         return detail::philox({low(column), high(column), low(row), high(row)},
                               {low(key_), high(key_)});
+    }
+
+    /// words(i, first + l) for each lane l: [word][lane].
+    template <std::size_t Lanes>
+    constexpr std::array<detail::word_lanes<Lanes>, 4> lanes_of_words(index i, index first) const {
+        const auto row = static_cast<std::uint64_t>(i);
+        std::array<detail::word_lanes<Lanes>, 4> counter{};
+        for (std::size_t l = 0; l < Lanes; ++l) {
+            const std::uint64_t column = static_cast<std::uint64_t>(first) + l;
+            counter[0][l] = low(column);
+            counter[1][l] = high(column);
+            counter[2][l] = low(row);
+            counter[3][l] = high(row);
+        }
+        return detail::philox(counter, {low(key_), high(key_)});
     }
 
     /// Evenly distributed in (0, 1), neither end included.

@@ -17,6 +17,7 @@ struct scale {};              ///< c_i in c_i·(q_i·k_j); may also l2-normalise
 struct mask {};               ///< which keys a query sees
 struct modifier {};           ///< what becomes of a score before the mask
 struct normaliser {};         ///< from a row of scores to probabilities
+struct dropout {};            ///< which probabilities are left out of o, at random
 struct position_encoding {};  ///< what happens to q and k before their product
 struct positions {};          ///< where queries and keys stand, if not one after the other
 struct input_bias {};         ///< what is added to q and to k before everything else
@@ -24,6 +25,7 @@ struct threads {};            ///< on whose threads to run
 struct memory {};             ///< in whose scratch memory
 struct observer {};           ///< a statistic of each row, beside the output
 struct lse_gradient {};       ///< backward only: the gradient of the rows' log-sum-exp
+struct wanted_gradients {};   ///< backward only: which of dq, dk and dv to compute
 }  // namespace role
 
 template <class P>

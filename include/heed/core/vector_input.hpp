@@ -75,6 +75,16 @@ auto keep_vector(std::string_view name, X&& x) {
     }
 }
 
+/// Element l of a vector: a row, a column, or a tensor of one axis.
+template <class T, int Rank>
+T& vector_element(const tensor_view<T, Rank>& vector, index l) {
+    static_assert(Rank == 1 || Rank == 2, "heed: the gradient of a vector is a vector");
+    if constexpr (Rank == 1)
+        return vector(l);
+    else
+        return vector.extents[1] == 1 ? vector(l, 0) : vector(0, l);
+}
+
 /// Refuses, by shape_error, an object for the gradients of `count` parameters that is not a vector
 /// of as many.
 template <class T, int Rank>

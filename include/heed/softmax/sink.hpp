@@ -53,16 +53,6 @@ struct one_logit {
     }
 };
 
-/// Element l of the gradient of the logits, a row or a column or a tensor of one axis.
-template <class T, int Rank>
-T& logit_gradient(const tensor_view<T, Rank>& gradient, index l) {
-    static_assert(Rank == 1 || Rank == 2, "heed: the gradient of a sink's logits is a vector");
-    if constexpr (Rank == 1)
-        return gradient(l);
-    else
-        return gradient.extents[1] == 1 ? gradient(l, 0) : gradient(0, l);
-}
-
 /// A logit for each head.
 template <class Kept>
 struct head_logits {
@@ -187,7 +177,7 @@ class sink_normaliser : public normaliser_base {
     template <class T, class View>
     void add_row_gradient(const View& gradient, index head, const softmax_statistics<T>& row,
                           T statistic) const {
-        T& sum = detail::logit_gradient(gradient, logits_.count() == 1 ? 0 : head);
+        T& sum = detail::vector_element(gradient, logits_.count() == 1 ? 0 : head);
         const double share = streaming<T>(head).sink_probability(row);
         sum = static_cast<T>(static_cast<double>(sum) -
                              share * static_cast<double>(statistic) / tau_);
@@ -301,7 +291,7 @@ class sink_normaliser : public normaliser_base {
             sums[head] += static_cast<double>(row_gradients[row]);
         }
         for (index l = 0; l < logits_.count(); ++l)
-            detail::logit_gradient(ds, l) = static_cast<A>(sums[l]);
+            detail::vector_element(ds, l) = static_cast<A>(sums[l]);
     }
 
     Logits logits_;

@@ -6,6 +6,7 @@
 #include <heed/attention/attention.hpp>
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/modifiers/kerple.hpp>
+#include <heed/attention/modifiers/relative_bias.hpp>
 #include <heed/attention/modifiers/t5_bias.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/rope/rotary_bias.hpp>
@@ -50,6 +51,21 @@ TEST_CASE("attention with T5's table, learned") {
         });
         check_within<float>("dtable", to_reference(result.gradient.template of<0>(), values), sum,
                             bound);
+    });
+}
+
+TEST_CASE("attention with a learned table of distances") {
+    for_problems(105, [](generator& random, const problem& from) {
+        const extents& e = from.sizes;
+        const index reach = random.one_of<index>({0, 3, 90});
+        Eigen::MatrixXd table(2 * reach + 1, random.chance(0.5) ? 1 : e.heads);
+        random.fill_normal(table);
+        inputs<double> in(from);
+        const auto part = [&] { return heed::learn(heed::relative_bias(table)); };
+        const auto gradient = check_differences(random, in, heed::causal, part());
+        check_slopes(
+            "dtable", random, 12, table, gradient.template of<0>(),
+            [&] { return loss_of(in, heed::causal, part()); }, largest_of(gradient));
     });
 }
 

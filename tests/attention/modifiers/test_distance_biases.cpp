@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -5,6 +6,7 @@
 #include <vector>
 
 #include <heed/attention/modifiers/kerple.hpp>
+#include <heed/attention/modifiers/relative_bias.hpp>
 #include <heed/attention/modifiers/sandwich.hpp>
 #include <heed/attention/modifiers/t5_bias.hpp>
 
@@ -28,6 +30,17 @@ reference::modifier t5(const Eigen::MatrixXd& table, bool bidirectional, index m
             return table(reference::t5_bucket(static_cast<index>(distance), bidirectional,
                                               table.rows(), max_distance),
                          h);
+        },
+        shape.queries, shape.keys);
+}
+
+/// table[clip(i − j, −R, R) + R, head], a table of one column for all heads.
+reference::modifier relative(const Eigen::MatrixXd& table, const heed::attention_shape& shape) {
+    return reference::by_distance(
+        [=](index h, double distance) {
+            const index reach = table.rows() / 2;
+            const index clipped = std::clamp(-static_cast<index>(distance), -reach, reach);
+            return table(clipped + reach, table.cols() == 1 ? 0 : h);
         },
         shape.queries, shape.keys);
 }
@@ -107,6 +120,10 @@ TEMPLATE_TEST_CASE("biases of distance are their definitions, in the table and b
             heed::t5_bias(table, {.bidirectional = bidirectional, .max_distance = furthest}), shape,
             t5(table, bidirectional, furthest, shape), 1, random);
 
+        const auto clipped = random_table(random, 2 * random.integer(0, 80) + 1,
+                                          random.chance(0.5) ? 1 : shape.heads);
+        check_modifier<T>(heed::relative_bias(clipped), shape, relative(clipped, shape), 1, random);
+
         const kerple_parameters kerple(random, shape.heads);
         const index length = random.integer(1, 100);
         check_modifier<T>(heed::kerple_power(kerple.r1, kerple.r2, length), shape,
@@ -132,6 +149,9 @@ TEMPLATE_TEST_CASE("biases of distance at positions of one's own", "", HEED_TEST
     Eigen::MatrixXd table(8, 1);
     table << 0, 1, 2, 3, 4, 5, 6, 7;
     const auto t5 = heed::t5_bias(table, {.max_distance = 10});
+    Eigen::MatrixXd distances(7, 1);
+    distances << -3, -2, -1, 0, 1, 2, 3;
+    const auto relative = heed::relative_bias(distances);
     const heed::query_row here{.position = 1000, .fraction = 0.5};
     std::vector<T> offsets(static_cast<std::size_t>(heed::vec<T>::size));
     for (std::size_t l = 0; l < offsets.size(); ++l)
@@ -139,12 +159,14 @@ TEMPLATE_TEST_CASE("biases of distance at positions of one's own", "", HEED_TEST
     const heed::key_lanes<T> keys{0, heed::vec<T>::size, {990, heed::vec<T>::load(offsets.data())}};
     const auto of_log = numbers(log.template on_row<T>(here)(heed::vec<T>(T(1)), keys));
     const auto of_t5 = numbers(t5.template on_row<T>(here)(heed::vec<T>(T(0)), keys));
+    const auto of_relative = numbers(relative.template on_row<T>(here)(heed::vec<T>(T(0)), keys));
     for (std::size_t l = 0; l < offsets.size(); ++l) {
         const double distance = 990 + static_cast<double>(offsets[l]) - 1000.5;
         CHECK(static_cast<double>(of_log[l]) ==
               Approx(1 + reference::kerple_log(0.5, 2, distance)).epsilon(8 * epsilon<T>));
         // Distances are −10.5, 89.75 and more.
         CHECK(of_t5[l] == (distance < 0 ? 3 : 7));
+        CHECK(of_relative[l] == (distance < 0 ? 3 : -3));
     }
 }
 
@@ -188,6 +210,14 @@ TEMPLATE_TEST_CASE("the gradients of what biases of distance learn are central d
             CHECK(std::abs(by_table.data()[e] - slope(all, table.data()[e], make_t5)) <=
                   tolerance * (1 + all.loss(make_t5(), true)));
 
+        auto clipped = random_table(random, 7, random.chance(0.5) ? 1 : shape.heads);
+        const auto make_relative = [&] { return relative(clipped, shape); };
+        const auto by_clipped = all.gradient<T>(heed::relative_bias(clipped));
+        REQUIRE(by_clipped.size() == clipped.size());
+        for (index e = 0; e < clipped.size(); ++e)
+            CHECK(std::abs(by_clipped.data()[e] - slope(all, clipped.data()[e], make_relative)) <=
+                  tolerance * (1 + all.loss(make_relative(), true)));
+
         kerple_parameters kerple(random, shape.heads);
         const index length = random.integer(1, 100);
         const auto check = [&](const auto& gradient, const auto& make) {
@@ -225,6 +255,19 @@ TEST_CASE("biases of distance refuse what does not fit") {
     CHECK_THROWS_WITH(heed::t5_bias(good, {.max_distance = 2}),
                       "heed::t5_bias: max_distance is 2, but must be above 2, the number of exact "
                       "distances, and at most 2^24");
+
+    const Eigen::MatrixXf for_all = Eigen::MatrixXf::Zero(5, 1);
+    CHECK_NOTHROW(check_call(heed::relative_bias(for_all)));
+    CHECK_THROWS_WITH(check_call(heed::relative_bias(three.topRows(7))),
+                      "heed::relative_bias: the table has shape [7, 3], but there are 4 query "
+                      "heads");
+    CHECK_THROWS_AS(heed::relative_bias(good), heed::shape_error);
+    CHECK_THROWS_WITH(heed::relative_bias(good),
+                      "heed::relative_bias: the table has 8 distances, but must have an odd number "
+                      "below 2^24: as many before the query as behind it, and its own");
+    CHECK_THROWS_WITH(heed::relative_bias(Eigen::MatrixXf(5, 0)),
+                      "heed::relative_bias: the table has shape [5, 0], but must have a column a "
+                      "query head, or one for all");
 
     const std::vector<double> one{1}, two{1, 2}, bad{1, nan}, zero{0};
     CHECK_THROWS_AS(heed::kerple_log(one, two, 8), heed::shape_error);
@@ -266,6 +309,9 @@ TEST_CASE("gradients of biases of distance must have their shapes") {
                       "the gradient of heed::t5_bias has shape [4, 3], but the table has [8, 4]");
     CHECK_THROWS_WITH(kerple.check_gradient(view, shape),
                       "the gradient of heed::kerple_log has shape [4, 3], but must have [4, 2]");
+    CHECK_THROWS_WITH(heed::relative_bias(Eigen::MatrixXf::Zero(5, 4)).check_gradient(view, shape),
+                      "the gradient of heed::relative_bias has shape [4, 3], but the table has "
+                      "[5, 4]");
     auto good = kerple.make_gradient<float>(shape);
     CHECK_NOTHROW(kerple.check_gradient(heed::detail::view_of(good), shape));
 }

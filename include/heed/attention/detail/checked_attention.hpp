@@ -19,6 +19,7 @@
 #include <heed/attention/kernel/run.hpp>
 #include <heed/attention/kernel/schedule/each_row.hpp>
 #include <heed/attention/stats.hpp>
+#include <heed/attention/wanted_gradients.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/memory_span.hpp>
@@ -72,6 +73,8 @@ template <class... Parts>
 constexpr void check_forward_parts() {
     static_assert(count_of<role::lse_gradient, Parts...> == 0,
                   "heed: heed::log_sum_exp_gradient is a part of attention_backward");
+    static_assert(count_of<role::wanted_gradients, Parts...> == 0,
+                  "heed: heed::wanted_gradients is a part of attention_backward");
     static_assert(!(is_unbound_observer<Parts> || ...),
                   "heed: only attention_forward returns what an observer sees; elsewhere say "
                   "heed::row_entropy.into(numbers)");
@@ -185,6 +188,39 @@ tensor_view<const T, 3> lse_gradient_of(const Call& call, const stats<T, Normali
         });
 }
 
+/// The view of the gradient of an input, or a null one where it is not wanted.
+template <class S, class X>
+tensor_view<S, 4> checked_gradient(std::string_view name, X& gradient, bool is_wanted,
+                                   const std::array<index, 4>& extents) {
+    if (!is_wanted) return {};
+    const auto view = rank4(view_of(gradient));
+    check_output(name, view, extents);
+    return view;
+}
+
+/// Where a gradient is computed: null where nobody wants it, in scratch memory where a learned bias
+/// of q or k does, which is a sum of its rows.
+template <bool OfQueries, class S, class... Parts>
+tensor_view<computed_in<S>, 4> computed_gradient(const rounded_output<S>& output, bool is_wanted,
+                                                 const std::array<index, 4>& extents,
+                                                 const std::tuple<const Parts&...>& parts,
+                                                 arena& scratch) {
+    bool is_summed = false;
+    std::apply(
+        [&](const auto&... part) {
+            (visit_part(part,
+                        [&]<class P>(const P&) {
+                            is_summed = is_summed || (is_learned<P> && is_input_bias<OfQueries, P>);
+                        }),
+             ...);
+        },
+        parts);
+    if (is_wanted || !is_summed) return output.numbers();
+    index size = 1;
+    for (const index extent : extents) size *= extent;
+    return {scratch.take<computed_in<S>>(size), extents, row_major_strides(extents)};
+}
+
 /// Checks all shapes and memory of backward, then runs it.
 template <class T, class S, class Gradients, class Stats, class Call>
 void checked_backward(Gradients& gradients, const tensor_view<const S, 4>& d_o,
@@ -199,16 +235,14 @@ void checked_backward(Gradients& gradients, const tensor_view<const S, 4>& d_o,
         stats_of<std::remove_cvref_t<decltype(normaliser)>>(kept);  // are they this one's?
     });
 
-    const auto dq = rank4(view_of(gradients.q));
-    const auto dk = rank4(view_of(gradients.k));
-    const auto dv = rank4(view_of(gradients.v));
     constexpr bool fit = std::is_same_v<S, scalar_of<decltype(gradients.q)>> &&
                          std::is_same_v<S, scalar_of<decltype(gradients.k)>> &&
                          std::is_same_v<S, scalar_of<decltype(gradients.v)>>;
     static_assert(fit, "heed: the gradients of q, k and v must have their scalar");
-    check_output("dq", dq, call.q.extents);
-    check_output("dk", dk, call.k.extents);
-    check_output("dv", dv, call.v.extents);
+    const gradient_choice wanted = wanted_of(call.parts());
+    const auto dq = checked_gradient<S>("dq", gradients.q, wanted.q, call.q.extents);
+    const auto dk = checked_gradient<S>("dk", gradients.k, wanted.k, call.k.extents);
+    const auto dv = checked_gradient<S>("dv", gradients.v, wanted.v, call.v.extents);
     const auto learned = learned_views<T>(gradients.learned);
     check_learned(call.parts(), learned, shape);
     const auto d_lse = lse_gradient_of<T>(call, kept);
@@ -221,11 +255,14 @@ void checked_backward(Gradients& gradients, const tensor_view<const S, 4>& d_o,
     arena& scratch = memory.slot(0);
     const arena::scope mark(scratch);
     const rounded_output<S> of_q(dq, scratch), of_k(dk, scratch), of_v(dv, scratch);
-    run_backward(call,
-                 backward_inputs<T>{widened(d_o, threads, memory, scratch),
-                                    widened(o, threads, memory, scratch), d_lse, of_q.numbers(),
-                                    of_k.numbers(), of_v.numbers()},
-                 kept, learned);
+    run_backward(
+        call,
+        backward_inputs<T>{
+            widened(d_o, threads, memory, scratch), widened(o, threads, memory, scratch), d_lse,
+            computed_gradient<true>(of_q, wanted.q, call.q.extents, call.parts(), scratch),
+            computed_gradient<false>(of_k, wanted.k, call.k.extents, call.parts(), scratch),
+            of_v.numbers()},
+        kept, learned);
     for (const rounded_output<S>* written : {&of_q, &of_k, &of_v}) written->round(threads, memory);
 }
 

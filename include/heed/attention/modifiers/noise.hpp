@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <heed/attention/detail/sequence_ids.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
@@ -15,7 +16,6 @@
 #include <heed/core/random.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/core/vector_input.hpp>
 #include <heed/softmax/noise/perturb_noises.hpp>
 
 /// \file
@@ -24,39 +24,6 @@
 namespace heed::inline HEED_ARCHITECTURE {
 
 namespace detail {
-
-/// All sequences are one: the same noise in each.
-struct one_sequence {
-    std::int64_t of(index) const { return 0; }
-    void check(std::string_view, const attention_shape&) const {}
-    template <class See>
-    void inputs(const See&) const {}
-};
-
-/// An id for each sequence of the batch.
-template <class Kept>
-struct sequence_ids {
-    Kept kept;
-
-    std::int64_t of(index batch) const { return static_cast<std::int64_t>(kept.view()(batch)); }
-    void check(std::string_view part, const attention_shape& shape) const {
-        const index count = kept.view().extents[0];
-        require_shape(count == shape.batch, part, " has ", count,
-                      " sequence ids, but the batch has ", shape.batch, " sequences");
-    }
-    template <class See>
-    void inputs(See&& see) const {
-        see("the ids of sequences", kept.view());
-    }
-};
-
-template <vector_like Ids>
-auto keep_sequence_ids(Ids&& ids) {
-    auto kept = keep_vector("the ids of sequences", std::forward<Ids>(ids));
-    static_assert(std::integral<std::remove_cvref_t<decltype(kept.view()(0))>>,
-                  "heed: the ids of sequences are integers");
-    return sequence_ids<decltype(kept)>{std::move(kept)};
-}
 
 /// Normal numbers of mean 0.
 struct normal_distribution {

@@ -111,11 +111,12 @@ constexpr bool check_linear_parts() {
         constexpr bool no_scores =
             ((!may_play<Parts, role::modifier> && !may_play<Parts, role::observer> &&
               !may_play<Parts, role::input_bias> && !may_play<Parts, role::lse_gradient> &&
+              !may_play<Parts, role::dropout> && !may_play<Parts, role::wanted_gradients> &&
               all_of_role<role::normaliser, Parts>([]<class A>() { return is_positive<A>; })) &&
              ...);
         static_assert(no_scores,
                       "heed: linear attention forms no scores: it takes no score modifier, "
-                      "normaliser, observer or bias of q and k");
+                      "normaliser, observer, dropout or bias of q and k");
         constexpr bool masks =
             (all_of_role<role::mask, Parts>([]<class A>() { return is_linear_mask<A>; }) && ...);
         static_assert(masks,

@@ -163,6 +163,8 @@ constexpr void check_parts() {
         static_assert(count_of<role::scale, Parts...> <= 1, "heed: attention takes one scale");
         static_assert(count_of<role::normaliser, Parts...> <= 1,
                       "heed: attention takes one normaliser");
+        static_assert(count_of<role::dropout, Parts...> <= 1,
+                      "heed: attention takes one heed::dropout");
         static_assert(count_of<role::position_encoding, Parts...> <= 1,
                       "heed: attention takes one position encoding");
         static_assert(count_of<role::positions, Parts...> <= 1,
@@ -173,6 +175,8 @@ constexpr void check_parts() {
                       "heed: attention takes one heed::query_bias and one heed::key_bias");
         static_assert(count_of<role::lse_gradient, Parts...> <= 1,
                       "heed: attention_backward takes one heed::log_sum_exp_gradient");
+        static_assert(count_of<role::wanted_gradients, Parts...> <= 1,
+                      "heed: attention_backward takes one heed::wanted_gradients");
         static_assert(count_of<role::threads, Parts...> <= 1, "heed: attention takes one heed::on");
         static_assert(count_of<role::memory, Parts...> <= 1, "heed: attention takes one heed::in");
     }

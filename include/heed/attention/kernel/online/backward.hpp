@@ -26,6 +26,9 @@
 ///
 ///     dp = d_o·vᵀ   ds = p ⊙ (dp − D)/τ   dv = pᵀ·d_o   dk = dsᵀ·q   dq = ds·k
 ///
+/// and under dropout dp ⊙ m and p ⊙ m in the place of dp and of dv's p, m its factors: D stays
+/// d_o·o.
+///
 /// Built for the peak of the multiply-add units: five products a tile of queries × keys, two tiles
 /// of scores (p and ds) that stay in the L2 cache. A block of keys is one task's, which owns its dk
 /// and dv; into dq the blocks add in the order of the keys, and the last one writes it, so that

@@ -15,6 +15,7 @@
 #include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/attention/kernel/schedule/deal_heads.hpp>
 #include <heed/attention/kernel/schedule/ordered_sum.hpp>
+#include <heed/attention/wanted_gradients.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -103,6 +104,15 @@ void multiply_tile_pair(const attention_program<T>& program, const backward_keys
     }
 }
 
+/// Dropout of what a tile sees of a block: of its probabilities, or of their gradients.
+template <class T>
+void drop_tile(const attention_program<T>& program, const query_tile<T>& tile,
+               const block_view<T>& block, T* numbers) {
+    for (index s = 0; s < tile.strip_count(); ++s)
+        drop_weights(program, tile, s * tile.strip, std::min((s + 1) * tile.strip, tile.count),
+                     block.first, block.range[s], numbers, score_stride<T>);
+}
+
 /// Products over queries may run over rows that see less than their neighbours: there p and ds are
 /// 0.
 template <class T>
@@ -130,15 +140,18 @@ bool differentiate_tile(const backward_call<T>& call, const gradient_rule<T>& ru
     const query_tile<T>& tile = queries.tile;
     const index key_index = block.first / key_block<T>;
     multiply_tile_pair(program, keys, queries, block, state);
+    drop_tile(program, tile, block, state.ds);
     rule.differentiate(tile, block, queries.statistic, state.p, state.ds);
+    drop_tile(program, tile, block, state.p);
     key_interval all = block.seen;
     clear_unseen(tile, block, all, state);
     all.last = std::min(all.last, program.shape().keys - block.first);
+    const gradient_choice wanted = call.sums();
     const backward_products<T, fixed<score_stride<T>>> products{
-        program,  queries, keys.keys,   block,    all,     state.p,
-        state.ds, {},      state.mixed, state.dk, state.dv};
+        program,  queries, keys.keys,   block,    all,      state.p,
+        state.ds, {},      state.mixed, state.dk, state.dv, wanted};
 
-    if (!await_turn(queries.turn, key_index, task.failed)) return false;
+    if (wanted.q && !await_turn(queries.turn, key_index, task.failed)) return false;
     const bool finite = queries.finite && keys.finite[key_index];
     if (finite)
         products.add_to_queries();
@@ -152,7 +165,7 @@ bool differentiate_tile(const backward_call<T>& call, const gradient_rule<T>& ru
             task.scratch);
     if (block.first + key_block<T> >= queries.seen.last)
         finish_queries(call, queries, task.scratch);
-    else
+    else if (wanted.q)
         pass_turn(queries.turn);
     if (finite) products.add_to_keys();
     return true;

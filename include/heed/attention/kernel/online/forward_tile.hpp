@@ -159,6 +159,7 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
             weights.weigh(stream, state.rows, first, last, state.scores, range, task.observed);
         else
             weights.weigh_known(stream, known, first, last, state.scores, range);
+        drop_weights(program, tile, first, last, block.first, range, state.scores, score_stride<T>);
         const index first_key = block.first + range.first;
         const index keys = std::min(range.last - range.first, program.shape().keys - first_key);
         const contiguous_rows<T> values = head.values(first_key);

@@ -136,6 +136,8 @@ void weigh_joint_rows(const head_group<T>& group, key_interval range) {
                                           task.state.row_maximum);
             task.weights.advance(task.stream, task.state.rows, task.state.row_maximum, count);
             task.weights.weigh(task.stream, task.state.rows, 0, count, scores, own, task.observed);
+            drop_weights(task.program, task.tile, 0, count, task.block.first, own, scores,
+                         score_stride<T>);
             std::copy_n(task.state.rows.factor, static_cast<std::size_t>(count), factor);
         } else {
             std::fill_n(factor, static_cast<std::size_t>(count), T(1));

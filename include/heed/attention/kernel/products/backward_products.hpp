@@ -9,6 +9,7 @@
 #include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/products/rectified_products.hpp>
 #include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/wanted_gradients.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -62,8 +63,10 @@ struct backward_products {
     T* mixed;  ///< what rectified_products keeps of ds; null without such an encoding
     key_maps<T*> dk;
     T* dv;
+    gradient_choice wanted;  ///< of dq, dk and dv
 
     void add_to_queries() const {
+        if (!wanted.q) return;
         if (program.source.is_rectified()) return rectified().add_to_queries(keys, queries.dq);
         const query_tile<T>& tile = queries.tile;
         const index dim = program.shape().dim, width = padded<T>(dim);
@@ -85,14 +88,15 @@ struct backward_products {
         for_key_chunks(
             queries.tile, block, all, [&](index key, index count, index row, index rows) {
                 const index at = row * stride + key;
-                add_product(count, p + at, fixed<1>(), stride,
-                            queries.gradients + row * value_width, value_dim, rows,
-                            dv + key * value_width);
-                if (!is_rectified)
+                if (wanted.v)
+                    add_product(count, p + at, fixed<1>(), stride,
+                                queries.gradients + row * value_width, value_dim, rows,
+                                dv + key * value_width);
+                if (wanted.k && !is_rectified)
                     add_product(count, ds + at, fixed<1>(), stride,
                                 queries.queries[0] + row * width, dim, rows, dk[0] + key * width);
             });
-        if (is_rectified) rectified().add_to_keys(queries.queries, dk);
+        if (wanted.k && is_rectified) rectified().add_to_keys(queries.queries, dk);
     }
 
     /// All three where there are NaN or infinities: only what is seen is added, since 0·NaN is NaN.
@@ -116,12 +120,17 @@ struct backward_products {
                 const T of_p = p[r * stride + j], of_ds = ds[r * stride + j];
                 const encoding_map map = map_of(program, tile.rows[r], block.first + j);
                 const std::size_t query = query_map(map), key = key_map(map);
-                add_row(of_ds, keys[key] + (block.first + j) * width, shape.dim, row_sum[query]);
-                add_row(of_p, queries.gradients + r * value_width, shape.value_dim,
-                        dv + j * value_width);
-                add_row(of_ds, queries.queries[query] + r * width, shape.dim, dk[key] + j * width);
+                if (wanted.q)
+                    add_row(of_ds, keys[key] + (block.first + j) * width, shape.dim,
+                            row_sum[query]);
+                if (wanted.v)
+                    add_row(of_p, queries.gradients + r * value_width, shape.value_dim,
+                            dv + j * value_width);
+                if (wanted.k)
+                    add_row(of_ds, queries.queries[query] + r * width, shape.dim,
+                            dk[key] + j * width);
             }
-            for (std::size_t m = 0; m < maps; ++m)
+            for (std::size_t m = 0; m < maps && wanted.q; ++m)
                 for (index c = 0; c < shape.dim; ++c) queries.dq[m][r * width + c] += row_sum[m][c];
         }
     }

@@ -14,6 +14,7 @@
 #include <heed/attention/kernel/program/row_sight.hpp>
 #include <heed/attention/kernel/program/row_source.hpp>
 #include <heed/attention/kernel/program/score_rule.hpp>
+#include <heed/attention/kernel/program/weight_drop.hpp>
 #include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
@@ -113,6 +114,22 @@ const score_rule<T>& make_score_rule(const Call& call, const call_place& place, 
         });
 }
 
+/// Null if there is no dropout, or of rate 0.
+template <class T, class Call>
+const weight_drop<T>* make_weight_drop(const Call& call, [[maybe_unused]] const call_place& place,
+                                       [[maybe_unused]] arena& scratch) {
+    return call.template resolve<role::dropout>(
+        [&]<class... Parts>(const Parts&... parts) -> const weight_drop<T>* {
+            if constexpr (count_of<role::dropout, Parts...> == 0) {
+                return nullptr;
+            } else {
+                const auto& dropout = the_part<role::dropout>(nothing, parts...);
+                using drop = weight_drop_of<T, std::remove_cvref_t<decltype(dropout)>>;
+                return dropout.rate() == 0 ? nullptr : &scratch.make<drop>(place, dropout);
+            }
+        });
+}
+
 /// Those with memory; null if there are none.
 template <class T, class Call>
 const row_observers<T>* make_row_observers(const Call& call, [[maybe_unused]] arena& scratch) {
@@ -153,6 +170,7 @@ attention_program<T> make_program(const Call& call, arena& scratch) {
             ways.there,
             ways.back,
             make_score_rule<T>(call, place, scratch),
+            make_weight_drop<T>(call, place, scratch),
             make_row_observers<T>(call, scratch),
             counts_visible(call)};
 }

@@ -29,6 +29,7 @@
 ///     row_source    biases, norms, encoding  rows of q and k before their product
 ///     row_return    the same                 the way back of their gradients
 ///     score_rule    modifiers, masks         from products to scores
+///     weight_drop   dropout                  which weights of the values are left out
 ///
 /// and by the normaliser weight_rule and gradient_rule (online/), or if it needs whole rows
 /// row_rule, row_gradient_rule and score_return (whole_row/). Where a part is chosen at run time,
@@ -129,6 +130,20 @@ class score_rule {
     ~score_rule() = default;
 };
 
+/// Which weights of the values are left out at random: the others grow by what is lost on average.
+template <class T>
+class weight_drop {
+  public:
+    /// What the weights of keys first … first + count − 1 become, in place: w·m/(1 − rate), m = 0
+    /// or 1.
+    virtual void apply(const query_row& row, index first, index count, T* weights) const = 0;
+    /// m/(1 − rate) of one key.
+    virtual T factor(const query_row& row, index key) const = 0;
+
+  protected:
+    ~weight_drop() = default;
+};
+
 /// Who is told of a row's probabilities.
 template <class T>
 class row_observers {
@@ -152,6 +167,7 @@ struct attention_program {
     const row_source<T>& source;
     const row_return<T>* back;  ///< null forward
     const score_rule<T>& scores;
+    const weight_drop<T>* drop;         ///< null if every weight stays
     const row_observers<T>* observers;  ///< null if there are none
     bool counts_visible;                ///< whether somebody wants to know how many keys rows see
 
@@ -174,6 +190,23 @@ void fill_tile(const attention_program<T>& program, const query_place& at, query
     const index dim = program.shape().dim;
     for (std::size_t m = 0; m < program.source.query_map_count; ++m)
         pack_strips<T>({tile.plain[m], dim}, at.count, dim, tile.strips[m]);
+}
+
+/// Dropout of the weights of rows first … last − 1 of a tile, `stride` apart, in a range of a
+/// block of keys; `weights` are those of row 0 and the block's first key.
+template <class T>
+void drop_weights(const attention_program<T>& program, const query_tile<T>& tile, index first,
+                  index last, index first_key, key_interval range, T* weights, index stride) {
+    if (program.drop == nullptr) return;
+    for (index r = first; r < last; ++r)
+        program.drop->apply(tile.rows[r], first_key + range.first, range.last - range.first,
+                            weights + r * stride + range.first);
+}
+
+/// The same of one weight: what it is multiplied by.
+template <class T>
+T drop_factor(const attention_program<T>& program, const query_row& row, index key) {
+    return program.drop == nullptr ? T(1) : program.drop->factor(row, key);
 }
 
 /// The map of one score.

@@ -149,8 +149,14 @@ gradient_rows<T> differentiate_rows(const attention_program<T>& program,
             s.store(p + c);
             select(s == vec<T>(left_out), vec<T>(T(0)), vec<T>::load(ds + c)).store(ds + c);
         }
+        const auto drop = [&](T* numbers) {
+            drop_weights(program, tile, r, r + 1, rows.scores.first, own, numbers,
+                         rows.scores.stride);
+        };
+        drop(rows.ds);
         rule.differentiate(kernel, tile, r, scores + own.first, p + own.first, ds + own.first,
                            own.last - own.first, of_row, scratch);
+        drop(rows.p);
     }
     return rows;
 }
@@ -175,17 +181,17 @@ void modify_rows_back(const row_gradient_rule<T>& rule, const row_queries<T>& qu
 
 /// dq, dk and dv of one block of keys get their sums from dense rows.
 template <class T>
-void add_row_products(const attention_program<T>& program, const row_head<T>& head,
+void add_row_products(const backward_call<T>& call, const row_head<T>& head,
                       const row_queries<T>& queries, const gradient_rows<T>& rows,
                       const block_view<T>& block, arena& scratch) {
-    const attention_shape& shape = program.shape();
+    const attention_shape& shape = call.shape();
     const index width = padded<T>(shape.dim), value_width = padded<T>(shape.value_dim);
     const index offset = block.first - rows.scores.first;
     key_interval all = block.seen;
     all.last = std::min(all.last, shape.keys - block.first);
     if (all.first >= all.last) return;
     const backward_products<T, index> products{
-        program,
+        call.program,
         queries,
         head.packed.keys,
         block,
@@ -195,7 +201,8 @@ void add_row_products(const attention_program<T>& program, const row_head<T>& he
         rows.scores.stride,
         rows.mixed == nullptr ? nullptr : rows.mixed + offset,
         rows_at(head.dk, block.first * width),
-        head.dv + block.first * value_width};
+        head.dv + block.first * value_width,
+        call.sums()};
     if (queries.finite && head.packed.finite[block.first / key_block<T>]) {
         products.add_to_queries();
         products.add_to_keys();
@@ -241,7 +248,7 @@ bool add_query_block(const backward_call<T>& call, const row_gradient_rule<T>& r
         if (queries.any_dense && first_key < seen.last && first_key + key_block < T >> seen.first) {
             look_at_block(program, tile, first_key, block);
             if (!rule.modifiers.only_adds) modify_rows_back(rule, queries, rows, block);
-            add_row_products(program, head, queries, rows, block, task.scratch);
+            add_row_products(call, head, queries, rows, block, task.scratch);
         }
         pass_turn(turn + b);
     }

@@ -201,6 +201,15 @@ void gather_row(const row_task<T>& task, index r, const row_support<T>& support,
     gather([rows](index s) { return rows[s]; });
 }
 
+/// Dropout of a row's support, whose positions are counted from `first_key`.
+template <class T>
+void drop_support(const attention_program<T>& program, const query_row& row, index first_key,
+                  const row_support<T>& support, T* probabilities) {
+    if (program.drop == nullptr) return;
+    for (index s = 0; s < support.count; ++s)
+        probabilities[s] *= program.drop->factor(row, first_key + support.positions[s]);
+}
+
 /// The normaliser on all rows of a task: probabilities in place, or where they are few, their
 /// product with v at once.
 template <class T>
@@ -234,11 +243,6 @@ void normalise_rows(row_task<T>& task, const row_rule<T>& rule, const kept_rows<
                 rule.support(kernel, row, width, rows.maximum[r], probabilities, positions,
                              statistics, scratch)};
             const index first_key = rows.first + rows.own[r].first;
-            task.dense[r] = dense_share * support.count > width;
-            if (task.dense[r])
-                rule.recompute(kernel, statistics, row, width);
-            else
-                gather_row(task, r, support, first_key);
             if (kept.supports != nullptr)
                 kept.supports->add(tile.batch, tile.head, tile.first + r, first_key, support);
             if (observers != nullptr) {
@@ -246,7 +250,17 @@ void normalise_rows(row_task<T>& task, const row_rule<T>& rule, const kept_rows<
                 std::fill(probabilities + support.count, probabilities + whole, T(0));
                 observed.add(r, T(1), probabilities, 0, whole);
             }
+            task.dense[r] = dense_share * support.count > width;
+            if (task.dense[r]) {
+                rule.recompute(kernel, statistics, row, width);
+            } else {
+                drop_support(task.program, tile.rows[r], first_key, support, probabilities);
+                gather_row(task, r, support, first_key);
+            }
         }
+        if (task.dense[r])
+            drop_weights(task.program, tile, r, r + 1, rows.first, rows.own[r], rows.scores,
+                         rows.stride);
         if (observers != nullptr)
             observers->tell(tile.rows[r], observed.finish(r, T(1), tile.visible[r]));
     }

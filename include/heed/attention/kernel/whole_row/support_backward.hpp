@@ -51,7 +51,7 @@ struct support_gradient {
                        const key_maps<T*>& keys, const contiguous_rows<T>& values) const {
         const query_row& row = queries.tile.rows[r];
         for (index s = 0; s < support.count; ++s)
-            ds[s] = dot_padded(d_o(), values[support.positions[s]], value_width());
+            ds[s] = dropped(s, dot_padded(d_o(), values[support.positions[s]], value_width()));
         rule.differentiate_support(kernel, support, ds);
         for (index s = 0; s < support.count; ++s) {
             const index at = support.positions[s];
@@ -73,7 +73,8 @@ struct support_gradient {
             const index key = support.positions[s];
             const encoding_map map = map_of(program, queries.tile.rows[r], key);
             add_row(ds[s], query(map), width(), dk[key_map(map)] + key * width());
-            add_row(support.probabilities[s], d_o(), value_width(), dv + key * value_width());
+            add_row(dropped(s, support.probabilities[s]), d_o(), value_width(),
+                    dv + key * value_width());
         }
     }
 
@@ -81,6 +82,9 @@ struct support_gradient {
     index width() const { return padded<T>(program.shape().dim); }
     index value_width() const { return padded<T>(program.shape().value_dim); }
     const T* query(encoding_map map) const { return queries.queries[query_map(map)] + r * width(); }
+    T dropped(index s, T x) const {
+        return x * drop_factor(program, queries.tile.rows[r], support.positions[s]);
+    }
     const T* d_o() const { return queries.gradients + r * value_width(); }
 };
 
