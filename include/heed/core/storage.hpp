@@ -123,16 +123,20 @@ void widen_row(const S* from, index step, index count, T* to) {
     for (; i < count; ++i) to[i] = static_cast<T>(from[i * step]);
 }
 /// A vector as so many stored numbers.
+template <class T>
+void store_narrowed(vec<T> x, T* to) {
+    x.store(to);
+}
 inline void store_narrowed(vec<float> x, Eigen::bfloat16* to) { store_bfloat16(x, to); }
 inline void store_narrowed(vec<float> x, Eigen::half* to) { store_half(x, to); }
 
 /// to[i·step] = from[i] as it is stored.
-template <class S>
-void narrow_row(const float* from, index count, S* to, index step) {
-    constexpr index size = vec<float>::size;
+template <class S, class T>
+void narrow_row(const T* from, index count, S* to, index step) {
+    constexpr index size = vec<T>::size;
     index i = 0;
     if (step == 1)
-        for (; i + size <= count; i += size) store_narrowed(vec<float>::load(from + i), to + i);
+        for (; i + size <= count; i += size) store_narrowed(vec<T>::load(from + i), to + i);
     for (; i < count; ++i) to[i * step] = narrow<S>(from[i]);
 }
 
