@@ -1,12 +1,14 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include <Eigen/Core>
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/masks/causal.hpp>
+#include <heed/core/error.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotary.hpp>
@@ -107,6 +109,32 @@ TEST_CASE("integers are the nearest multiples of a key's own scale, its largest 
             check_row(in.v, kept.v, h, j);
         }
     CHECK(good);
+}
+
+TEMPLATE_TEST_CASE("tokens and queries of 16 bits are those of their floats, o rounded once", "",
+                   Eigen::bfloat16, Eigen::half) {
+    generator random(9206);
+    const tokens<float> in(random, 2, 4, 2, 300, 8, 13);
+    const auto narrow = [](const tensor4<float>& x) {
+        return tensor4<TestType>(x.template cast<TestType>());
+    };
+    const auto widen = [](const tensor4<TestType>& x) {
+        return tensor4<float>(x.template cast<float>());
+    };
+    const auto q = narrow(in.q), k = narrow(in.k), v = narrow(in.v);
+    heed::kv_cache<TestType> given(in.options(), heed::rotary(rope));
+    heed::kv_cache<TestType> wide(in.options(), heed::rotary(rope));
+    given.append(k, v);
+    wide.append(widen(k), widen(v));
+    const auto [o, stats] = heed::attention_forward(q, given, heed::causal);
+    const auto [wide_o, wide_stats] = heed::attention_forward(widen(q), wide, heed::causal);
+    static_assert(std::is_same_v<decltype(stats), decltype(wide_stats)>);
+    CHECK(are_same(widen(o), widen(narrow(wide_o))));
+    CHECK(are_same(widen(heed::attention(q, given, heed::causal)), widen(o)));
+    auto into = q;
+    CHECK_THROWS_AS(heed::attention_into(into, q, given, heed::causal), heed::shape_error);
+    CHECK_THROWS_AS(given.append(v, k), heed::shape_error);
+    CHECK(given.length() == 300);
 }
 
 /// Root mean square of the difference of two outputs over that of the first.

@@ -9,10 +9,12 @@
 #include <type_traits>
 
 #include <heed/attention/caches/kv_cache.hpp>
+#include <heed/attention/kernel/call/stored_tensors.hpp>
 #include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/workspace.hpp>
 
 /// \file
@@ -25,21 +27,25 @@ template <storage_type Storage>
 template <class K, class V, class Count>
 void kv_cache<Storage>::append_all(const K& k, const V& v, index first_sequence, index sequences,
                                    const Count& count) {
-    static_assert(
-        std::is_same_v<scalar_of<K>, cached_scalar> && std::is_same_v<scalar_of<V>, cached_scalar>,
-        "heed: a cache takes k and v in the scalar that is computed in: float, or double "
-        "for a cache of double");
+    static_assert(std::is_same_v<detail::computed_in<scalar_of<K>>, cached_scalar> &&
+                      std::is_same_v<scalar_of<V>, scalar_of<K>>,
+                  "heed: a cache takes k and v in the scalar that is computed in, double for a "
+                  "cache of double, else float or 16 bits");
     const auto held_k = detail::evaluate("k", k);
     const auto held_v = detail::evaluate("v", v);
-    const auto all_k = detail::rank4(held_k.view());
-    const auto all_v = detail::rank4(held_v.view());
-    const index rows = all_k.extents[2];
+    const auto given_k = detail::rank4(held_k.view());
+    const auto given_v = detail::rank4(held_v.view());
+    const index rows = given_k.extents[2];
     const std::array<index, 4> of_k{sequences, kv_heads(), rows, dim()};
     const std::array<index, 4> of_v{sequences, kv_heads(), rows, value_dim()};
-    detail::require_shape(all_k.extents == of_k, "k has shape ", all_k.extents,
+    detail::require_shape(given_k.extents == of_k, "k has shape ", given_k.extents,
                           ", but the cache takes ", of_k);
-    detail::require_shape(all_v.extents == of_v, "v has shape ", all_v.extents,
+    detail::require_shape(given_v.extents == of_v, "v has shape ", given_v.extents,
                           ", but the cache takes ", of_v);
+    arena& scratch = thread_workspace().slot(0);
+    const arena::scope mark(scratch);
+    const auto all_k = detail::widened(given_k, {}, thread_workspace(), scratch);
+    const auto all_v = detail::widened(given_v, {}, thread_workspace(), scratch);
     index pages = 0;
     for (index b = 0; b < sequences; ++b) {
         const auto& one = at(first_sequence + b);
@@ -57,7 +63,6 @@ void kv_cache<Storage>::append_all(const K& k, const V& v, index first_sequence,
         auto& one = at(first_sequence + b);
         one.pages.reserve(static_cast<std::size_t>(blocks_of(one.length + count(b)) * kv_heads()));
     }
-    arena& scratch = thread_workspace().slot(0);
     for (index b = 0; b < sequences; ++b)
         if (count(b) > 0) write(at(first_sequence + b), b, count(b), all_k, all_v, scratch);
     for (index b = 0; b < sequences; ++b) {
