@@ -11,11 +11,15 @@
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
+#include <heed/softmax/dense/entropy_normalised.hpp>
 #include <heed/softmax/log_softmax.hpp>
 #include <heed/softmax/log_sum_exp.hpp>
 #include <heed/softmax/losses/cross_entropy.hpp>
+#include <heed/softmax/losses/soft_cross_entropy.hpp>
+#include <heed/softmax/losses/sparsemax_loss.hpp>
 #include <heed/softmax/sink.hpp>
 #include <heed/softmax/softmax.hpp>
+#include <heed/softmax/sparse/entmax.hpp>
 #include <heed/softmax/sparse/sparsemax.hpp>
 
 #include "rows/stored_rows.hpp"
@@ -120,6 +124,35 @@ TEMPLATE_TEST_CASE("losses of 16-bit logits: the gradient is rounded once, a mea
         CHECK(is_rounded(rows.value, wide_rows.value));
         CHECK(is_rounded(rows.gradient, wide_rows.gradient));
     });
+}
+
+TEST_CASE("soft targets, sparse losses and learned normalisers of 16-bit rows") {
+    using S = Eigen::bfloat16;
+    generator random(9508);
+    const auto x = stored_matrix<S, Eigen::RowMajor>(random, 9, 131);
+    const auto dp = stored_matrix<S, Eigen::ColMajor>(random, 9, 131);
+    const auto wide = widened(x);
+    const auto check_loss = [](const auto& found, const auto& expected) {
+        CHECK(found.value == expected.value);
+        CHECK(is_rounded(found.gradient, expected.gradient));
+    };
+    const auto targets = heed::softmax(dp);
+    check_loss(heed::soft_cross_entropy.with_gradient(x, targets),
+               heed::soft_cross_entropy.with_gradient(wide, widened(targets)));
+    const std::vector<int> labels(9, 130);
+    check_loss(heed::sparsemax_loss.with_gradient(x, labels),
+               heed::sparsemax_loss.with_gradient(wide, labels));
+
+    const auto even = heed::entropy_normalised(2);
+    const auto q = even(x);
+    CHECK(is_rounded(q, even(wide)));
+    const auto back = even.backward(x, q, dp);
+    const auto wide_back = even.backward(wide, widened(q), widened(dp));
+    CHECK(is_rounded(back.x, wide_back.x));
+    CHECK(back.entropy == wide_back.entropy);
+    const auto sparse = heed::entmax(1.3);
+    const auto p = sparse(x);
+    CHECK(sparse.alpha_gradient(p, dp) == sparse.alpha_gradient(widened(p), widened(dp)));
 }
 
 TEMPLATE_TEST_CASE("16-bit rows: special values stay in their rows", "", HEED_TEST_STORAGES) {

@@ -30,7 +30,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 template <class X>
 struct entropy_gradient {
     X x;
-    scalar_of<X> entropy;
+    detail::computed_in<scalar_of<X>> entropy;
 };
 
 namespace detail {
