@@ -151,7 +151,8 @@ TEST_CASE("the pages of one head are read by several threads") {
         while (!others && std::chrono::steady_clock::now() < end) std::this_thread::yield();
         return j <= i;
     });
-    heed::attention(rows_of(in.q, 1023, 1), cache, meet, always_on(pool));
+    const auto o = heed::attention(rows_of(in.q, 1023, 1), cache, meet, always_on(pool));
+    CHECK(o.size() == 8);
     CHECK(others);
 }
 
