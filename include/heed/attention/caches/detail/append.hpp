@@ -123,9 +123,11 @@ void kv_cache<Storage>::forget_before_window(detail::stored_sequence& sequence) 
     if (options_.window.value == unlimited) return;
     const index before = sequence.length - options_.window.value - options_.rewind.value + 1;
     if (before <= std::max(sequence.first_kept, keep_first())) return;
-    const index first = std::max(blocks_of(keep_first()), sequence.first_kept / keys_a_page);
-    drop(sequence, std::min(first, before / keys_a_page) * kv_heads(),
-         before / keys_a_page * kv_heads());
+    const auto page_of = [this](index key) {
+        return std::max<index>(0, key / keys_a_page - pages_behind());
+    };
+    const index first = std::max(blocks_of(keep_first()), page_of(sequence.first_kept));
+    drop(sequence, std::min(first, page_of(before)) * kv_heads(), page_of(before) * kv_heads());
     sequence.first_kept = before;
 }
 
@@ -147,6 +149,7 @@ void kv_cache<Storage>::write(detail::stored_sequence& to, index batch, index co
         parts_->encode(k, batch, done, some, key, keys, scratch);
         for (index h = 0; h < heads; ++h) {
             auto& page = *to.pages[static_cast<std::size_t>(key / keys_a_page * heads + h)];
+            if (first == 0) layout_->begin(page.data, key == 0 ? nullptr : page_at(to, key - 1, h));
             layout_->renew(page, first, scratch);
             for (std::size_t m = 0; m < parts_->maps; ++m)
                 layout_->write_keys(page.data, static_cast<index>(m), first, some,
