@@ -40,14 +40,14 @@ struct dealt_page {
     bool is_seen() const { return range.first < range.last; }
 };
 
-/// Pages that are on their way at once: enough that threads seldom wait for each other, and no more
-/// than caches hold of their scores and sums.
+/// Pages that are on their way at once: many, since threads wake twice for them, which takes longer
+/// than reading a page; but no more than caches hold of their scores and sums.
 template <class T>
 index pages_at_once(const joint_rows<T>& joint, index threads) {
-    constexpr index most_bytes = index{1} << 20;
+    constexpr index most_bytes = index{1} << 22;
     const index numbers = joint.capacity() * (score_stride<T> + joint.output_stride);
     const index held = most_bytes / (numbers * static_cast<index>(sizeof(T)));
-    return std::clamp<index>(held, 2 * threads, 16 * threads);
+    return std::clamp<index>(held, 2 * threads, 64 * threads);
 }
 
 template <class T>
