@@ -17,7 +17,7 @@
 /// The softmax family on rows, float, one thread, beside what bounds it on the same machine at the
 /// same moment: a copy of the same bytes, heed::exp of the same numbers. The two are run by turns,
 /// and the counters are medians of the ratios of neighbours, so that a busy machine slows both:
-/// `copies`, `exps` and `row_majors` are the time of the work over the time of the other.
+/// `copies`, `exps`, `row_majors` and `floats` are the time of the work over the time of the other.
 
 namespace {
 
@@ -119,6 +119,19 @@ void softmax_of_columns(benchmark::State& state) {
         [&] { heed::softmax.into(y, rows); });
 }
 
+/// softmax of rows of 16 bits, and of floats.
+template <class S>
+void softmax_of_16_bits(benchmark::State& state) {
+    using stored = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    const auto x = numbers<row_major>(state);
+    const stored x16 = x.template cast<S>();
+    row_major y = x;
+    stored y16 = x16;
+    by_turns(
+        state, x.size(), "floats", [&] { heed::softmax.into(y16, x16); },
+        [&] { heed::softmax.into(y, x); });
+}
+
 }  // namespace
 
 BENCHMARK(softmax_over_exp)->Args({512, 512})->Args({512, 509})->UseManualTime();
@@ -137,5 +150,11 @@ BENCHMARK(softmax_in_place_over_copy)->Args({512, 512})->Args({1024, 32768})->Us
 BENCHMARK(log_softmax_over_copy)->Args({512, 512})->Args({1024, 32768})->UseManualTime();
 BENCHMARK(log_sum_exp_over_copy)->Args({512, 512})->UseManualTime();
 BENCHMARK(softmax_backward_over_copy)->Args({512, 512})->UseManualTime();
+
+BENCHMARK_TEMPLATE(softmax_of_16_bits, Eigen::bfloat16)
+    ->Args({512, 512})
+    ->Args({1024, 32768})
+    ->UseManualTime();
+BENCHMARK_TEMPLATE(softmax_of_16_bits, Eigen::half)->Args({512, 512})->UseManualTime();
 
 BENCHMARK_MAIN();

@@ -31,16 +31,28 @@ heed::kv_cache<Storage> filled(const problem<float>& in) {
 }
 
 template <class Storage>
-void decode(benchmark::State& state) {
-    const auto heads = state.range(0), kv_heads = state.range(1);
-    const auto batch = 32 / kv_heads;
-    problem<float> in(shape{batch, heads, kv_heads, 1, 4096, 128});
+void step(benchmark::State& state, const shape& sizes, std::ptrdiff_t thread_count) {
+    problem<float> in(sizes);
     const auto cache = filled<Storage>(in);
-    team threads(state.range(2));
+    team threads(thread_count);
     memory other;
     report_share(
         state, 1, [&] { heed::attention_into(in.o, in.q, cache, heed::causal, threads.part()); },
         [&] { return in.sizes.cache_bytes(sizeof(Storage)) * other.seconds_a_byte_read(threads); });
+}
+
+template <class Storage>
+void decode(benchmark::State& state) {
+    const auto heads = state.range(0), kv_heads = state.range(1);
+    step<Storage>(state, {32 / kv_heads, heads, kv_heads, 1, 4096, 128}, state.range(2));
+}
+
+/// One sequence of 16384 keys with few heads of k, whose pages threads share where they are more
+/// than heads.
+template <class Storage>
+void one_sequence(benchmark::State& state) {
+    const auto kv_heads = state.range(0), group = state.range(1);
+    step<Storage>(state, {1, kv_heads * group, kv_heads, 1, 16384, 128}, state.range(2));
 }
 
 /// A chunk of queries at the end of a long sequence, `of_tensors` over the same call without a
@@ -91,6 +103,14 @@ BENCHMARK_TEMPLATE(decode, Eigen::half)
 BENCHMARK_TEMPLATE(decode, std::int8_t)
     ->ArgNames({"heads", "kv_heads", "threads"})
     ->ArgsProduct({{32}, {32, 8}, {1, 2}})
+    ->UseManualTime();
+BENCHMARK_TEMPLATE(one_sequence, float)
+    ->ArgNames({"kv_heads", "group", "threads"})
+    ->ArgsProduct({{1, 2}, {1, 8}, {1, 2}})
+    ->UseManualTime();
+BENCHMARK_TEMPLATE(one_sequence, Eigen::bfloat16)
+    ->ArgNames({"kv_heads", "group", "threads"})
+    ->ArgsProduct({{1}, {8}, {1, 2}})
     ->UseManualTime();
 BENCHMARK_TEMPLATE(chunk, float)->ArgName("queries")->Arg(64)->Arg(1024)->UseManualTime();
 BENCHMARK_TEMPLATE(chunk, Eigen::bfloat16)->ArgName("queries")->Arg(64)->Arg(1024)->UseManualTime();

@@ -123,16 +123,20 @@ void widen_row(const S* from, index step, index count, T* to) {
     for (; i < count; ++i) to[i] = static_cast<T>(from[i * step]);
 }
 /// A vector as so many stored numbers.
+template <class T>
+void store_narrowed(vec<T> x, T* to) {
+    x.store(to);
+}
 inline void store_narrowed(vec<float> x, Eigen::bfloat16* to) { store_bfloat16(x, to); }
 inline void store_narrowed(vec<float> x, Eigen::half* to) { store_half(x, to); }
 
 /// to[i·step] = from[i] as it is stored.
-template <class S>
-void narrow_row(const float* from, index count, S* to, index step) {
-    constexpr index size = vec<float>::size;
+template <class S, class T>
+void narrow_row(const T* from, index count, S* to, index step) {
+    constexpr index size = vec<T>::size;
     index i = 0;
     if (step == 1)
-        for (; i + size <= count; i += size) store_narrowed(vec<float>::load(from + i), to + i);
+        for (; i + size <= count; i += size) store_narrowed(vec<T>::load(from + i), to + i);
     for (; i < count; ++i) to[i * step] = narrow<S>(from[i]);
 }
 
@@ -181,6 +185,20 @@ struct scaled_rows {
     }
 };
 
+/// Rows of integers of which those of row r and column c stand for factor[r]·scale[c] times as
+/// much. Whoever goes on goes to the next row.
+struct scaled_rows_and_columns {
+    const std::int8_t* data;
+    const float* factor;
+    const float* scale;
+
+    scaled_rows_and_columns& operator+=(index numbers) {
+        data += numbers;
+        ++factor;
+        return *this;
+    }
+};
+
 /// The `v`-th vector of a row, whose numbers begin where `row` is: what they stand for, rounded
 /// once.
 template <class S>
@@ -195,6 +213,22 @@ template <class S>
     return load_widened(row.data + v * vec<float>::size) * vec<float>(*row.scale);
 }
 
+[[gnu::always_inline]] inline vec<float> read_vector(const scaled_rows_and_columns& row, int v) {
+    const index first = v * vec<float>::size;
+    const vec<float> scale = vec<float>::load(row.scale + first) * vec<float>(*row.factor);
+    return load_widened(row.data + first) * scale;
+}
+
+/// to[i], i = r·Vectors·size + c, = (factor[r]·scale[c])·from[i].
+template <int Vectors>
+void widen_scaled(const std::int8_t* from, index count, const float* factor, const float* scale,
+                  float* to) {
+    constexpr index size = vec<float>::size;
+    scaled_rows_and_columns row{from, factor, scale};
+    for (index i = 0; i < count; i += Vectors * size, row += Vectors * size)
+        unroll<Vectors>([&](auto v) { read_vector(row, v).store(to + i + v * size); });
+}
+
 /// Where the numbers of a row are.
 template <class S>
 const S* memory_of(const S* row) {
@@ -202,6 +236,7 @@ const S* memory_of(const S* row) {
 }
 inline const std::int8_t* memory_of(const scaled_columns& row) { return row.data; }
 inline const std::int8_t* memory_of(const scaled_rows& row) { return row.data; }
+inline const std::int8_t* memory_of(const scaled_rows_and_columns& row) { return row.data; }
 
 /// The scale of numbers whose largest magnitude this is: they become integers up to ±127.
 inline float integer_scale(float largest) { return largest / 127; }

@@ -89,7 +89,7 @@ class initialiser {
         const auto all = detail::view_of(std::forward<W>(w));
         constexpr auto rank = static_cast<std::size_t>(rank_of<W>);
         static_assert(rank >= 2, "heed: weights have an axis of inputs and one of outputs");
-        detail::check_scalars<scalar_of<W>>();
+        detail::check_computed_scalars<scalar_of<W>>();
         detail::check_row_output("the weights", all);
         if (all.empty()) return;
         const double sigma = deviation(static_cast<double>(all.extents[rank - 2]),

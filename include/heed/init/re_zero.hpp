@@ -8,6 +8,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/lines.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -115,7 +116,8 @@ class re_zero {
             auto df = detail::make_rows<F>(f_rows.extents);
             const auto d_alpha = run_backward(detail::row_view<F>(detail::view_of(df)), f_rows,
                                               dy_rows, detail::call_resources(extras...));
-            return re_zero_gradient<decltype(df), scalar_of<F>>{std::move(df), d_alpha};
+            return re_zero_gradient<decltype(df), detail::computed_in<scalar_of<F>>>{std::move(df),
+                                                                                     d_alpha};
         };
         return detail::with_rows({"f", "dy"}, run, f, dy);
     }
@@ -139,14 +141,18 @@ class re_zero {
         detail::check_row_output("y", y);
         detail::check_row_input("y", y, "x", x);
         detail::check_in_place("y", y, "f", f);
-        detail::for_each_row<A>(resources, detail::leading<axes>(y.extents), y.extents[axes],
-                                detail::re_zero_rows<A>{vec<A>(alpha_)}, detail::line_operand(y),
-                                detail::line_operand(x), detail::line_operand(f));
+        using computed = detail::computed_in<A>;
+        detail::for_each_row<computed>(resources, detail::leading<axes>(y.extents), y.extents[axes],
+                                       detail::re_zero_rows<computed>{vec<computed>(alpha_)},
+                                       detail::line_operand(y), detail::line_operand(x),
+                                       detail::line_operand(f));
     }
 
     template <class A, class T, class U, int Rank>
-    A run_backward(const tensor_view<A, Rank>& df, const tensor_view<T, Rank>& f,
-                   const tensor_view<U, Rank>& dy, const detail::call_resources& resources) const {
+    auto run_backward(const tensor_view<A, Rank>& df, const tensor_view<T, Rank>& f,
+                      const tensor_view<U, Rank>& dy,
+                      const detail::call_resources& resources) const {
+        using computed = detail::computed_in<A>;
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
         detail::check_scalars<A, std::remove_const_t<T>, std::remove_const_t<U>>();
         detail::check_row_output("df", df);
@@ -157,14 +163,15 @@ class re_zero {
         for (const index extent : outer) rows *= extent;
         arena& memory = resources.memory->slot(0);
         const arena::scope scope(memory);
-        A* const sums = memory.take<A>(rows);
-        detail::for_each_row<A>(
-            resources, outer, df.extents[axes], detail::re_zero_backward_rows<A>{vec<A>(alpha_)},
+        computed* const sums = memory.take<computed>(rows);
+        detail::for_each_row<computed>(
+            resources, outer, df.extents[axes],
+            detail::re_zero_backward_rows<computed>{vec<computed>(alpha_)},
             detail::line_operand(df), detail::line_operand(f), detail::line_operand(dy),
-            detail::row_operand<A, axes>{sums, detail::row_major_strides(outer), 0, true});
+            detail::row_operand<computed, axes>{sums, detail::row_major_strides(outer), 0, true});
         double total = 0;
         for (index row = 0; row < rows; ++row) total += static_cast<double>(sums[row]);
-        return static_cast<A>(total);
+        return static_cast<computed>(total);
     }
 
     double alpha_;

@@ -13,6 +13,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/parallel.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/rope/detail/rotate_kernel.hpp>
@@ -86,8 +87,8 @@ auto turns_of(arena& scratch, const Frequencies& rope) {
 }
 
 /// y = x rotated, both views of one shape, after all checks.
-template <turn Way, class T, int Rank, class Frequencies, class Positions, class... Options>
-void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank>& x,
+template <turn Way, class S, int Rank, class Frequencies, class Positions, class... Options>
+void rotate_views(const tensor_view<S, Rank>& y, const tensor_view<const S, Rank>& x,
                   const Frequencies& rope, const Positions& positions, const Options&... options) {
     check_view("y", y);
     check_same_shape("y", y, "x", x);
@@ -109,8 +110,8 @@ void rotate_views(const tensor_view<T, Rank>& y, const tensor_view<const T, Rank
     (resources.take(options), ...);
     arena& memory = resources.memory->slot(0);
     const arena::scope scope(memory);
-    const auto turns = turns_of<T>(memory, rope);
-    rotation<Way, T, std::remove_const_t<decltype(turns)>, Positions>(y4, x4, turns, rope.layout(),
+    const auto turns = turns_of<computed_in<S>>(memory, rope);
+    rotation<Way, S, std::remove_const_t<decltype(turns)>, Positions>(y4, x4, turns, rope.layout(),
                                                                       positions)
         .run(resources.pool, *resources.memory);
 }
@@ -121,8 +122,9 @@ void rotate_like(Y&& y, const X& x, const Frequencies& rope, const Positions& po
     static_assert(rank_of<X> >= 2 && rank_of<X> <= 4,
                   "heed: rotate takes [sequence, dim], [heads, sequence, dim] or "
                   "[batch, heads, sequence, dim]");
-    static_assert(std::is_same_v<scalar_of<X>, float> || std::is_same_v<scalar_of<X>, double>,
-                  "heed: rotate takes float or double");
+    using computed = computed_in<scalar_of<X>>;
+    static_assert(std::is_same_v<computed, float> || std::is_same_v<computed, double>,
+                  "heed: rotate takes float, double, Eigen::half or Eigen::bfloat16");
     static_assert(rank_of<X> == rank_of<Y> && std::is_same_v<scalar_of<X>, scalar_of<Y>>,
                   "heed: y must have the rank and the scalar of x");
     const auto held = evaluate("x", x);
@@ -155,7 +157,8 @@ void rotate_along(Y&& y, const X& x, const Frequencies& rope, Options&&... optio
 ///     rotate(x, rope, …, heed::on(pool), heed::in(workspace))
 ///
 /// Angles are computed and reduced in double: cosines and sines of floats are within 2 ulp of the
-/// double results, to positions of 2²⁴ and beyond. Throws shape_error for frequencies of more
+/// double results, to positions of 2²⁴ and beyond. Eigen::half and Eigen::bfloat16 are rotated as
+/// floats, and rounded once. Throws shape_error for frequencies of more
 /// dimensions than x has and positions of another length; argument_error for positions that are
 /// not finite, or not below 2⁵³ in magnitude. Source: arXiv 2104.09864; kexue 8265.
 template <tensor_like X, class... Options>

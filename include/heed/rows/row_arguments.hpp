@@ -14,6 +14,7 @@
 #include <heed/core/memory_span.hpp>
 #include <heed/core/overlap.hpp>
 #include <heed/core/parallel.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 
@@ -91,10 +92,14 @@ tensor_view<T, Axes> number_view(std::string_view name, const tensor_view<T, Ran
     }
 }
 
+/// Whether X is one number, and no object with numbers.
+template <class X>
+inline constexpr bool is_one_number = std::is_arithmetic_v<X> || !std::is_same_v<computed_in<X>, X>;
+
 /// A number is one number a row too, for the one row of a vector.
 template <int Axes, class Number>
-requires std::is_arithmetic_v<Number> tensor_view<Number, 0> number_view(std::string_view,
-                                                                         Number& number) {
+requires is_one_number<std::remove_const_t<Number>> tensor_view<Number, 0> number_view(
+    std::string_view, Number& number) {
     static_assert(Axes == 0, "heed: a single number is for a single row, a vector");
     return {&number, {}, {}};
 }
@@ -120,11 +125,20 @@ auto make_numbers(const std::array<index, static_cast<std::size_t>(rank_of<X>)>&
     }
 }
 
-/// Refuses arguments of different scalars, or of scalars that heed does not compute in.
+/// Refuses arguments of different scalars, or of scalars that are none of a row's.
 template <class First, class... Others>
 constexpr void check_scalars() {
+    static_assert(std::is_same_v<computed_in<First>, float> || std::is_same_v<First, double>,
+                  "heed: functions of rows take float, double, Eigen::half and Eigen::bfloat16");
+    static_assert((std::is_same_v<First, Others> && ...),
+                  "heed: all arguments of a call have the same scalar");
+}
+
+/// The same for what is not offered in 16 bits.
+template <class First, class... Others>
+constexpr void check_computed_scalars() {
     static_assert(std::is_same_v<First, float> || std::is_same_v<First, double>,
-                  "heed: functions of rows take float and double");
+                  "heed: this function of rows takes float and double");
     static_assert((std::is_same_v<First, Others> && ...),
                   "heed: all arguments of a call have the same scalar");
 }

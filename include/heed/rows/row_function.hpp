@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
 #include <heed/rows/rows.hpp>
@@ -21,8 +22,9 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// y, dy, and, if the kernel says `needs_input`, x; a function that does not take rows of every
 /// length has a `check_length(length)`, which throws.
 ///
-/// All arguments of a call have the same shape and scalar, float or double. Outputs are lvalues,
-/// maps or temporary blocks; they are never resized, and may be one of the inputs, which is then
+/// All arguments of a call have the same shape and scalar: float, double, or Eigen::half or
+/// Eigen::bfloat16, which are computed in float and rounded once. Outputs are lvalues, maps or
+/// temporary blocks; they are never resized, and may be one of the inputs, which is then
 /// overwritten. Behind the tensors come heed::on(pool) and heed::in(workspace), in any order.
 ///
 /// Throws shape_error where shapes differ or are impossible, argument_error where an output
@@ -89,9 +91,10 @@ class row_function {
         detail::check_row_input("y", y, "x", x);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
         check_row_length(y.extents[axes]);
-        detail::for_each_row<A>(resources, detail::leading<axes>(y.extents), y.extents[axes],
-                                function().template forward<A>(), detail::line_operand(y),
-                                detail::line_operand(x));
+        using computed = detail::computed_in<A>;
+        detail::for_each_row<computed>(resources, detail::leading<axes>(y.extents), y.extents[axes],
+                                       function().template forward<computed>(),
+                                       detail::line_operand(y), detail::line_operand(x));
     }
 
     template <class A, int RankA, class T, class Y, class DY, int Rank>
@@ -107,11 +110,13 @@ class row_function {
         detail::check_in_place("dx", dx, "dy", dy);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
         check_row_length(dx.extents[axes]);
-        const auto kernel = function().template gradient<A>();
+        using computed = detail::computed_in<A>;
+        const auto kernel = function().template gradient<computed>();
         const auto walk = [&](const auto&... input) {
-            detail::for_each_row<A>(resources, detail::leading<axes>(dx.extents), dx.extents[axes],
-                                    kernel, detail::line_operand(dx), detail::line_operand(y),
-                                    detail::line_operand(dy), input...);
+            detail::for_each_row<computed>(resources, detail::leading<axes>(dx.extents),
+                                           dx.extents[axes], kernel, detail::line_operand(dx),
+                                           detail::line_operand(y), detail::line_operand(dy),
+                                           input...);
         };
         if constexpr (requires { kernel.needs_input; })
             walk(detail::line_operand(x));

@@ -16,6 +16,7 @@
 #include <heed/core/workspace.hpp>
 #include <heed/rows/layouts.hpp>
 #include <heed/rows/row_arguments.hpp>
+#include <heed/rows/widened_rows.hpp>
 #include <heed/softmax/kernel/blockwise_softmax.hpp>
 
 /// \file
@@ -224,13 +225,20 @@ void walk_rows(const call_resources& resources, const row_walk<sizeof...(Ts)>& w
 
 /// kernel(layout, pointers to the operands' row…) for every row, or every few. The first operand is
 /// the output. Where all operands are contiguous along the row, a row is a line; where they all are
-/// contiguous across rows, a lane is a row; otherwise it goes element by element.
+/// contiguous across rows, a lane is a row; otherwise it goes element by element. T is what the
+/// kernel computes in: operands of 16 bits reach it as floats.
 template <class T, class Kernel, std::size_t Axes, class... Ts>
 void for_each_row(const call_resources& resources, const std::array<index, Axes>& extents,
                   index length, const Kernel& kernel, const row_operand<Ts, Axes>&... operands) {
-    walk_rows<T>(resources, row_walk<sizeof...(Ts)>(extents, without_elements(operands, length)...),
-                 length, {operand_step{operands.step, operands.is_number}...}, kernel,
-                 operands.data...);
+    constexpr std::size_t count = sizeof...(Ts);
+    const row_walk<count> walk(extents, without_elements(operands, length)...);
+    const std::array<operand_step, count> steps{operand_step{operands.step, operands.is_number}...};
+    if constexpr ((is_widened<Ts> || ...))
+        walk_rows<T>(resources, walk, length, steps,
+                     widening_kernel<Kernel, count>(kernel, {operands.is_number...}),
+                     operands.data...);
+    else
+        walk_rows<T>(resources, walk, length, steps, kernel, operands.data...);
 }
 
 }  // namespace detail

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
 #include <heed/rows/rows.hpp>
@@ -83,7 +84,7 @@ class log_sum_exp_function {
     template <class X, class Z>
     static auto numbers_of(const char* name, Z&& z) {
         constexpr int axes = detail::row_axes<X>;
-        if constexpr (std::is_arithmetic_v<std::remove_cvref_t<Z>>)
+        if constexpr (detail::is_one_number<std::remove_cvref_t<Z>>)
             return detail::number_view<axes>(name, z);
         else
             return detail::number_view<axes, Z>(name, detail::view_of(std::forward<Z>(z)));
@@ -93,7 +94,7 @@ class log_sum_exp_function {
     template <class X, class Z, class F>
     static auto with_numbers(const char* name, const Z& z, F&& f) {
         constexpr int axes = detail::row_axes<X>;
-        if constexpr (std::is_arithmetic_v<Z>) {
+        if constexpr (detail::is_one_number<Z>) {
             return f(detail::number_view<axes>(name, z));
         } else {
             const auto held = detail::evaluate(z);
@@ -123,9 +124,11 @@ class log_sum_exp_function {
         detail::check_numbers("z", z, "x", x);
         detail::check_writable("z", z);
         detail::check_apart("z", z, "x", x);
-        detail::for_each_row<A>(resources, z.extents, x.extents[Axes],
-                                detail::log_sum_exp_rows<A>{detail::temperature_factors<A>(tau_)},
-                                detail::number_operand(z), detail::line_operand(x));
+        using computed = detail::computed_in<A>;
+        detail::for_each_row<computed>(
+            resources, z.extents, x.extents[Axes],
+            detail::log_sum_exp_rows<computed>{detail::temperature_factors<computed>(tau_)},
+            detail::number_operand(z), detail::line_operand(x));
     }
 
     template <class A, int Rank, class T, class Z, class DZ, int Axes>
@@ -137,10 +140,12 @@ class log_sum_exp_function {
         detail::check_row_input("dx", dx, "x", x);
         detail::check_apart("dx", dx, "z", z);
         detail::check_apart("dx", dx, "dz", dz);
-        detail::for_each_row<A>(
-            resources, dz.extents, x.extents[Rank - 1],
-            detail::log_sum_exp_backward_rows<A>{detail::temperature_factors<A>(tau_)},
-            detail::line_operand(dx), detail::line_operand(x), detail::number_operand(dz));
+        using computed = detail::computed_in<A>;
+        detail::for_each_row<computed>(resources, dz.extents, x.extents[Rank - 1],
+                                       detail::log_sum_exp_backward_rows<computed>{
+                                           detail::temperature_factors<computed>(tau_)},
+                                       detail::line_operand(dx), detail::line_operand(x),
+                                       detail::number_operand(dz));
     }
 
     double tau_ = 1;

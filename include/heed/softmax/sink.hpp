@@ -15,6 +15,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/memory_span.hpp>
 #include <heed/core/role.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -129,7 +130,7 @@ class sink_normaliser : public normaliser_base {
                                 const Extras&... extras) const {
         const auto run = [&](const auto& x_rows, const auto& p_rows, const auto& dp_rows) {
             auto dx = detail::make_rows<X>(x_rows.extents);
-            auto ds = logits_.template make_gradient<scalar_of<X>>();
+            auto ds = logits_.template make_gradient<detail::computed_in<scalar_of<X>>>();
             run_backward(detail::row_view<X>(detail::view_of(dx)), detail::view_of(ds), x_rows,
                          p_rows, dp_rows, detail::call_resources(extras...));
             return sink_gradient<decltype(dx), decltype(ds)>{std::move(dx), std::move(ds)};
@@ -231,17 +232,21 @@ class sink_normaliser : public normaliser_base {
         check_logits(heads_of(leading));
         arena& memory = resources.memory->slot(0);
         const arena::scope scope(memory);
-        detail::for_each_row<A>(resources, leading, p.extents[axes],
-                                detail::sink_rows<A>{detail::temperature_factors<A>(tau_)},
-                                detail::line_operand(p), detail::line_operand(x),
-                                logit_operand<A, axes>(memory));
+        using computed = detail::computed_in<A>;
+        detail::for_each_row<computed>(
+            resources, leading, p.extents[axes],
+            detail::sink_rows<computed>{detail::temperature_factors<computed>(tau_)},
+            detail::line_operand(p), detail::line_operand(x),
+            logit_operand<computed, axes>(memory));
     }
 
     template <class A, int RankA, int RankS, class T, class P, class DP, int Rank>
-    void run_backward(const tensor_view<A, RankA>& dx, const tensor_view<A, RankS>& ds,
+    void run_backward(const tensor_view<A, RankA>& dx,
+                      const tensor_view<detail::computed_in<A>, RankS>& ds,
                       const tensor_view<T, Rank>& x, const tensor_view<P, Rank>& p,
                       const tensor_view<DP, Rank>& dp,
                       const detail::call_resources& resources) const {
+        using computed = detail::computed_in<A>;
         static_assert(RankA == Rank, "heed: x, p and their gradients have the same rank");
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
         detail::check_scalars<A, std::remove_const_t<T>, std::remove_const_t<P>,
@@ -270,13 +275,13 @@ class sink_normaliser : public normaliser_base {
         index rows = 1;
         for (index extent : leading) rows *= extent;
         // A number a row, summed afterwards in the order of the rows, whatever the threads.
-        detail::row_operand<A, axes> row_gradients{memory.take<A>(rows),
-                                                   detail::row_major_strides(leading), 0, true};
-        detail::for_each_row<A>(resources, leading, dx.extents[axes],
-                                detail::sink_backward_rows<A>{detail::temperature_factors<A>(tau_)},
-                                detail::line_operand(dx), detail::line_operand(p),
-                                detail::line_operand(dp), detail::line_operand(x),
-                                logit_operand<A, axes>(memory), row_gradients);
+        detail::row_operand<computed, axes> row_gradients{
+            memory.take<computed>(rows), detail::row_major_strides(leading), 0, true};
+        detail::for_each_row<computed>(
+            resources, leading, dx.extents[axes],
+            detail::sink_backward_rows<computed>{detail::temperature_factors<computed>(tau_)},
+            detail::line_operand(dx), detail::line_operand(p), detail::line_operand(dp),
+            detail::line_operand(x), logit_operand<computed, axes>(memory), row_gradients);
         sum_rows(row_gradients.data, rows, heads, axes >= 1 ? leading[axes - 1] : 1, ds, memory);
     }
 

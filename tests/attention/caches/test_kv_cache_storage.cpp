@@ -1,12 +1,15 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include <Eigen/Core>
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/masks/causal.hpp>
+#include <heed/attention/masks/sliding_window.hpp>
+#include <heed/core/error.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotary.hpp>
@@ -109,6 +112,32 @@ TEST_CASE("integers are the nearest multiples of a key's own scale, its largest 
     CHECK(good);
 }
 
+TEMPLATE_TEST_CASE("tokens and queries of 16 bits are those of their floats, o rounded once", "",
+                   Eigen::bfloat16, Eigen::half) {
+    generator random(9206);
+    const tokens<float> in(random, 2, 4, 2, 300, 8, 13);
+    const auto narrow = [](const tensor4<float>& x) {
+        return tensor4<TestType>(x.template cast<TestType>());
+    };
+    const auto widen = [](const tensor4<TestType>& x) {
+        return tensor4<float>(x.template cast<float>());
+    };
+    const auto q = narrow(in.q), k = narrow(in.k), v = narrow(in.v);
+    heed::kv_cache<TestType> given(in.options(), heed::rotary(rope));
+    heed::kv_cache<TestType> wide(in.options(), heed::rotary(rope));
+    given.append(k, v);
+    wide.append(widen(k), widen(v));
+    const auto [o, stats] = heed::attention_forward(q, given, heed::causal);
+    const auto [wide_o, wide_stats] = heed::attention_forward(widen(q), wide, heed::causal);
+    static_assert(std::is_same_v<decltype(stats), decltype(wide_stats)>);
+    CHECK(are_same(widen(o), widen(narrow(wide_o))));
+    CHECK(are_same(widen(heed::attention(q, given, heed::causal)), widen(o)));
+    auto into = q;
+    CHECK_THROWS_AS(heed::attention_into(into, q, given, heed::causal), heed::shape_error);
+    CHECK_THROWS_AS(given.append(v, k), heed::shape_error);
+    CHECK(given.length() == 300);
+}
+
 /// Root mean square of the difference of two outputs over that of the first.
 double relative_error(const tensor4<float>& exact, const tensor4<float>& o) {
     double error = 0, size = 0;
@@ -117,6 +146,70 @@ double relative_error(const tensor4<float>& exact, const tensor4<float>& o) {
         size += std::pow(double(exact.data()[e]), 2);
     }
     return std::sqrt(error / size);
+}
+
+/// Tokens of which two channels of keys are ten times as large as the others.
+tokens<float> with_large_channels(generator& random, index kv_heads, index n, index dim) {
+    tokens<float> in(random, 1, 2 * kv_heads, kv_heads, n, dim, dim);
+    for (index h = 0; h < kv_heads; ++h)
+        for (index j = 0; j < n; ++j)
+            for (const index c : {1, 5}) in.k(0, h, j, c) *= 10;
+    return in;
+}
+
+TEST_CASE("integers with a factor a channel: any pieces, windows and tokens taken back") {
+    generator random(9207);
+    const index n = 600;
+    const auto in = with_large_channels(random, 2, n, 11);
+    auto options = in.options();
+    options.key_scales = heed::per_channel;
+    heed::kv_cache<std::int8_t> whole(options), by_key(in.options());
+    whole.append(in.k, in.v);
+    by_key.append(in.k, in.v);
+    const auto kept = stored(whole, in), kept_by_key = stored(by_key, in);
+    CHECK(are_same(rows_of(kept.k, 0, 256), rows_of(kept_by_key.k, 0, 256)));
+    CHECK_FALSE(are_same(rows_of(kept.k, 256, 10), rows_of(kept_by_key.k, 256, 10)));
+
+    const auto expected = heed::attention(in.q, kept.k, kept.v, heed::causal);
+    const index strip = heed::detail::tiles.score_rows;
+    for (const std::vector<index>& sizes :
+         {std::vector<index>{n}, {1}, {n / 2 + 1, 3}, {n / 2 + 1, strip}}) {
+        heed::kv_cache<std::int8_t> cache(options);
+        check_pieces(cache, in, expected, sizes);
+    }
+
+    // What a window forgets is missed by nobody, and tokens that come again are stored alike.
+    options.window = 1;
+    options.rewind = 1;
+    heed::kv_cache<std::int8_t> window(options);
+    const auto alone = heed::attention(in.q, kept.k, kept.v, heed::sliding_window(0, 0));
+    bool same = true;
+    for (index i = 0; i < n; ++i) {
+        same = same && are_same(read_tokens(window, in, i, 1), rows_of(alone, i, 1));
+        if (i % 2 == 1) continue;
+        window.truncate(0, i);
+        same = same && are_same(read_tokens(window, in, i, 1), rows_of(alone, i, 1));
+    }
+    CHECK(same);
+    CHECK_THROWS_AS(heed::kv_cache<float>(options), heed::argument_error);
+}
+
+TEST_CASE("a factor a channel makes up for large channels") {
+    generator random(9208);
+    const auto in = with_large_channels(random, 1, 4096, 64);
+    const auto last = rows_of(in.q, 4032, 64);
+    const auto exact = heed::attention(last, in.k, in.v);
+    const auto error_of = [&](heed::key_scaling scaling) {
+        auto options = in.options();
+        options.key_scales = scaling;
+        heed::kv_cache<std::int8_t> cache(options);
+        cache.append(in.k, in.v);
+        return relative_error(exact, heed::attention(last, cache));
+    };
+    const double by_key = error_of(heed::per_key), by_channel = error_of(heed::per_channel);
+    INFO("by key " << by_key << ", by channel " << by_channel);
+    CHECK(by_channel < 2.5e-2);
+    CHECK(by_channel < by_key / 2);
 }
 
 TEST_CASE("how far a compressed cache is from a float one") {

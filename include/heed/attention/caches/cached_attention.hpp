@@ -7,14 +7,16 @@
 #include <heed/attention/caches/detail/cached_call.hpp>
 #include <heed/attention/caches/kv_cache.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/storage.hpp>
 
 /// \file
 /// Exact attention over a cache: the calls of attention.hpp with a heed::kv_cache in the place of k
 /// and v.
 ///
 /// q is [batch, heads, queries, dim] of any rank that attention takes, in the scalar that the cache
-/// computes in; sequence b's queries stand at the end of its own keys, query i at length(b) − N +
-/// i, so append before you attend. All masks, modifiers, scales, normalisers, observers, heed::on
+/// computes in, or where that is float in 16 bits, of which o is then too, rounded once; sequence
+/// b's queries stand at the end of its own keys, query i at length(b) − N + i, so append before you
+/// attend. All masks, modifiers, scales, normalisers, observers, heed::on
 /// and heed::in are parts as elsewhere; a position encoding is the cache's.
 ///
 /// A row of the result has the same bits however the tokens were cut into calls and sequences put
@@ -29,8 +31,8 @@ void attention_into(O&& o, const Q& q, const kv_cache<Storage>& cache, const Par
     detail::with_cached_call(
         q, cache,
         [&](const auto& call) {
-            using T = scalar_of<Q>;
-            detail::run_into<T, Parts...>(o, detail::no_stats<T, Parts...>, call);
+            using S = scalar_of<Q>;
+            detail::run_into<S, Parts...>(o, detail::no_stats<S, Parts...>, call);
         },
         parts...);
 }
@@ -62,7 +64,7 @@ void attention_forward_into(O&& o, stats<Scalar, Normaliser>& kept, const Q& q,
 template <class Q, class Storage, class... Parts>
 [[nodiscard]] auto attention_forward(const Q& q, const kv_cache<Storage>& cache,
                                      const Parts&... parts) {
-    using T = scalar_of<Q>;
+    using T = detail::computed_in<scalar_of<Q>>;
     auto o = detail::make_cached_output(q, cache);
     attention_shape rows;
     if constexpr ((detail::is_unbound_observer<Parts> || ...)) rows = detail::rows_of_output(o);

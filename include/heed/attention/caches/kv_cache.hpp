@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <string_view>
@@ -30,6 +31,14 @@
 
 namespace heed::inline HEED_ARCHITECTURE {
 
+/// What the scales of a cache of std::int8_t are for.
+enum class key_scaling {
+    per_key,     ///< a scale a key
+    per_channel  ///< and from the second page on a factor a channel, by the page before
+};
+inline constexpr key_scaling per_key = key_scaling::per_key;
+inline constexpr key_scaling per_channel = key_scaling::per_channel;
+
 /// What a cache is made for.
 struct kv_cache_options {
     detail::any_integral batch = 1;       ///< sequences
@@ -43,11 +52,12 @@ struct kv_cache_options {
     detail::any_integral rewind = 0;      ///< tokens that can be taken back with a full window
     /// Whether a key's first value_dim numbers are its value, and are stored once: append(k).
     bool values_in_keys = false;
+    key_scaling key_scales = per_key;  ///< of std::int8_t
 };
 
 /// Keys and values of a batch of sequences, [batch, kv_heads, length of the sequence, dim], which
 /// grows at its end and never moves. `Storage` is float, double, Eigen::bfloat16, Eigen::half, or
-/// std::int8_t with a scale a key; what is computed of it is in float, or double.
+/// std::int8_t with scales, see key_scales; what is computed of it is in float, or double.
 ///
 ///     heed::kv_cache<float> cache({.batch = 2, .kv_heads = 8, .dim = 128, .capacity = 4096},
 ///                                 heed::rotary(rope));
@@ -78,8 +88,9 @@ class kv_cache {
                                      "heed::kv_cache: values_in_keys is true, but parts that act "
                                      "on keys would act on their values");
             parts_->check(shape_of(0, 0, 0));
-            layout_ = std::make_unique<layout>(dim(), value_dim(), static_cast<index>(parts_->maps),
-                                               values_in_keys());
+            layout_ =
+                std::make_unique<layout>(dim(), value_dim(), static_cast<index>(parts_->maps),
+                                         values_in_keys(), options_.key_scales == per_channel);
             pool_ = std::make_unique<detail::page_pool>(layout_->bytes());
             sequences_.resize(static_cast<std::size_t>(batch()));
             reserve(options.capacity.value);
@@ -298,6 +309,9 @@ class kv_cache {
             !options.values_in_keys || options.value_dim.value <= options.dim.value,
             "heed::kv_cache: value_dim is ", options.value_dim.value,
             ", but values in keys have dim numbers at most, ", options.dim.value);
+        detail::require_argument(options.key_scales == per_key || layout::has_scales,
+                                 "heed::kv_cache: key_scales is per_channel, but only std::int8_t "
+                                 "is stored with scales");
         constexpr index most = std::numeric_limits<index>::max() / 4;
         for (auto* reach : {&options.keep_first, &options.rewind})
             reach->value = std::min(reach->value, most);
@@ -307,8 +321,11 @@ class kv_cache {
     index keep_first() const noexcept { return options_.keep_first.value; }
     /// Keys of a sequence that a window keeps at most, but for those of one large append.
     index most_kept() const {
-        return keep_first() + options_.window.value + options_.rewind.value + 2 * keys_a_page;
+        return keep_first() + options_.window.value + options_.rewind.value +
+               (2 + pages_behind()) * keys_a_page;
     }
+    /// Pages that are kept behind the first key that is: the next page's factors are made of one.
+    index pages_behind() const { return layout_->has_factors() ? 1 : 0; }
     static index blocks_of(index keys) { return detail::count_blocks(keys, keys_a_page); }
 
     attention_shape shape_of(index heads, index queries, index keys) const {

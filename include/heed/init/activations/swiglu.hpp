@@ -7,6 +7,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/overlap.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/init/activations/silu.hpp>
 #include <heed/rows/lines.hpp>
@@ -138,9 +139,9 @@ class swiglu_function {
         detail::check_row_input("y", y, "a", a);
         detail::check_row_input("y", y, "b", b);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
-        detail::for_each_row<Y>(resources, detail::leading<axes>(y.extents), y.extents[axes],
-                                detail::swiglu_rows{}, detail::line_operand(y),
-                                detail::line_operand(a), detail::line_operand(b));
+        detail::for_each_row<detail::computed_in<Y>>(
+            resources, detail::leading<axes>(y.extents), y.extents[axes], detail::swiglu_rows{},
+            detail::line_operand(y), detail::line_operand(a), detail::line_operand(b));
     }
 
     template <class DA, int RankA, class DB, int RankB, class A, class B, class DY, int Rank>
@@ -162,10 +163,10 @@ class swiglu_function {
         detail::check_row_input("db", db, "dy", dy);
         detail::check_outputs_apart("da", da, "db", db);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
-        detail::for_each_row<DA>(resources, detail::leading<axes>(da.extents), da.extents[axes],
-                                 detail::swiglu_backward_rows{}, detail::line_operand(da),
-                                 detail::line_operand(db), detail::line_operand(a),
-                                 detail::line_operand(b), detail::line_operand(dy));
+        detail::for_each_row<detail::computed_in<DA>>(
+            resources, detail::leading<axes>(da.extents), da.extents[axes],
+            detail::swiglu_backward_rows{}, detail::line_operand(da), detail::line_operand(db),
+            detail::line_operand(a), detail::line_operand(b), detail::line_operand(dy));
     }
 };
 

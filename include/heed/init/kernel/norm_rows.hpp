@@ -10,6 +10,7 @@
 #include <heed/core/blocks.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/init/kernel/row_moments.hpp>
 #include <heed/rows/layouts.hpp>
@@ -128,12 +129,14 @@ struct norm_backward_rows {
 };
 
 /// dγ = Σ dy·x̂ and dβ = Σ dy over all rows, in their order, each column by one task.
-template <class T, int Rank>
+template <class S, int Rank>
 struct norm_parameter_gradients {
+    using T = computed_in<S>;
+
     static constexpr index columns_a_task = 64;
     static constexpr auto last = static_cast<std::size_t>(Rank - 1);
 
-    tensor_view<const T, Rank> x, dy;
+    tensor_view<const S, Rank> x, dy;
     const T *means, *factors, *shifts, *scales;  ///< row by row
     T *gamma, *beta;                             ///< beta: null if there is none
 
@@ -144,19 +147,19 @@ struct norm_parameter_gradients {
         const index count = std::min(columns_a_task, x.extents[last] - first);
         double scaled[columns_a_task] = {}, plain[columns_a_task] = {};
         index row = 0;
-        tensor_view<const T, Rank - 1> starts{x.data, leading<last>(x.extents),
+        tensor_view<const S, Rank - 1> starts{x.data, leading<last>(x.extents),
                                               leading<last>(x.strides)};
-        tensor_view<const T, Rank - 1> gradients{dy.data, leading<last>(dy.extents),
+        tensor_view<const S, Rank - 1> gradients{dy.data, leading<last>(dy.extents),
                                                  leading<last>(dy.strides)};
-        for_each_pair(starts, gradients, [&](const T* from, const T* gradient) {
+        for_each_pair(starts, gradients, [&](const S* from, const S* gradient) {
             const double mean = static_cast<double>(means[row]);
             const double factor = static_cast<double>(factors[row]);
             const double shift = static_cast<double>(shifts[row]);
             const double scale = static_cast<double>(scales[row]);
             ++row;
             for (index c = 0; c < count; ++c) {
-                const auto d = static_cast<double>(gradient[(first + c) * dy.strides[last]]);
-                const auto v = static_cast<double>(from[(first + c) * x.strides[last]]);
+                const auto d = number_in(gradient[(first + c) * dy.strides[last]]);
+                const auto v = number_in(from[(first + c) * x.strides[last]]);
                 // The scale is a power of two: its product is exact.
                 const double unit = std::fma(scale * v - mean, factor, shift);
                 scaled[c] = std::fma(d, unit, scaled[c]);
@@ -170,14 +173,16 @@ struct norm_parameter_gradients {
     }
 
   private:
+    static double number_in(S stored) { return static_cast<double>(static_cast<T>(stored)); }
+
     /// f(pointer into a, pointer into b) of every element, the last axis running fastest.
     template <int Axes, class F>
-    static void for_each_pair(const tensor_view<const T, Axes>& a,
-                              const tensor_view<const T, Axes>& b, F&& f) {
+    static void for_each_pair(const tensor_view<const S, Axes>& a,
+                              const tensor_view<const S, Axes>& b, F&& f) {
         if constexpr (Axes == 0) {
             f(a.data, b.data);
         } else {
-            tensor_view<const T, Axes - 1> in_a{a.data, {}, {}}, in_b{b.data, {}, {}};
+            tensor_view<const S, Axes - 1> in_a{a.data, {}, {}}, in_b{b.data, {}, {}};
             for (std::size_t axis = 1; axis < Axes; ++axis) {
                 in_a.extents[axis - 1] = in_b.extents[axis - 1] = a.extents[axis];
                 in_a.strides[axis - 1] = a.strides[axis];

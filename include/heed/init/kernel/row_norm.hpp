@@ -14,6 +14,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/memory_span.hpp>
 #include <heed/core/parallel.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/init/kernel/norm_rows.hpp>
@@ -63,8 +64,9 @@ class row_norm {
     }
 
   protected:
+    /// For the gradient of a parameter: in what is computed in, since all rows add to it.
     template <class X>
-    using column = Eigen::Matrix<scalar_of<X>, Eigen::Dynamic, 1>;
+    using column = Eigen::Matrix<computed_in<scalar_of<X>>, Eigen::Dynamic, 1>;
 
     index parameters() const { return gamma_.view().extents[0]; }
 
@@ -101,16 +103,20 @@ class row_norm {
         check_apart_from_parameters("y", y);
         arena& memory = resources.memory->slot(0);
         const arena::scope scope(memory);
-        for_each_row<A>(
+        using computed = computed_in<A>;
+        for_each_row<computed>(
             resources, leading<axes>(y.extents), y.extents[axes],
-            norm_rows<A, Centred>{in_scratch<A>(gamma_, memory), offset<A>(memory), epsilon<A>()},
+            norm_rows<computed, Centred>{in_scratch<computed>(gamma_, memory),
+                                         offset<computed>(memory), epsilon<computed>()},
             line_operand(y), line_operand(x));
     }
 
     template <class A, int Rank, int RankG, class DBeta, class T, class U>
-    void run_backward(const tensor_view<A, Rank>& dx, const tensor_view<A, RankG>& d_gamma,
-                      DBeta* d_beta, const tensor_view<T, Rank>& x, const tensor_view<U, Rank>& dy,
+    void run_backward(const tensor_view<A, Rank>& dx,
+                      const tensor_view<computed_in<A>, RankG>& d_gamma, DBeta* d_beta,
+                      const tensor_view<T, Rank>& x, const tensor_view<U, Rank>& dy,
                       const call_resources& resources) const {
+        using computed = computed_in<A>;
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
         check_scalars<A, std::remove_const_t<T>, std::remove_const_t<U>>();
         check_row_output("dx", dx);
@@ -128,28 +134,30 @@ class row_norm {
         for (const index extent : outer) rows *= extent;
         arena& memory = resources.memory->slot(0);
         const arena::scope scope(memory);
-        const auto number = [&](A* numbers) {
-            return row_operand<A, axes>{numbers, row_major_strides(outer), 0, true};
+        const auto number = [&](computed* numbers) {
+            return row_operand<computed, axes>{numbers, row_major_strides(outer), 0, true};
         };
-        A* const means = memory.take<A>(rows);
-        A* const factors = memory.take<A>(rows);
-        A* const shifts = memory.take<A>(rows);
-        A* const scales = memory.take<A>(rows);
-        for_each_row<A>(resources, outer, n, moment_rows<A, Centred>{epsilon<A>()}, number(means),
-                        line_operand(x), number(factors), number(shifts), number(scales));
+        computed* const means = memory.take<computed>(rows);
+        computed* const factors = memory.take<computed>(rows);
+        computed* const shifts = memory.take<computed>(rows);
+        computed* const scales = memory.take<computed>(rows);
+        for_each_row<computed>(resources, outer, n,
+                               moment_rows<computed, Centred>{epsilon<computed>()}, number(means),
+                               line_operand(x), number(factors), number(shifts), number(scales));
 
         // The parameters' gradients first: dx may be x or dy.
-        A* const sums = memory.take<A>(2 * n);
+        computed* const sums = memory.take<computed>(2 * n);
         const norm_parameter_gradients<A, Rank> columns{
             x, dy, means, factors, shifts, scales, sums, has_offset ? sums + n : nullptr};
         for_each_task(resources.pool, *resources.memory, columns.tasks(),
                       [&](index, index task) { columns(task); });
         copy_numbers(sums, d_gamma);
         if constexpr (has_offset) copy_numbers(sums + n, view_of(*d_beta));
-        for_each_row<A>(resources, outer, n,
-                        norm_backward_rows<A, Centred>{in_scratch<A>(gamma_, memory)},
-                        line_operand(dx), line_operand(x), line_operand(dy), number(means),
-                        number(factors), number(shifts), number(scales));
+        for_each_row<computed>(
+            resources, outer, n,
+            norm_backward_rows<computed, Centred>{in_scratch<computed>(gamma_, memory)},
+            line_operand(dx), line_operand(x), line_operand(dy), number(means), number(factors),
+            number(shifts), number(scales));
     }
 
     template <class A>

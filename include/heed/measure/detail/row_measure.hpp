@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/layouts.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -62,7 +63,7 @@ class row_measure {
 
     template <class X, class Z, class T, int Rank>
     void run(Z& z, const tensor_view<T, Rank>& x, const detail::call_resources& resources) const {
-        if constexpr (std::is_arithmetic_v<Z>)
+        if constexpr (detail::is_one_number<Z>)
             run_on(detail::number_view<Rank - 1>("the measure", z), x, resources);
         else
             run_on(detail::number_view<Rank - 1, Z>("the measure", detail::view_of(z)), x,
@@ -77,9 +78,10 @@ class row_measure {
         detail::check_numbers("the measure", z, "x", x);
         detail::check_writable("the measure", z);
         detail::check_apart("the measure", z, "x", x);
-        detail::for_each_row<A>(resources, z.extents, x.extents[Axes],
-                                kernel<A>{static_cast<const Measure&>(*this)},
-                                detail::number_operand(z), detail::line_operand(x));
+        using computed = detail::computed_in<A>;
+        detail::for_each_row<computed>(resources, z.extents, x.extents[Axes],
+                                       kernel<computed>{static_cast<const Measure&>(*this)},
+                                       detail::number_operand(z), detail::line_operand(x));
     }
 };
 

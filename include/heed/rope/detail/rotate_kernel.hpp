@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/ThreadPool>
@@ -13,6 +14,7 @@
 #include <heed/core/parallel.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/rope/detail/turn_table.hpp>
 #include <heed/rope/frequencies.hpp>
@@ -43,16 +45,23 @@ void stream_copy(const T* from, T* to, index count) {
 /// several axes copy(double* to, index step, …), a step from axis to axis, and a constant
 /// `per_batch`. `Turns` is padded_frequencies, or has its members. Work comes in blocks: some
 /// positions of some batches, all heads, one table.
-template <turn Way, class T, class Turns, class Positions>
+///
+/// Rows of 16-bit numbers S become floats in scratch, are turned there, and rounded.
+template <turn Way, class S, class Turns, class Positions>
 class rotation {
+    using T = computed_in<S>;
+    static constexpr bool reads_in_place = std::is_same_v<S, T>;
+
   public:
-    rotation(tensor_view<T, 4> y, tensor_view<const T, 4> x, const Turns& turns,
+    rotation(tensor_view<S, 4> y, tensor_view<const S, 4> x, const Turns& turns,
              rope::pair_layout layout, const Positions& positions)
         : x_(x), y_(y), turns_(turns), layout_(layout), positions_(positions) {
         const bool in_place = y.data == x.data;
         const bool along_pairs = x.strides[3] == 1 || y.strides[3] == 1;
-        a_lane_a_position_ = !along_pairs && x.strides[2] == 1 && y.strides[2] == 1;
-        streams_ = !in_place && y.strides[3] == 1 && y.size() >= numbers_in(streaming_bytes);
+        a_lane_a_position_ =
+            reads_in_place && !along_pairs && x.strides[2] == 1 && y.strides[2] == 1;
+        streams_ = reads_in_place && !in_place && y.strides[3] == 1 &&
+                   y.size() >= numbers_in(streaming_bytes);
     }
 
     /// Each element is written by one task, and its bits do not depend on the division into tasks.
@@ -102,17 +111,18 @@ class rotation {
             positions_.copy(where, batch, first, count);
         for (index a = 0; a < turns_.axes; ++a)
             std::fill(where + a * padded + count, where + (a + 1) * padded, 0.0);
-        if (a_lane_a_position_)
-            turn_columns(memory, where, first, count, padded, batch, last);
-        else
-            turn_block(memory, where, padded, first, count, batch, last);
+        if constexpr (reads_in_place) {
+            if (a_lane_a_position_)
+                return turn_columns(memory, where, first, count, padded, batch, last);
+        }
+        turn_block(memory, where, padded, first, count, batch, last);
     }
 
     // ---- a lane a pair: rows that are contiguous, at least in x or in y ---------------------
 
     /// Rows that follow one another along one axis.
     struct row_run {
-        const T* from;
+        const S* from;
         index from_step;
         const T* table;
         index table_step;
@@ -125,7 +135,7 @@ class rotation {
         for (index i = 0; i < count; ++i) turns_.fill_row(where + i, padded, table + i * row_size);
         auto* spare = memory.take<T>(dim);
         const index staged = std::max<index>(numbers_in(staged_bytes) / dim, 1);
-        auto* stage = streams_ ? memory.take<T>(staged * dim) : nullptr;
+        auto* stage = streams_ ? memory.take<S>(staged * dim) : nullptr;
 
         // Rows in the order in which y has them in memory.
         const std::size_t inner = y_.strides[1] < y_.strides[2] ? 1 : 2;
@@ -137,31 +147,35 @@ class rotation {
                 const index head = inner == 1 ? 0 : r, i = inner == 1 ? r : 0;
                 row_run run{&x_(b, head, first + i, index(0)), x_.strides[inner],
                             table + i * row_size, inner == 1 ? 0 : row_size};
-                T* to = &y_(b, head, first + i, index(0));
-                if (!streams_ || to_step != dim) {
-                    turn_run(run, to, to_step, rows, spare);
-                    continue;
+                S* to = &y_(b, head, first + i, index(0));
+                if constexpr (reads_in_place) {
+                    if (streams_ && to_step == dim) {
+                        for (index n = 0; n < rows; n += staged, to += staged * dim) {
+                            const index some = std::min(staged, rows - n);
+                            turn_run(run, stage, dim, some, spare);
+                            stream_copy(stage, to, some * dim);
+                            run.from += some * run.from_step;
+                            run.table += some * run.table_step;
+                        }
+                        continue;
+                    }
                 }
-                for (index n = 0; n < rows; n += staged, to += staged * dim) {
-                    const index some = std::min(staged, rows - n);
-                    turn_run(run, stage, dim, some, spare);
-                    stream_copy(stage, to, some * dim);
-                    run.from += some * run.from_step;
-                    run.table += some * run.table_step;
-                }
+                turn_run(run, to, to_step, rows, spare);
             }
         }
     }
 
-    void turn_run(const row_run& run, T* to, index to_step, index rows, T* spare) const {
-        if (x_.strides[3] == 1 && y_.strides[3] == 1) {
-            if (layout_ == rope::halves)
-                turn_contiguous<rope::halves>(run, to, to_step, rows);
-            else
-                turn_contiguous<rope::interleaved>(run, to, to_step, rows);
-        } else {
-            turn_strided(run, to, to_step, rows, spare);
+    void turn_run(const row_run& run, S* to, index to_step, index rows, T* spare) const {
+        if constexpr (reads_in_place) {
+            if (x_.strides[3] == 1 && y_.strides[3] == 1) {
+                if (layout_ == rope::halves)
+                    turn_contiguous<rope::halves>(run, to, to_step, rows);
+                else
+                    turn_contiguous<rope::interleaved>(run, to, to_step, rows);
+                return;
+            }
         }
+        turn_in_spare(run, to, to_step, rows, spare);
     }
 
     template <rope::pair_layout Layout>
@@ -180,16 +194,16 @@ class rotation {
         }
     }
 
-    void turn_strided(row_run run, T* to, index to_step, index rows, T* spare) const {
+    void turn_in_spare(row_run run, S* to, index to_step, index rows, T* spare) const {
         const index dim = x_.extents[3];
         for (index n = 0; n < rows; ++n) {
-            for (index c = 0; c < dim; ++c) spare[c] = run.from[c * x_.strides[3]];
+            widen_row(run.from, x_.strides[3], dim, spare);
             if (layout_ == rope::halves)
                 turn_row<Way, rope::halves>(spare, spare, run.table, turns_.pairs, turns_.padded);
             else
                 turn_row<Way, rope::interleaved>(spare, spare, run.table, turns_.pairs,
                                                  turns_.padded);
-            for (index c = 0; c < dim; ++c) to[c * y_.strides[3]] = spare[c];
+            narrow_row(spare, dim, to, y_.strides[3]);
             run.from += run.from_step;
             run.table += run.table_step;
             to += to_step;
@@ -234,8 +248,8 @@ class rotation {
         }
     }
 
-    tensor_view<const T, 4> x_;
-    tensor_view<T, 4> y_;
+    tensor_view<const S, 4> x_;
+    tensor_view<S, 4> y_;
     const Turns& turns_;
     rope::pair_layout layout_;
     const Positions& positions_;

@@ -98,7 +98,7 @@ class nbce {
                                   const Extras&... extras) const {
         using scalar = scalar_of<Contexts>;
         static_assert(rank_of<Contexts> == 2, "heed: the logits of contexts are a matrix");
-        detail::check_scalars<scalar, scalar_of<Without>>();
+        detail::check_computed_scalars<scalar, scalar_of<Without>>();
         const auto held = detail::evaluate(contexts);
         const auto held_without = detail::evaluate(without);
         const auto all = held.view();

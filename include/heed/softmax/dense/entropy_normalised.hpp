@@ -13,6 +13,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/role.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -29,7 +30,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 template <class X>
 struct entropy_gradient {
     X x;
-    scalar_of<X> entropy;
+    detail::computed_in<scalar_of<X>> entropy;
 };
 
 namespace detail {
@@ -185,7 +186,7 @@ class entropy_normaliser : public normaliser_base {
     template <class T, int Rank>
     void check_entropy(const tensor_view<T, Rank>& x,
                        const detail::call_resources& resources) const {
-        using scalar = std::remove_const_t<T>;
+        using scalar = detail::computed_in<std::remove_const_t<T>>;
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
         arena& memory = resources.memory->slot(0);
         const arena::scope scope(memory);
@@ -219,15 +220,17 @@ class entropy_normaliser : public normaliser_base {
         detail::check_row_output("q", q);
         detail::check_row_input("q", q, "x", x);
         check_entropy(x, resources);
-        detail::for_each_row<A>(resources, detail::leading<axes>(q.extents), q.extents[axes],
-                                detail::whole_rows(whole_row<A>(0)), detail::line_operand(q),
-                                detail::line_operand(x));
+        using computed = detail::computed_in<A>;
+        detail::for_each_row<computed>(resources, detail::leading<axes>(q.extents), q.extents[axes],
+                                       detail::whole_rows(whole_row<computed>(0)),
+                                       detail::line_operand(q), detail::line_operand(x));
     }
 
     template <class A, int RankA, class T, class Q, class DQ, int Rank>
-    A run_backward(const tensor_view<A, RankA>& dx, const tensor_view<T, Rank>& x,
-                   const tensor_view<Q, Rank>& q, const tensor_view<DQ, Rank>& dq,
-                   const detail::call_resources& resources) const {
+    auto run_backward(const tensor_view<A, RankA>& dx, const tensor_view<T, Rank>& x,
+                      const tensor_view<Q, Rank>& q, const tensor_view<DQ, Rank>& dq,
+                      const detail::call_resources& resources) const {
+        using computed = detail::computed_in<A>;
         static_assert(RankA == Rank, "heed: x, q and their gradients have the same rank");
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
         detail::check_scalars<A, std::remove_const_t<T>, std::remove_const_t<Q>,
@@ -243,15 +246,16 @@ class entropy_normaliser : public normaliser_base {
         index rows = 1;
         for (index extent : leading) rows *= extent;
         // A number a row, summed afterwards in the order of the rows, whatever the threads.
-        const detail::row_operand<A, axes> of_rows{memory.take<A>(rows),
-                                                   detail::row_major_strides(leading), 0, true};
-        detail::for_each_row<A>(resources, leading, dx.extents[axes],
-                                detail::entropy_backward_rows<A>{whole_row<A>(0)},
-                                detail::line_operand(dx), detail::line_operand(q),
-                                detail::line_operand(dq), detail::line_operand(x), of_rows);
+        const detail::row_operand<computed, axes> of_rows{
+            memory.take<computed>(rows), detail::row_major_strides(leading), 0, true};
+        detail::for_each_row<computed>(
+            resources, leading, dx.extents[axes],
+            detail::entropy_backward_rows<computed>{whole_row<computed>(0)},
+            detail::line_operand(dx), detail::line_operand(q), detail::line_operand(dq),
+            detail::line_operand(x), of_rows);
         double sum = 0;
         for (index row = 0; row < rows; ++row) sum += static_cast<double>(of_rows.data[row]);
-        return static_cast<A>(sum);
+        return static_cast<computed>(sum);
     }
 
     double entropy_;

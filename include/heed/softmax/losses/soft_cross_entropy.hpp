@@ -10,6 +10,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/overlap.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -166,9 +167,10 @@ class soft_cross_entropy_loss {
         const auto leading = detail::leading<axes>(x.extents);
         const auto for_rows = [&](const auto& losses, double scale) {
             using targets = detail::smoothed_targets<Weights>;
-            detail::for_each_row<scalar>(
+            using computed = detail::computed_in<scalar>;
+            detail::for_each_row<computed>(
                 resources, leading, x.extents[axes],
-                detail::soft_target_rows<scalar, targets>{targets{weights_, smoothing_}, scale},
+                detail::soft_target_rows<computed, targets>{targets{weights_, smoothing_}, scale},
                 detail::line_operand(dx)..., detail::line_operand(x), detail::line_operand(y),
                 losses);
         };

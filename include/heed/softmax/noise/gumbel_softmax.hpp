@@ -90,7 +90,7 @@ class gumbel_softmax_function {
     void run(const tensor_view<A, RankA>& y, const tensor_view<T, Rank>& x,
              const detail::call_resources& resources, bool is_hard) const {
         static_assert(RankA == Rank, "heed: a function of rows gives what has the rank of x");
-        detail::check_scalars<A, std::remove_const_t<T>>();
+        detail::check_computed_scalars<A, std::remove_const_t<T>>();
         detail::check_row_output("y", y);
         detail::check_row_input("y", y, "x", x);
         const random_numbers numbers(seed_);

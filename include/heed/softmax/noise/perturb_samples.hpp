@@ -49,7 +49,7 @@ class perturb_sampler {
     void run(const tensor_view<A, RankA>& y, const tensor_view<T, Rank>& x,
              const detail::call_resources& resources) const {
         static_assert(RankA == Rank, "heed: a function of rows gives what has the rank of x");
-        detail::check_scalars<A, std::remove_const_t<T>>();
+        detail::check_computed_scalars<A, std::remove_const_t<T>>();
         detail::check_row_output("y", y);
         detail::check_view("x", x);
         detail::check_same_shape("y", y, "x", x);

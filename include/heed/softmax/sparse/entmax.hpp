@@ -10,6 +10,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/role.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -89,8 +90,8 @@ class entmax_normaliser : public row_function<entmax_normaliser>, public normali
     auto sum_over_rows(const tensor_view<T, Rank>& p, const tensor_view<D, RankD>& dp,
                        const detail::call_resources& resources) const {
         static_assert(Rank == RankD, "heed: p and its gradient have the same rank");
-        using scalar = std::remove_const_t<T>;
-        detail::check_scalars<scalar, std::remove_const_t<D>>();
+        detail::check_scalars<std::remove_const_t<T>, std::remove_const_t<D>>();
+        using scalar = detail::computed_in<std::remove_const_t<T>>;
         detail::check_view("p", p);
         detail::check_view("dp", dp);
         detail::check_same_shape("p", p, "dp", dp);

@@ -9,10 +9,12 @@
 #include <type_traits>
 
 #include <heed/attention/caches/kv_cache.hpp>
+#include <heed/attention/kernel/call/stored_tensors.hpp>
 #include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/workspace.hpp>
 
 /// \file
@@ -25,21 +27,25 @@ template <storage_type Storage>
 template <class K, class V, class Count>
 void kv_cache<Storage>::append_all(const K& k, const V& v, index first_sequence, index sequences,
                                    const Count& count) {
-    static_assert(
-        std::is_same_v<scalar_of<K>, cached_scalar> && std::is_same_v<scalar_of<V>, cached_scalar>,
-        "heed: a cache takes k and v in the scalar that is computed in: float, or double "
-        "for a cache of double");
+    static_assert(std::is_same_v<detail::computed_in<scalar_of<K>>, cached_scalar> &&
+                      std::is_same_v<scalar_of<V>, scalar_of<K>>,
+                  "heed: a cache takes k and v in the scalar that is computed in, double for a "
+                  "cache of double, else float or 16 bits");
     const auto held_k = detail::evaluate("k", k);
     const auto held_v = detail::evaluate("v", v);
-    const auto all_k = detail::rank4(held_k.view());
-    const auto all_v = detail::rank4(held_v.view());
-    const index rows = all_k.extents[2];
+    const auto given_k = detail::rank4(held_k.view());
+    const auto given_v = detail::rank4(held_v.view());
+    const index rows = given_k.extents[2];
     const std::array<index, 4> of_k{sequences, kv_heads(), rows, dim()};
     const std::array<index, 4> of_v{sequences, kv_heads(), rows, value_dim()};
-    detail::require_shape(all_k.extents == of_k, "k has shape ", all_k.extents,
+    detail::require_shape(given_k.extents == of_k, "k has shape ", given_k.extents,
                           ", but the cache takes ", of_k);
-    detail::require_shape(all_v.extents == of_v, "v has shape ", all_v.extents,
+    detail::require_shape(given_v.extents == of_v, "v has shape ", given_v.extents,
                           ", but the cache takes ", of_v);
+    arena& scratch = thread_workspace().slot(0);
+    const arena::scope mark(scratch);
+    const auto all_k = detail::widened(given_k, {}, thread_workspace(), scratch);
+    const auto all_v = detail::widened(given_v, {}, thread_workspace(), scratch);
     index pages = 0;
     for (index b = 0; b < sequences; ++b) {
         const auto& one = at(first_sequence + b);
@@ -57,7 +63,6 @@ void kv_cache<Storage>::append_all(const K& k, const V& v, index first_sequence,
         auto& one = at(first_sequence + b);
         one.pages.reserve(static_cast<std::size_t>(blocks_of(one.length + count(b)) * kv_heads()));
     }
-    arena& scratch = thread_workspace().slot(0);
     for (index b = 0; b < sequences; ++b)
         if (count(b) > 0) write(at(first_sequence + b), b, count(b), all_k, all_v, scratch);
     for (index b = 0; b < sequences; ++b) {
@@ -118,9 +123,11 @@ void kv_cache<Storage>::forget_before_window(detail::stored_sequence& sequence) 
     if (options_.window.value == unlimited) return;
     const index before = sequence.length - options_.window.value - options_.rewind.value + 1;
     if (before <= std::max(sequence.first_kept, keep_first())) return;
-    const index first = std::max(blocks_of(keep_first()), sequence.first_kept / keys_a_page);
-    drop(sequence, std::min(first, before / keys_a_page) * kv_heads(),
-         before / keys_a_page * kv_heads());
+    const auto page_of = [this](index key) {
+        return std::max<index>(0, key / keys_a_page - pages_behind());
+    };
+    const index first = std::max(blocks_of(keep_first()), page_of(sequence.first_kept));
+    drop(sequence, std::min(first, page_of(before)) * kv_heads(), page_of(before) * kv_heads());
     sequence.first_kept = before;
 }
 
@@ -142,6 +149,7 @@ void kv_cache<Storage>::write(detail::stored_sequence& to, index batch, index co
         parts_->encode(k, batch, done, some, key, keys, scratch);
         for (index h = 0; h < heads; ++h) {
             auto& page = *to.pages[static_cast<std::size_t>(key / keys_a_page * heads + h)];
+            if (first == 0) layout_->begin(page.data, key == 0 ? nullptr : page_at(to, key - 1, h));
             layout_->renew(page, first, scratch);
             for (std::size_t m = 0; m < parts_->maps; ++m)
                 layout_->write_keys(page.data, static_cast<index>(m), first, some,

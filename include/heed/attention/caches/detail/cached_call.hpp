@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <optional>
 #include <type_traits>
+#include <utility>
 
 #include <heed/attention/caches/detail/cached_encoding.hpp>
 #include <heed/attention/caches/detail/kept_keys.hpp>
@@ -13,12 +14,15 @@
 #include <heed/attention/kernel/call/choices.hpp>
 #include <heed/attention/kernel/call/contracts.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/call/stored_tensors.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
+#include <heed/core/memory_span.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 
 /// \file
@@ -34,7 +38,8 @@ class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar>
     explicit access(const kv_cache& cache) : cache_(cache) {}
 
     /// The shape of a call with these queries, or the shape_error that says why there is none.
-    attention_shape shape(const tensor_view<const scalar, 4>& q) const {
+    template <class S>
+    attention_shape shape(const tensor_view<const S, 4>& q) const {
         detail::check_view("q", q);
         const auto& [batch, heads, queries, dim] = q.extents;
         detail::require_shape(batch == cache_.batch() && dim == cache_.dim(), "q has shape ",
@@ -154,10 +159,11 @@ void check_key_norm(const Access& access, const Parts&... parts) {
 /// Calls f(attention_call) with everything checked.
 template <class Q, class Storage, class F, class... Parts>
 void with_cached_call(const Q& q, const kv_cache<Storage>& cache, F&& f, const Parts&... parts) {
+    using S = scalar_of<Q>;
     using T = computed_scalar<Storage>;
-    static_assert(std::is_same_v<scalar_of<Q>, T>,
-                  "heed: q must have the scalar that a cache computes in: float, or double for a "
-                  "cache of double");
+    static_assert(std::is_same_v<computed_in<S>, T>,
+                  "heed: q must have the scalar that a cache computes in, double for a cache of "
+                  "double, else float or 16 bits");
     check_parts<Parts...>();
     if constexpr ((is_part<Parts> && ...)) {
         if constexpr ((check_contracts<T, Parts>() && ...) && check_cached_parts<Parts...>()) {
@@ -169,10 +175,21 @@ void with_cached_call(const Q& q, const kv_cache<Storage>& cache, F&& f, const P
             const cached_positions positions(access);
             const auto encoding = access.encoding();
             const auto mask = access.mask();
-            f(attention_call<T, Parts..., std::remove_cv_t<decltype(positions)>,
-                             std::remove_cv_t<decltype(encoding)>,
-                             std::remove_cv_t<decltype(mask)>>(shape, queries, access, parts...,
-                                                               positions, encoding, mask));
+            using call_type = attention_call<T, Parts..., std::remove_cv_t<decltype(positions)>,
+                                             std::remove_cv_t<decltype(encoding)>,
+                                             std::remove_cv_t<decltype(mask)>>;
+            if constexpr (std::is_same_v<S, T>) {
+                f(call_type(shape, queries, access, parts..., positions, encoding, mask));
+            } else {
+                const tensor_view<const T, 4> none{};
+                const std::array<memory_span, 3> stored{queries, none, none};
+                call_type call(shape, none, access, parts..., positions, encoding, mask);
+                call.stored = &stored;
+                arena& scratch = call.memory().slot(0);
+                const arena::scope mark(scratch);
+                call.q = widened(queries, call.threads(), call.memory(), scratch);
+                f(std::as_const(call));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 
+#include <heed/attention/caches/detail/channel_factors.hpp>
 #include <heed/attention/caches/detail/page_pool.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/kernel/products/streamed_products.hpp>
@@ -16,11 +17,13 @@
 
 /// \file
 /// What lies where in a page: key panels, dimension by dimension, a key a lane, as the kernels read
-/// them; then padded rows of values; then, of integers, a scale a key of either.
+/// them; then padded rows of values; then, of integers, a scale a key of either, and if asked for a
+/// factor a channel of keys.
 ///
-///     keys    [maps][key_block / panel_width][dim][panel_width]
-///     values  [key_block][padded value_dim]
-///     scales  [maps][key_block], [key_block]                      float
+///     keys     [maps][key_block / panel_width][dim][panel_width]
+///     values   [key_block][padded value_dim]
+///     scales   [maps][key_block], [key_block]                      float
+///     factors  [maps][dim]                                         float
 ///
 /// Where values are the first numbers of the keys, they are stored as values alone, panels hold
 /// what is left of the keys, and whole panels are made of both when a page is found.
@@ -35,17 +38,37 @@ class page_layout {
     static constexpr index width = panel_width<scalar>;
     static constexpr bool has_scales = stored_as<Storage>::has_scales;
 
-    page_layout(index dim, index value_dim, index maps, bool values_in_keys)
+    page_layout(index dim, index value_dim, index maps, bool values_in_keys, bool has_factors)
         : dim_(dim),
           value_dim_(value_dim),
           maps_(maps),
           shared_(values_in_keys ? value_dim : 0),
-          panel_dim_(dim - shared_) {}
+          panel_dim_(dim - shared_),
+          has_factors_(has_scales && has_factors) {}
 
     std::size_t bytes() const {
-        const index scales = has_scales ? (maps_ + 1) * keys_a_page : 0;
+        const index scales =
+            (has_scales ? (maps_ + 1) * keys_a_page : 0) + (has_factors_ ? maps_ * panel_dim_ : 0);
         return aligned(map_size() * maps_) + aligned(keys_a_page * stride()) +
                static_cast<std::size_t>(scales) * sizeof(float);
+    }
+
+    /// Whether each channel of keys has a factor.
+    bool has_factors() const { return has_factors_; }
+    /// Before the first key of a page is written: its factors, by the page before it, which is
+    /// full, or is null for the first page of a sequence.
+    void begin(std::byte* page, std::byte* before) const {
+        if constexpr (has_scales) {
+            for (index m = 0; m < maps_ && has_factors_; ++m) {
+                float* const to = key_factors(page, m);
+                if (before == nullptr)
+                    std::fill_n(to, static_cast<std::size_t>(panel_dim_), 1.0F);
+                else
+                    find_channel_factors(
+                        {keys(before, m), key_factors(before, m), key_scales(before, m)},
+                        panel_dim_, to);
+            }
+        }
     }
 
     /// Rows from[r·dim] of a map become keys `first` … of a page.
@@ -57,10 +80,13 @@ class page_layout {
             const index key = first + r;
             Storage* to = panels + key / width * width * panel_dim_ + key % width;
             if constexpr (has_scales) {
-                const float scale = integer_scale(largest(from, panel_dim_));
+                const auto channel = [&](index c) { return from[c] / factor(page, map, c); };
+                float most = 0;
+                for (index c = 0; c < panel_dim_; ++c) most = std::max(most, std::abs(channel(c)));
+                const float scale = integer_scale(most);
                 key_scales(page, map)[key] = scale;
                 for (index c = 0; c < panel_dim_; ++c)
-                    to[c * width] = narrow_scaled(from[c], scale);
+                    to[c * width] = narrow_scaled(channel(c), scale);
             } else {
                 for (index c = 0; c < panel_dim_; ++c) to[c * width] = narrow<Storage>(from[c]);
             }
@@ -92,7 +118,8 @@ class page_layout {
         const Storage* from = keys(page, map) + key / width * width * panel_dim_ + key % width;
         for (index c = 0; c < panel_dim_; ++c)
             if constexpr (has_scales)
-                to[c] = key_scales(page, map)[key] * static_cast<float>(from[c * width]);
+                to[c] = key_scales(page, map)[key] * factor(page, map, c) *
+                        static_cast<float>(from[c * width]);
             else
                 to[c] = static_cast<scalar>(from[c * width]);
     }
@@ -148,14 +175,22 @@ class page_layout {
     /// multiply_streamed_keys of a page's first map.
     void multiply_keys(std::byte* page, const scalar* strips, index rows, key_interval range,
                        scalar* scores, scalar* lane_maximum) const {
-        const auto panel = [=, this](index key) {
-            const Storage* numbers = keys(page, 0) + key * dim_;
-            if constexpr (has_scales)
-                return scaled_columns{numbers, key_scales(page, 0) + key};
-            else
-                return numbers;
+        const auto multiply = [&](auto&& panel) {
+            multiply_streamed_keys(strips, rows, panel, range, dim_, scores, lane_maximum);
         };
-        multiply_streamed_keys(strips, rows, panel, range, dim_, scores, lane_maximum);
+        const auto numbers = [=, this](index key) { return keys(page, 0) + key * dim_; };
+        if constexpr (!has_scales) {
+            multiply(numbers);
+        } else if (!has_factors_) {
+            multiply([=, this](index key) {
+                return scaled_columns{numbers(key), key_scales(page, 0) + key};
+            });
+        } else {
+            multiply([=, this](index key) {
+                return scaled_rows_and_columns{numbers(key), key_factors(page, 0),
+                                               key_scales(page, 0) + key};
+            });
+        }
     }
     /// multiply_streamed_values of a page from its `first` key on.
     void multiply_values(std::byte* page, const scalar* weights, index rows, index first,
@@ -215,6 +250,12 @@ class page_layout {
                map * keys_a_page;
     }
     float* value_scales(std::byte* page) const { return key_scales(page, maps_); }
+    float* key_factors(std::byte* page, index map) const {
+        return value_scales(page) + keys_a_page + map * panel_dim_;
+    }
+    float factor(std::byte* page, index map, index channel) const {
+        return has_factors_ ? key_factors(page, map)[channel] : 1.0F;
+    }
 
     static scalar largest(const scalar* row, index count) {
         scalar most = 0;
@@ -229,10 +270,14 @@ class page_layout {
     /// The stored part of a panel of keys, from its `first` key on.
     void widen_panel(std::byte* page, index map, index first, scalar* to) const {
         const Storage* from = keys(page, map) + first * panel_dim_;
-        if constexpr (has_scales)
-            widen_scaled<tiles.score_vectors>(from, width * panel_dim_,
-                                              key_scales(page, map) + first, to);
-        else if constexpr (is_read_in_place<Storage>)
+        if constexpr (has_scales) {
+            const float* scales = key_scales(page, map) + first;
+            if (has_factors_)
+                widen_scaled<tiles.score_vectors>(from, width * panel_dim_, key_factors(page, map),
+                                                  scales, to);
+            else
+                widen_scaled<tiles.score_vectors>(from, width * panel_dim_, scales, to);
+        } else if constexpr (is_read_in_place<Storage>)
             std::copy_n(from, width * panel_dim_, to);
         else
             widen(from, width * panel_dim_, to);
@@ -271,6 +316,7 @@ class page_layout {
     index dim_, value_dim_, maps_;
     index shared_;     // numbers of a key that are its value
     index panel_dim_;  // and the others
+    bool has_factors_;
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

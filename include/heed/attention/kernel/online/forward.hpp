@@ -5,7 +5,7 @@
 
 #include <heed/attention/kernel/online/forward_recovery.hpp>
 #include <heed/attention/kernel/online/forward_tile.hpp>
-#include <heed/attention/kernel/online/head_group.hpp>
+#include <heed/attention/kernel/online/stream_head.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
 #include <heed/attention/kernel/products/packed_head.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
@@ -29,10 +29,19 @@ void forward(const attention_program<T>& program, const weight_rule<T>& weights,
     const attention_shape& shape = program.shape();
     const index threads = count_threads(program, 2);
     const index rows = queries_a_task(shape, threads);
+    if (program.cache != nullptr && deals_pages(shape, threads)) {
+        arena& scratch = program.memory.slot(0);
+        for (index number = 0; number < shape.batch * shape.kv_heads; ++number) {
+            const arena::scope mark(scratch);
+            stream_head(program, weights, number, 0, shape.queries, threads, o, statistics,
+                        scratch);
+        }
+        return;
+    }
     if (program.cache != nullptr || streams_heads(shape, threads)) {
         for_streamed_queries(
             program, threads, rows, [&](index number, index first, index count, arena& scratch) {
-                stream_head(program, weights, number, first, count, o, statistics, scratch);
+                stream_head(program, weights, number, first, count, 1, o, statistics, scratch);
             });
         return;
     }

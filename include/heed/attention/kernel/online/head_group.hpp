@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <limits>
 
-#include <heed/attention/kernel/online/attend.hpp>
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
 #include <heed/attention/kernel/products/packed_head.hpp>
@@ -17,7 +16,6 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
-#include <heed/core/view.hpp>
 
 /// \file
 /// Forward of a block of queries of all heads that share a head of k, whose blocks are opened one
@@ -44,6 +42,8 @@ struct joint_rows {
 
     /// A head's first row.
     index row_of(index head) const { return head * queries; }
+    /// Rows that there is memory for: tiles may be a few too high.
+    index capacity() const { return round_up(count, tiles.score_rows) + tiles.score_rows; }
 };
 
 /// Tasks of the heads of a group, and what they share.
@@ -77,7 +77,7 @@ joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
     joint.queries = group.tasks[0]->tile.count;
     joint.count = group.heads * joint.queries;
     joint.output_stride = group.tasks[0]->state.output_stride;
-    const index rows = round_up(joint.count, tiles.score_rows) + tiles.score_rows;
+    const index rows = joint.capacity();
     joint.strips = scratch.take<T>(packed_size<T>(tiles.score_rows, joint.count, dim));
     joint.scores = scratch.take<T>(rows * score_stride<T>);
     joint.lane_maximum = scratch.take<T>(rows * vec<T>::size);
@@ -97,6 +97,29 @@ joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
 /// Rows for which numbers of a cache that are not T become T in registers, again for every tile;
 /// for more they become it once, in memory.
 inline constexpr index rows_in_registers = 2 * tiles.score_rows;
+
+/// Looks at a block with all heads: what any of them sees of it.
+template <class T>
+key_interval look_jointly(const head_group<T>& group, index first_key) {
+    key_interval range{key_block<T>, 0};
+    for (index h = 0; h < group.heads; ++h) {
+        forward_task<T>& task = *group.tasks[h];
+        look_at_block(task.program, task.tile, first_key, task.block);
+        range = {std::min(range.first, task.block.seen.first),
+                 std::max(range.last, task.block.seen.last)};
+    }
+    return range;
+}
+
+/// Finds a block, and has its numbers become T where that serves enough rows.
+template <class T>
+void find_jointly(const head_group<T>& group, index first_key) {
+    const forward_task<T>& any = *group.tasks[0];
+    if (group.joint.count > rows_in_registers)
+        open_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
+    else
+        find_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
+}
 
 /// Pass 1: the products of all rows with the panels of a block that any of them sees.
 template <class T>
@@ -120,7 +143,22 @@ void multiply_joint_keys(const head_group<T>& group, index first_key, key_interv
         program.shape().dim, joint.scores, maximum);
 }
 
-/// Pass 2, head by head: products → scores → weights, 0 where this head sees less than others.
+/// Pass 2, head by head: products → scores, and the largest of each row.
+template <class T>
+void finish_joint_scores(const head_group<T>& group) {
+    const joint_rows<T>& joint = group.joint;
+    for (index h = 0; h < group.heads; ++h) {
+        const forward_task<T>& task = *group.tasks[h];
+        const key_interval own = task.block.range[0];
+        if (own.first == own.last) continue;
+        const index row = joint.row_of(h);
+        task.program.scores.finish(task.tile, task.block, joint.scores + row * score_stride<T>,
+                                   score_stride<T>, joint.lane_maximum + row * vec<T>::size,
+                                   task.state.row_maximum);
+    }
+}
+
+/// Pass 3, head by head: scores → weights, 0 where this head sees less than others.
 template <class T>
 void weigh_joint_rows(const head_group<T>& group, key_interval range) {
     const joint_rows<T>& joint = group.joint;
@@ -131,9 +169,6 @@ void weigh_joint_rows(const head_group<T>& group, key_interval range) {
         T* scores = joint.scores + row * score_stride<T>;
         T* factor = joint.factor + row;
         if (own.first < own.last) {
-            group.program().scores.finish(task.tile, task.block, scores, score_stride<T>,
-                                          joint.lane_maximum + row * vec<T>::size,
-                                          task.state.row_maximum);
             task.weights.advance(task.stream, task.state.rows, task.state.row_maximum, count);
             task.weights.weigh(task.stream, task.state.rows, 0, count, scores, own, task.observed);
             drop_weights(task.program, task.tile, 0, count, task.block.first, own, scores,
@@ -151,38 +186,55 @@ void weigh_joint_rows(const head_group<T>& group, key_interval range) {
     }
 }
 
-/// Pass 3: Σ weight·v.
+/// The keys of a range of a block that there are.
 template <class T>
-void add_joint_values(const head_group<T>& group, index first_key, key_interval range) {
+index count_keys(const attention_program<T>& program, index first_key, key_interval range) {
+    return std::min(range.last - range.first, program.shape().keys - first_key - range.first);
+}
+
+/// Pass 4: Σ weight·v of a block whose values are finite.
+template <class T>
+void sum_joint_values(const head_group<T>& group, index first_key, key_interval range) {
     const joint_rows<T>& joint = group.joint;
     const attention_program<T>& program = group.program();
     const packed_head<T>& head = group.tasks[0]->head;
-    const index first = first_key + range.first, value_dim = program.shape().value_dim;
-    const index keys = std::min(range.last - range.first, program.shape().keys - first);
+    const index keys = count_keys(program, first_key, range), stride = joint.output_stride;
     const T* weights = joint.scores + range.first;
-    if (head.open->finite) {
-        const index stride = joint.output_stride;
-        const auto numbers = static_cast<std::size_t>(joint.count * stride);
-        std::fill_n(joint.sums, numbers, T(0));
-        if (head.open->is_ready) {
-            const contiguous_rows<T> values = head.values(first);
-            multiply_streamed_values(weights, joint.count, keys, values.data, values.stride,
-                                     value_dim, joint.sums, stride);
-        } else {
-            program.cache->multiply_values(*head.open, weights, joint.count, range.first, keys,
-                                           joint.sums, stride);
-        }
-        for (index r = 0; r < joint.count; ++r) {
-            const vec<T> factor(joint.factor[r]);
-            for (index c = r * stride; c < (r + 1) * stride; c += vec<T>::size)
-                fma(vec<T>::load(joint.output + c), factor, vec<T>::load(joint.sums + c))
-                    .store(joint.output + c);
-        }
-        return;
+    std::fill_n(joint.sums, static_cast<std::size_t>(joint.count * stride), T(0));
+    if (head.open->is_ready) {
+        const contiguous_rows<T> values = head.values(first_key + range.first);
+        multiply_streamed_values(weights, joint.count, keys, values.data, values.stride,
+                                 program.shape().value_dim, joint.sums, stride);
+    } else {
+        program.cache->multiply_values(*head.open, weights, joint.count, range.first, keys,
+                                       joint.sums, stride);
     }
+}
+
+/// The sums of a block are added to those before it.
+template <class T>
+void add_joint_sums(const joint_rows<T>& joint) {
+    const index stride = joint.output_stride;
+    for (index r = 0; r < joint.count; ++r) {
+        const vec<T> factor(joint.factor[r]);
+        for (index c = r * stride; c < (r + 1) * stride; c += vec<T>::size)
+            fma(vec<T>::load(joint.output + c), factor, vec<T>::load(joint.sums + c))
+                .store(joint.output + c);
+    }
+}
+
+/// The same for a block with values that are not finite: each row adds those that it sees.
+template <class T>
+void add_seen_joint_values(const head_group<T>& group, index first_key, key_interval range) {
+    const joint_rows<T>& joint = group.joint;
+    const attention_program<T>& program = group.program();
+    const packed_head<T>& head = group.tasks[0]->head;
+    const index keys = count_keys(program, first_key, range);
+    const index value_dim = program.shape().value_dim;
+    const T* weights = joint.scores + range.first;
     arena& scratch = group.tasks[0]->scratch;
     open_block(program, group.tasks[0]->tile, first_key / key_block<T>, head, scratch);
-    const contiguous_rows<T> values = head.values(first);
+    const contiguous_rows<T> values = head.values(first_key + range.first);
     const arena::scope mark(scratch);
     bool* sees = scratch.take<bool>(key_block<T>);
     for (index h = 0; h < group.heads; ++h) {
@@ -207,26 +259,11 @@ void copy_joint_output(const head_group<T>& group, index h, bool back) {
     std::copy_n(back ? own : shared, count, back ? shared : own);
 }
 
-/// A block of keys for all heads as rows of one tile.
+/// After a block: what was summed before this stretch of blocks shrinks too, and the stretch may
+/// be over.
 template <class T>
-void add_block_jointly(const head_group<T>& group, index first_key) {
-    key_interval range{key_block<T>, 0};
-    for (index h = 0; h < group.heads; ++h) {
-        forward_task<T>& task = *group.tasks[h];
-        look_at_block(task.program, task.tile, first_key, task.block);
-        range = {std::min(range.first, task.block.seen.first),
-                 std::max(range.last, task.block.seen.last)};
-    }
-    if (range.first >= range.last) return;
-    const forward_task<T>& any = *group.tasks[0];
-    if (group.joint.count > rows_in_registers)
-        open_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
-    else
-        find_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
-    multiply_joint_keys(group, first_key, range);
-    weigh_joint_rows(group, range);
-    add_joint_values(group, first_key, range);
-    if (any.state.before == nullptr) return;
+void end_joint_block(const head_group<T>& group, index first_key) {
+    if (group.tasks[0]->state.before == nullptr) return;
     for (index h = 0; h < group.heads; ++h) {
         const forward_state<T>& state = group.tasks[h]->state;
         for (index r = 0; r < group.joint.queries; ++r)
@@ -235,64 +272,6 @@ void add_block_jointly(const head_group<T>& group, index first_key) {
         copy_joint_output(group, h, false);
         end_stretch(state, group.joint.queries, false);
         copy_joint_output(group, h, true);
-    }
-}
-
-/// A block of keys for each head alone.
-template <class T>
-void add_block_by_heads(const head_group<T>& group, index first_key) {
-    for (index h = 0; h < group.heads; ++h) {
-        forward_task<T>& task = *group.tasks[h];
-        const key_interval own = task.tile.seen_by_all();
-        if (own.last <= first_key || own.first >= first_key + key_block<T>) continue;
-        look_at_block(task.program, task.tile, first_key, task.block);
-        add_block(task, nullptr);
-    }
-}
-
-/// Queries first … first + count − 1 of the heads that read the `number`-th head of k: o, and
-/// unless null the statistics of its rows.
-template <class T>
-void stream_head(const attention_program<T>& program, const weight_rule<T>& weights, index number,
-                 index first, index count, const tensor_view<T, 4>& o, std::byte* statistics,
-                 arena& scratch) {
-    const attention_shape& shape = program.shape();
-    const index batch = number / shape.kv_heads, kv_head = number % shape.kv_heads;
-    const index heads = shape.heads / shape.kv_heads;
-    if (heads == 0) return;
-    auto head = make_open_head(program, scratch);
-    if (program.cache == nullptr) locate_values(program.v, batch, kv_head, head);
-    head_group<T> group{heads, scratch.take<forward_task<T>*>(heads), {}};
-    const auto place_of = [&](index h) {
-        return query_place{batch, kv_head * heads + h, first, count};
-    };
-    key_interval seen{shape.keys, 0};
-    for (index h = 0; h < heads; ++h) {
-        group.tasks[h] = &scratch.make<forward_task<T>>(
-            begin_attention(program, weights, place_of(h), head, scratch));
-        begin_sums(*group.tasks[h]);
-        const key_interval own = group.tasks[h]->tile.seen_by_all();
-        if (own.first == own.last) continue;
-        seen = {std::min(seen.first, own.first), std::max(seen.last, own.last)};
-    }
-    if (can_join(group)) group.joint = make_joint_rows(group, scratch);
-    const bool joins = group.joint.count > 0;
-    for (index block = seen.first / key_block<T>;; ++block) {
-        block = next_block(program, batch, block);
-        if (block * key_block<T> >= seen.last) break;
-        if (joins)
-            add_block_jointly(group, block * key_block<T>);
-        else
-            add_block_by_heads(group, block * key_block<T>);
-    }
-    for (index h = 0; h < heads; ++h) {
-        const query_place at = place_of(h);
-        const index row = (batch * shape.heads + at.head) * shape.queries + first;
-        if (joins) copy_joint_output(group, h, false);
-        end_sums(*group.tasks[h]);
-        end_attention(
-            *group.tasks[h], at, o,
-            statistics == nullptr ? nullptr : statistics + row * weights.statistics_bytes);
     }
 }
 

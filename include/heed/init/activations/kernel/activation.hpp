@@ -7,6 +7,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/lanes.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/lines.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -57,8 +58,9 @@ struct activation_backward_rows {
 /// heed::view. `Function` derives from this, and computes f(vec<T>) and its derivative(vec<T>),
 /// which may be called in a mask's or a modifier's function too.
 ///
-/// All arguments of a call have the same shape and scalar, float or double. Outputs are lvalues,
-/// maps or temporary blocks; they are never resized, and may be one of the inputs, which is then
+/// All arguments of a call have the same shape and scalar: float, double, or Eigen::half or
+/// Eigen::bfloat16, which are computed in float and rounded once. Outputs are lvalues, maps or
+/// temporary blocks; they are never resized, and may be one of the inputs, which is then
 /// overwritten. Behind the tensors come heed::on(pool) and heed::in(workspace), in any order.
 ///
 /// Throws shape_error where shapes differ or are impossible, argument_error where an output
@@ -121,8 +123,9 @@ class activation {
         check_row_output("y", y);
         check_row_input("y", y, "x", x);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
-        for_each_row<A>(resources, leading<axes>(y.extents), y.extents[axes],
-                        activation_rows<Function>{function()}, line_operand(y), line_operand(x));
+        for_each_row<computed_in<A>>(resources, leading<axes>(y.extents), y.extents[axes],
+                                     activation_rows<Function>{function()}, line_operand(y),
+                                     line_operand(x));
     }
 
     template <class A, int RankA, class T, class DY, int Rank>
@@ -134,9 +137,9 @@ class activation {
         check_row_input("dx", dx, "x", x);
         check_in_place("dx", dx, "dy", dy);
         constexpr auto axes = static_cast<std::size_t>(Rank - 1);
-        for_each_row<A>(resources, leading<axes>(dx.extents), dx.extents[axes],
-                        activation_backward_rows<Function>{function()}, line_operand(dx),
-                        line_operand(x), line_operand(dy));
+        for_each_row<computed_in<A>>(resources, leading<axes>(dx.extents), dx.extents[axes],
+                                     activation_backward_rows<Function>{function()},
+                                     line_operand(dx), line_operand(x), line_operand(dy));
     }
 };
 

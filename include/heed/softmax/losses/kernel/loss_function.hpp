@@ -11,6 +11,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/overlap.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
 #include <heed/rows/row_arguments.hpp>
@@ -57,7 +58,7 @@ auto make_loss(const std::array<index, static_cast<std::size_t>(rank_of<X>)>& ex
     if constexpr (Over == reduction::per_row)
         return make_numbers<X>(extents);
     else
-        return scalar_of<X>(0);
+        return computed_in<scalar_of<X>>(0);
 }
 
 /// The losses' places, where each row of x has its own.
@@ -65,7 +66,7 @@ template <class X, class Value, class T, int Rank>
 auto checked_places_of_losses(Value& value, const tensor_view<T, Rank>& x) {
     constexpr int axes = row_axes<X>;
     const auto places = [&] {
-        if constexpr (std::is_arithmetic_v<Value>)
+        if constexpr (is_one_number<Value>)
             return number_view<axes>("the loss", value);
         else
             return number_view<axes, Value>("the loss", view_of(value));
@@ -101,9 +102,9 @@ double sum_of_losses(const tensor_view<T, Rank>& x, double scale, arena& memory,
 ///
 /// Labels are whole numbers of any type in [0, columns of x): for a matrix a vector of Eigen's or a
 /// range such as std::vector<int>, for a tensor a tensor of one rank less, for a vector a number.
-/// The loss is a number of x's scalar, or with per_row() what heed::log_sum_exp gives: a column for
-/// a matrix, a tensor of one rank less. A row with the ignored label, if one is set, has loss 0 and
-/// gradient 0 and counts in no mean.
+/// The loss is a number of x's scalar, float where x holds 16-bit numbers, or with per_row() what
+/// heed::log_sum_exp gives: a column for a matrix, a tensor of one rank less. A row with the
+/// ignored label, if one is set, has loss 0 and gradient 0 and counts in no mean.
 ///
 /// A logit of −∞ has probability 0, and loss +∞ where it is the label's; a NaN, or +∞, makes its
 /// own row's loss and gradient NaN. The result is the same bits for any number of threads.
@@ -207,8 +208,9 @@ class loss_function {
         const auto for_rows = [&](const auto& losses, const auto& given, double scale) {
             const detail::row_operand<const index, axes> targets{
                 given.values, detail::row_major_strides(leading), 0, true};
-            detail::for_each_row<scalar>(
-                resources, leading, x.extents[axes], loss_.template rows<scalar>(scale),
+            using computed = detail::computed_in<scalar>;
+            detail::for_each_row<computed>(
+                resources, leading, x.extents[axes], loss_.template rows<computed>(scale),
                 detail::line_operand(dx)..., detail::line_operand(x), targets, losses);
         };
         if constexpr (Over == reduction::per_row) {

@@ -94,7 +94,7 @@ template <class A, int Axes, class T, int Rank, class Choose>
 void choose_rows(std::string_view name, const tensor_view<A, Axes>& choices,
                  const tensor_view<T, Rank>& x, const call_resources& resources,
                  const Choose& choose) {
-    check_scalars<std::remove_const_t<T>>();
+    check_computed_scalars<std::remove_const_t<T>>();
     check_view("x", x);
     check_numbers("tokens", choices, "x", x);
     check_writable("tokens", choices);
