@@ -172,9 +172,15 @@ class linear_call {
 
     /// What a state of this call is of.
     state_kind kind() const {
-        return {shape.batch,     shape.state_heads(), map().count(shape.dim),
-                shape.value_dim, map_type::name,      divides,
-                turned,          has_decay,           has_update,
+        return {shape.batch,
+                shape.state_heads(),
+                map().count(shape.dim),
+                shape.value_dim,
+                map_type::name,
+                divides,
+                turned,
+                has_decay,
+                has_update,
                 turned != encoded::none || reaches};
     }
     state_access<T> state() const requires(has_state) {
