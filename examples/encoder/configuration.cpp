@@ -33,6 +33,9 @@ configuration read_configuration(const json& config) {
                           .layers = size("num_hidden_layers"),
                           .heads = size("num_attention_heads"),
                           .longest = size("max_position_embeddings"),
+                          .kinds = find_field<double>(config, "type_vocab_size")
+                                       ? size("type_vocab_size")
+                                       : 2,  // as transformers has it
                           .epsilon = field<double>(config, "layer_norm_eps")};
     if (c.width % c.heads != 0)
         throw file_error("hidden_size, " + std::to_string(c.width) + ", is not a whole number of " +

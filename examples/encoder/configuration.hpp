@@ -16,6 +16,7 @@ struct configuration {
     index layers = 0;
     index heads = 0;
     index longest = 0;   ///< tokens of a text
+    index kinds = 0;     ///< of tokens, as of a first and a second text
     double epsilon = 0;  ///< of the norms
 };
 

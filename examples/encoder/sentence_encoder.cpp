@@ -41,7 +41,7 @@ sentence_encoder::sentence_encoder(const configuration& sizes,
       embedding_norm_(make_norm("embeddings.LayerNorm")) {
     tensors_.expect(prefix_ + words, sizes_.vocabulary, sizes_.width);
     tensors_.expect(prefix_ + places, sizes_.longest, sizes_.width);
-    tensors_.expect(prefix_ + kinds, tensors_.at(prefix_ + kinds).extents.at(0), sizes_.width);
+    tensors_.expect(prefix_ + kinds, sizes_.kinds, sizes_.width);
     for (index layer = 0; layer < sizes_.layers; ++layer)
         blocks_.push_back(make_block("encoder.layer." + std::to_string(layer) + ".", stored));
 }

@@ -87,9 +87,13 @@ Eigen::VectorXf tensor_table::vector(const std::string& name, index size) const 
 void tensor_table::read_row(const std::string& name, index row, float* to) const {
     const stored_tensor& tensor = at(name);
     const number_format& format = *tensor.format;
-    const std::size_t blocks = static_cast<std::size_t>(tensor.extents.back()) / format.block;
-    format.widen(tensor.bytes.data() + static_cast<std::size_t>(row) * blocks * format.bytes, to,
-                 blocks);
+    const std::size_t blocks =
+        tensor.extents.empty() ? 1 : static_cast<std::size_t>(tensor.extents.back()) / format.block;
+    const std::size_t bytes = blocks * format.bytes, at = static_cast<std::size_t>(row);
+    if (row < 0 || bytes == 0 || at >= tensor.bytes.size() / bytes)
+        throw file_error("tensor " + name + " is " + tensor.shape() + ", which has no row " +
+                         std::to_string(row));
+    format.widen(tensor.bytes.data() + at * bytes, to, blocks);
 }
 
 }  // namespace examples

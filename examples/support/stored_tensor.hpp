@@ -59,7 +59,8 @@ class tensor_table {
 
     /// Throws file_error unless every row of the matrix could be read.
     void expect(const std::string& name, index rows, index columns) const;
-    /// One row of a matrix that has been expected, alone: for tables too large to be copied.
+    /// One row of a matrix that has been expected, alone: for tables too large to be copied. Throws
+    /// file_error for a row that it does not have.
     void read_row(const std::string& name, index row, float* to) const;
 
   private:

@@ -98,6 +98,18 @@ TEST_CASE("texts and files that do not fit are refused") {
     CHECK_THROWS_WITH(sentence_encoder(sizes, m.files.tensors, precision::float32),
                       "tensor encoder.layer.0.intermediate.dense.weight is [24, 16], but the model "
                       "needs [25, 16]");
+    const std::string kinds = "embeddings.token_type_embeddings.weight";
+    for (const auto& [extents, shape] : {std::pair(std::vector<index>{0, 16}, "[0, 16]"),
+                                         {std::vector<index>{}, "[]"},
+                                         {std::vector<index>{1, 16}, "[1, 16]"}}) {
+        examples::tensor_table tensors;
+        for (auto [name, tensor] : m.files.tensors) {
+            if (name == kinds) tensor.extents = extents;
+            tensors.add(name, tensor);
+        }
+        CHECK_THROWS_WITH(sentence_encoder(m.sizes, tensors, precision::float32),
+                          "tensor " + kinds + " is " + shape + ", but the model needs [2, 16]");
+    }
     const auto wrong = [&](const char* changed, const char* message) {
         auto config = examples::json::parse(
             R"({"model_type":"bert","hidden_act":"gelu","vocab_size":9,"hidden_size":8,
@@ -111,6 +123,7 @@ TEST_CASE("texts and files that do not fit are refused") {
     wrong(R"({"num_attention_heads":3})", "hidden_size, 8, is not a whole number of 3 heads");
     wrong(R"({"vocab_size":0})", "vocab_size is no whole number from 1 to 16777216");
     wrong(R"({"layer_norm_eps":null})", "has no layer_norm_eps");
+    wrong(R"({"type_vocab_size":0})", "type_vocab_size is no whole number from 1 to 16777216");
 }
 
 }  // namespace encoder::test_encoder

@@ -105,6 +105,10 @@ TEST_CASE("a tensor that is missing or does not fit is named") {
                   [&] { tensors.weights("a", 3, 2); });
     check_refused("tensor a is [2, 3], but the model needs [6]", [&] { tensors.vector("a", 6); });
     check_refused("tensor ids is stored as I64", [&] { tensors.vector("ids", 3); });
+    Eigen::RowVectorXf row(3);
+    for (const index number : {-1, 2})
+        check_refused("tensor a is [2, 3], which has no row " + std::to_string(number),
+                      [&] { tensors.read_row("a", number, row.data()); });
 }
 
 TEST_CASE("a safetensors file that lies is refused") {
