@@ -140,6 +140,9 @@ TEST_CASE("a safetensors file that lies is refused") {
     const std::string nested = std::string(1'000'000, '[') + std::string(1'000'000, ']');
     check_refused_safetensors("holds what is no number",
                               safetensors(one(entry("a", "F32", nested, "0,24")), 24));
+    check_refused_safetensors(
+        "has \"a\" twice",
+        safetensors(one(entry("a", "F32", "4", "0,16") + "," + entry("a", "F32", "2", "0,8")), 8));
     check_refused_safetensors("no list shape", safetensors(R"({"a":{"dtype":"F32"}})", 0));
     check_refused_safetensors("has no dtype", safetensors(R"({"a":{}})", 0));
     check_refused_safetensors("described by no object", safetensors(R"({"a":3})", 0));

@@ -100,6 +100,7 @@ TEST_CASE("a tokenizer file that is wrong is refused") {
     refused("\"a\" has the number -1", small_file(R"("vocab":{"a":-1},"merges":[])"));
     refused("\"a\" has the number 99999999", small_file(R"("vocab":{"a":99999999},"merges":[])"));
     refused("token 0 is both", small_file(R"("vocab":{"a":0,"b":0},"merges":[])"));
+    refused("has \"a\" twice", small_file(R"("vocab":{"a":0,"a":1},"merges":[])"));
     refused("\"a b c\" is not of two", small_file(vocab + R"(,"merges":["a b c"])"));
     refused("needs the token \"ba\"", small_file(vocab + R"(,"merges":["b a"])"));
     refused("a text begins with the token 7",
