@@ -14,11 +14,15 @@ namespace examples {
 
 namespace {
 
-constexpr std::size_t most_tokens = 1 << 24;
+/// Some files leave numbers out; memory must not grow beyond what the file's size pays for.
+constexpr std::size_t most_left_out = 1 << 16;
 
-void place(byte_pairs_vocabulary& to, const std::string& text, std::int64_t number) {
-    if (number < 0 || number >= std::int64_t(most_tokens))
-        throw file_error("token \"" + text + "\" has the number " + std::to_string(number));
+/// `entries` is how many tokens the file lists.
+void place(byte_pairs_vocabulary& to, const std::string& text, std::int64_t number,
+           std::size_t entries) {
+    if (number < 0 || number >= std::int64_t(entries + most_left_out))
+        throw file_error("token \"" + text + "\" has the number " + std::to_string(number) +
+                         ", but there are " + std::to_string(entries));
     const auto at = static_cast<std::size_t>(number);
     if (at >= to.tokens.size()) to.tokens.resize(at + 1);
     if (!to.tokens[at].empty() && to.tokens[at] != text)
@@ -30,7 +34,8 @@ void place(byte_pairs_vocabulary& to, const std::string& text, std::int64_t numb
 void read_vocabulary(byte_pairs_vocabulary& to, const json& vocabulary) {
     if (!vocabulary.is_object()) throw file_error("has no object of tokens, vocab");
     for (const auto& [text, number] : vocabulary.items())
-        place(to, text, value_of<std::int64_t>(number, "the number of token \"" + text + "\""));
+        place(to, text, value_of<std::int64_t>(number, "the number of token \"" + text + "\""),
+              vocabulary.size());
 }
 
 /// Each is a text with a space, or a list of two.
@@ -98,8 +103,9 @@ void read_prefix(byte_pairs_vocabulary& to, const json& step) {
         const json& ids = part_of(part_of(part_of(step, "special_tokens"), name), "ids");
         for (const json& id : ids) {
             const auto number = value_of<std::int64_t>(id, "the number of " + name);
-            if (number < 0 || number >= std::int64_t(most_tokens))
-                throw file_error(name + " has the number " + std::to_string(number));
+            if (number < 0 || number >= std::int64_t(to.tokens.size()))
+                throw file_error(name + " has the number " + std::to_string(number) +
+                                 ", but there are " + std::to_string(to.tokens.size()));
             to.prefix.push_back(static_cast<token>(number));
         }
     }
@@ -125,10 +131,11 @@ byte_pairs_vocabulary read_tokenizer_json(std::string_view text) {
     all.words_first = find_field<bool>(model, "ignore_merges").value_or(false);
     read_vocabulary(all, part_of(model, "vocab"));
     read_merges(all, part_of(model, "merges"));
-    for (const json& added : part_of(file, "added_tokens")) {
+    const json& added_tokens = part_of(file, "added_tokens");
+    for (const json& added : added_tokens) {
         const auto content = field<std::string>(added, "content");
         const auto number = field<std::int64_t>(added, "id");
-        place(all, content, number);
+        place(all, content, number, part_of(model, "vocab").size() + added_tokens.size());
         all.whole.emplace_back(content, static_cast<token>(number));
     }
     for (const json* step : steps_of(part_of(file, "normalizer"), "normalizers"))
