@@ -19,9 +19,10 @@ namespace {
 
 constexpr double largest = 1 << 24;  // no size of a model is beyond it, and products fit
 
-index checked_size(const std::string& name, double value) {
-    if (!(value >= 1 && value <= largest) || value != std::floor(value))
-        throw file_error(name + " is no whole number from 1 to " + std::to_string(int(largest)));
+index checked_size(const std::string& name, double value, int least = 1) {
+    if (!(value >= least && value <= largest) || value != std::floor(value))
+        throw file_error(name + " is no whole number from " + std::to_string(least) + " to " +
+                         std::to_string(int(largest)));
     return static_cast<index>(value);
 }
 
@@ -79,7 +80,7 @@ std::vector<token> ends_of(const json& config) {
     const auto add = [&](const json& id) {
         if (id.is_null()) return;
         const auto number = examples::value_of<double>(id, "eos_token_id");
-        ends.push_back(static_cast<token>(checked_size("eos_token_id", number + 1) - 1));
+        ends.push_back(static_cast<token>(checked_size("eos_token_id", number, 0)));
     };
     if (ids.is_array())
         for (const json& id : ids) add(id);
@@ -190,7 +191,7 @@ configuration read_configuration(const examples::gguf_file& file) {
     c.tied = !file.tensors.has("output.weight");
     c.rope = rope_of(file, type, c);
     if (const auto* end = file.find<double>("tokenizer.ggml.eos_token_id"))
-        c.ends = {static_cast<token>(checked_size("tokenizer.ggml.eos_token_id", *end + 1) - 1)};
+        c.ends = {static_cast<token>(checked_size("tokenizer.ggml.eos_token_id", *end, 0))};
     check_together(c);
     return c;
 }

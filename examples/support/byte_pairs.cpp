@@ -41,7 +41,10 @@ byte_pairs::byte_pairs(const byte_pairs_vocabulary& vocabulary)
       words_first_(vocabulary.words_first) {
     for (const std::string& text : vocabulary.tokens) bytes_.push_back(unwritten(text));
     for (const auto& [text, number] : whole_) {
-        if (number < 0 || std::size_t(number) >= bytes_.size() || text.empty())
+        if (text.empty())
+            throw file_error("token " + std::to_string(number) +
+                             " is one that is never taken apart, but it has no text");
+        if (number < 0 || std::size_t(number) >= bytes_.size())
             throw file_error("token \"" + text + "\" has the number " + std::to_string(number) +
                              ", but there are " + std::to_string(bytes_.size()));
         bytes_[std::size_t(number)] = text;

@@ -175,6 +175,7 @@ TEST_CASE("a configuration that is wrong is refused by the field's name") {
     refused("rope_type is \"new\"", R"({"rope_parameters":{"rope_type":"new"}})");
     refused("epsilon", R"({"rms_norm_eps":2})");
     refused("token 9 ends a text", R"({"eos_token_id":[1,9]})");
+    refused("eos_token_id is no whole number from 0 to 16777216", R"({"eos_token_id":-1})");
     refused("use_sliding_window",
             R"({"model_type":"qwen2","sliding_window":8,"use_sliding_window":true})");
 }

@@ -109,6 +109,8 @@ TEST_CASE("a tokenizer file that is wrong is refused") {
                        R"(,"post_processor":{"type":"TemplateProcessing",
                           "single":[{"SpecialToken":{"id":"x"}}],
                           "special_tokens":{"x":{"ids":[7]}}})"));
+    refused("token 3 is one that is never taken apart, but it has no text",
+            small_file(vocab + R"(,"merges":[])", R"(,"added_tokens":[{"id":3,"content":""}])"));
     refused("has no pre_tokenizer", R"({"model":{"type":"BPE","vocab":{},"merges":[]}})");
     refused("has the pattern", R"({"model":{"type":"BPE","vocab":{},"merges":[]},"pre_tokenizer":
                                   {"type":"Split","pattern":{"Regex":"."}}})");
