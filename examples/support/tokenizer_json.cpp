@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,6 +58,13 @@ void read_merges(byte_pairs_vocabulary& to, const json& merges) {
                      "\", which is none of a byte-level BPE that is known here");
 }
 
+/// Refuses what has one of these flags, which all change tokens.
+void refuse_flags(const json& object, const char* what, const std::string& type,
+                  std::initializer_list<const char*> flags) {
+    for (const char* flag : flags)
+        if (find_field<bool>(object, flag).value_or(false)) refuse(what, type + " with " + flag);
+}
+
 /// The steps of a Sequence, or the one step that there is instead. A Sequence within another is no
 /// step, so that files cannot nest them deeper than a stack is.
 std::vector<const json*> steps_of(const json& step, const char* list) {
@@ -73,32 +81,79 @@ void read_normalizer(word_rules& rules, const json& step) {
     rules.compose = true;
 }
 
-/// What one step says of how words are cut: Split by a pattern, Digits, ByteLevel.
-void read_pre_tokenizer(word_rules& rules, const json& step) {
-    const auto type = field<std::string>(step, "type");
-    if (type == "Split") {
-        const auto pattern = field<std::string>(part_of(step, "pattern"), "Regex");
-        const auto known = word_rules_by_pattern(pattern);
-        if (!known) refuse("pattern", pattern);
-        rules.llama = known->llama;
-        rules.digits = known->digits;
-    } else if (type == "Digits") {
-        if (!find_field<bool>(step, "individual_digits").value_or(false))
-            refuse("pre-tokenizer", "Digits without individual_digits");
-        rules.numbers_apart = true;
-    } else if (type != "ByteLevel") {
-        refuse("pre-tokenizer", type);
-    } else if (find_field<bool>(step, "add_prefix_space").value_or(true)) {
-        refuse("pre-tokenizer", "ByteLevel with add_prefix_space");
+/// What of the model itself would change tokens.
+void check_model(const json& model) {
+    // GPT-2's own file is older than the field.
+    const auto type = find_field<std::string>(model, "type");
+    if (!type && part_of(model, "merges").is_null()) throw file_error("has no type of a model");
+    if (type.value_or("BPE") != "BPE") refuse("model", *type);
+    refuse_flags(model, "model", "BPE", {"byte_fallback"});
+    for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"})
+        if (!find_field<std::string>(model, name).value_or("").empty())
+            refuse("model", std::string("BPE with ") + name);
+    if (find_field<double>(model, "dropout").value_or(0) != 0) refuse("model", "BPE with dropout");
+}
+
+/// Tokens that no merges make, matched in the text as it was given.
+void read_added_tokens(byte_pairs_vocabulary& to, const json& tokens) {
+    const std::size_t entries = to.tokens.size() + tokens.size();
+    for (const json& added : tokens) {
+        const auto content = field<std::string>(added, "content");
+        refuse_flags(added, "added token", content, {"lstrip", "rstrip", "single_word"});
+        if (to.rules.compose) refuse_flags(added, "added token", content, {"normalized"});
+        const auto number = field<std::int64_t>(added, "id");
+        place(to, content, number, entries);
+        to.whole.emplace_back(content, static_cast<token>(number));
     }
 }
 
-/// Tokens that stand before every text: those of a template before its Sequence.
+void read_split(word_rules& rules, const json& step) {
+    const auto pattern = field<std::string>(part_of(step, "pattern"), "Regex");
+    const auto known = word_rules_by_pattern(pattern);
+    if (!known) refuse("pattern", pattern);
+    rules.llama = known->llama;
+    rules.digits = known->digits;
+    refuse_flags(step, "pre-tokenizer", "Split", {"invert"});
+    if (const auto behavior = field<std::string>(step, "behavior"); behavior != "Isolated")
+        refuse("pre-tokenizer", "Split with behavior " + behavior);
+}
+
+/// How words are cut: first at digits or not, then by a Split's pattern or by ByteLevel's own,
+/// which is GPT-2's. Each cuts what the one before it left, and ByteLevel changes what they see:
+/// another order would make other words.
+void read_pre_tokenizer(word_rules& rules, const std::vector<const json*>& steps) {
+    auto step = steps.begin();
+    const auto type = [&] {
+        return step == steps.end() ? "nothing" : field<std::string>(**step, "type");
+    };
+    if (type() == "Digits") {
+        if (!find_field<bool>(**step++, "individual_digits").value_or(false))
+            refuse("pre-tokenizer", "Digits without individual_digits");
+        rules.numbers_apart = true;
+    }
+    const bool split = type() == "Split";
+    if (split) read_split(rules, **step++);
+    if (type() != "ByteLevel") refuse("pre-tokenizer", type() + " where ByteLevel should be");
+    if (find_field<bool>(**step, "add_prefix_space").value_or(true))
+        refuse("pre-tokenizer", "ByteLevel with add_prefix_space");
+    if (find_field<bool>(**step++, "use_regex").value_or(true) == split)
+        refuse("pre-tokenizer", split ? "ByteLevel with use_regex behind Split"
+                                      : "ByteLevel without use_regex or Split");
+    if (step != steps.end()) refuse("pre-tokenizer", type() + " behind ByteLevel");
+}
+
+/// Tokens that stand before every text: those of a template before its Sequence, the text, behind
+/// which nothing may come.
 void read_prefix(byte_pairs_vocabulary& to, const json& step) {
-    if (field<std::string>(step, "type") != "TemplateProcessing") return;
+    const auto type = field<std::string>(step, "type");
+    if (type == "ByteLevel") return;  // it changes where tokens were found, not which
+    if (type != "TemplateProcessing" || !to.prefix.empty()) refuse("post-processor", type);
+    bool ended = false;
     for (const json& item : part_of(step, "single")) {
+        if (ended) refuse("post-processor", type + " with something behind the text");
         const json& special = part_of(item, "SpecialToken");
-        if (special.is_null()) break;
+        ended = special.is_null();
+        if (ended) continue;
         const auto name = field<std::string>(special, "id");
         const json& ids = part_of(part_of(part_of(step, "special_tokens"), name), "ids");
         for (const json& id : ids) {
@@ -109,6 +164,7 @@ void read_prefix(byte_pairs_vocabulary& to, const json& step) {
             to.prefix.push_back(static_cast<token>(number));
         }
     }
+    if (!ended) refuse("post-processor", type + " without the text");
 }
 
 }  // namespace
@@ -124,25 +180,17 @@ std::pair<std::string, std::string> merge_of(std::string_view line) {
 byte_pairs_vocabulary read_tokenizer_json(std::string_view text) {
     const json file = parse_json(text);
     const json& model = part_of(file, "model");
-    if (const auto type = field<std::string>(model, "type"); type != "BPE") refuse("model", type);
-    if (find_field<bool>(model, "byte_fallback").value_or(false))
-        refuse("model", "BPE with byte_fallback");
+    check_model(model);
     byte_pairs_vocabulary all;
     all.words_first = find_field<bool>(model, "ignore_merges").value_or(false);
-    read_vocabulary(all, part_of(model, "vocab"));
-    read_merges(all, part_of(model, "merges"));
-    const json& added_tokens = part_of(file, "added_tokens");
-    for (const json& added : added_tokens) {
-        const auto content = field<std::string>(added, "content");
-        const auto number = field<std::int64_t>(added, "id");
-        place(all, content, number, part_of(model, "vocab").size() + added_tokens.size());
-        all.whole.emplace_back(content, static_cast<token>(number));
-    }
     for (const json* step : steps_of(part_of(file, "normalizer"), "normalizers"))
         read_normalizer(all.rules, *step);
+    read_vocabulary(all, part_of(model, "vocab"));
+    read_merges(all, part_of(model, "merges"));
+    read_added_tokens(all, part_of(file, "added_tokens"));
     const auto words = steps_of(part_of(file, "pre_tokenizer"), "pretokenizers");
     if (words.empty()) throw file_error("has no pre_tokenizer");
-    for (const json* step : words) read_pre_tokenizer(all.rules, *step);
+    read_pre_tokenizer(all.rules, words);
     for (const json* step : steps_of(part_of(file, "post_processor"), "processors"))
         read_prefix(all, *step);
     return all;

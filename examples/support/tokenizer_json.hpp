@@ -8,7 +8,8 @@ namespace examples {
 
 /// The byte pairs of a tokenizer.json, as the library tokenizers writes them. Throws file_error,
 /// which names it, for what is missing or wrong, and for what is no byte-level BPE, as the
-/// tokenizers of Llama 1 and 2 are not.
+/// tokenizers of Llama 1 and 2 are not; also for whatever else in it would change tokens and is not
+/// followed here.
 byte_pairs_vocabulary read_tokenizer_json(std::string_view text);
 
 /// The same of the two older files of GPT-2, vocab.json and merges.txt, whose words are GPT-2's.

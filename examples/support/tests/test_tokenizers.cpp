@@ -76,10 +76,11 @@ TEST_CASE("tokens are the text again, whatever bytes it has") {
     CHECK(joined(vocabulary, vocabulary.encode("漢<|end|>é")) == "<|begin|>漢<|end|>é");
 }
 
-/// A tokenizer.json of three tokens with these parts in the place of its own.
-std::string small_file(const std::string& model, const std::string& rest = "") {
-    return R"({"model":{"type":"BPE",)" + model +
-           R"(},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false})" + rest + "}";
+/// A tokenizer.json with these parts in the place of its own.
+std::string small_file(
+    const std::string& model, const std::string& rest = "",
+    const std::string& words = R"({"type":"ByteLevel","add_prefix_space":false})") {
+    return R"({"model":{"type":"BPE",)" + model + R"(},"pre_tokenizer":)" + words + rest + "}";
 }
 
 TEST_CASE("a tokenizer file that is wrong is refused") {
@@ -107,7 +108,7 @@ TEST_CASE("a tokenizer file that is wrong is refused") {
     refused("x has the number 7, but there are 3",
             small_file(vocab + R"(,"merges":[])",
                        R"(,"post_processor":{"type":"TemplateProcessing",
-                          "single":[{"SpecialToken":{"id":"x"}}],
+                          "single":[{"SpecialToken":{"id":"x"}},{"Sequence":{"id":"A"}}],
                           "special_tokens":{"x":{"ids":[7]}}})"));
     refused("token 3 is one that is never taken apart, but it has no text",
             small_file(vocab + R"(,"merges":[])", R"(,"added_tokens":[{"id":3,"content":""}])"));
@@ -120,6 +121,85 @@ TEST_CASE("a tokenizer file that is wrong is refused") {
             small_file(vocab + R"(,"merges":[])", ",\"normalizer\":" + nested));
     CHECK_THROWS_WITH(read(small_file(vocab + R"(,"merges":[])")).encode("ax"),
                       "the vocabulary has no token for the byte 0x78");
+}
+
+const std::string tiny = R"("vocab":{"1":0,"2":1,"12":2},"merges":["1 2"])";
+
+TEST_CASE("what a tokenizer file says as real ones do is read") {
+    const auto read = [](const std::string& text) {
+        return byte_pairs(examples::read_tokenizer_json(text));
+    };
+    // GPT-2's: no type, affixes that are empty, an added token that is normalized, to nothing else.
+    const auto gpt2 = read(R"({"added_tokens":[{"id":3,"special":true,"content":"<|endoftext|>",
+        "single_word":false,"lstrip":false,"rstrip":false,"normalized":true}],"normalizer":null,
+        "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true},
+        "post_processor":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false},
+        "model":{"dropout":null,"unk_token":null,"continuing_subword_prefix":"",
+        "end_of_word_suffix":"","fuse_unk":false,)" +
+                           tiny + "}}");
+    CHECK(gpt2.encode("12<|endoftext|>") == tokens{2, 3});
+    // SmolLM's: digits apart, then ByteLevel's own pattern.
+    const auto smollm = read(small_file(tiny, "", R"({"type":"Sequence","pretokenizers":[
+        {"type":"Digits","individual_digits":true},{"type":"ByteLevel","add_prefix_space":false,
+        "trim_offsets":true,"use_regex":true}]})"));
+    CHECK(smollm.encode("12") == tokens{0, 1});
+    // Llama 3's: a post-processor of two, of which one is ByteLevel.
+    const auto llama3 = read(small_file(tiny, R"(,"post_processor":{"type":"Sequence",
+        "processors":[{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false},
+        {"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x"}},{"Sequence":{"id":"A"}}],
+        "special_tokens":{"x":{"ids":[1]}}}]})"));
+    CHECK(llama3.encode("12") == tokens{1, 2});
+}
+
+TEST_CASE("what would change tokens and is not followed is refused") {
+    const auto refused = [](const std::string& message, const std::string& text) {
+        check_refused("has the " + message, [&] { examples::read_tokenizer_json(text); });
+    };
+    refused("model \"BPE with dropout", small_file(tiny + R"(,"dropout":0.1)"));
+    for (const std::string affix : {"continuing_subword_prefix", "end_of_word_suffix"})
+        refused("model \"BPE with " + affix, small_file(tiny + ",\"" + affix + "\":\"@\""));
+
+    const auto added = [](const std::string& flag) {
+        return small_file(tiny, R"(,"normalizer":{"type":"NFC"},"added_tokens":[{"id":3,
+                                "content":"<s>",")" +
+                                    flag + "\":true}]");
+    };
+    for (const std::string flag : {"lstrip", "rstrip", "single_word", "normalized"})
+        refused("added token \"<s> with " + flag, added(flag));
+
+    const auto words = [](const std::string& steps) {
+        return small_file(tiny, "", R"({"type":"Sequence","pretokenizers":[)" + steps + "]}");
+    };
+    const std::string digits = R"({"type":"Digits","individual_digits":true})",
+                      last = R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":false})",
+                      gpt2 = R"({"type":"ByteLevel","add_prefix_space":false})";
+    const auto split = [](const std::string& how) {
+        return R"({"type":"Split",)" + how +
+               R"(,"pattern":{"Regex":"'s|'t|'re|'ve|'m|'ll|'d| )"
+               R"(?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"}})";
+    };
+    const std::string isolated = split(R"("behavior":"Isolated","invert":false)");
+    CHECK_NOTHROW(examples::read_tokenizer_json(words(digits + "," + isolated + "," + last)));
+    refused("pre-tokenizer \"ByteLevel without use_regex", words(last));
+    refused("pre-tokenizer \"ByteLevel with use_regex behind", words(isolated + "," + gpt2));
+    refused("pre-tokenizer \"Split with invert",
+            words(split(R"("behavior":"Isolated","invert":true)") + "," + last));
+    refused("pre-tokenizer \"Split with behavior Removed",
+            words(split(R"("behavior":"Removed")") + "," + last));
+    refused("pre-tokenizer \"Split where", words(isolated + "," + isolated + "," + last));
+    refused("pre-tokenizer \"Digits where", words(isolated + "," + digits + "," + last));
+    refused("pre-tokenizer \"Digits behind", words(gpt2 + "," + digits));
+    refused("pre-tokenizer \"nothing where", words(isolated));
+
+    const auto processed = [](const std::string& type, const std::string& single) {
+        return small_file(tiny, R"(,"post_processor":{"type":")" + type + R"(","single":[)" +
+                                    single + R"(],"special_tokens":{"x":{"ids":[1]}}})");
+    };
+    const std::string text = R"({"Sequence":{"id":"A"}})", x = R"({"SpecialToken":{"id":"x"}})";
+    refused("post-processor \"TemplateProcessing with something behind",
+            processed("TemplateProcessing", text + "," + x));
+    refused("post-processor \"TemplateProcessing without", processed("TemplateProcessing", x));
+    refused("post-processor \"BertProcessing", processed("BertProcessing", text));
 }
 
 TEST_CASE("word pieces are those of BERT's tokenizer") {
