@@ -58,17 +58,38 @@ word_pieces::word_pieces(std::string_view vocab_txt, bool lower_case) : lower_ca
     unknown_ = known("[UNK]");
     begin_ = known("[CLS]");
     end_ = known("[SEP]");
+    for (const char* name : {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"})
+        if (const auto found = numbers_.find(name); found != numbers_.end())
+            whole_.emplace_back(name, found->second);
 }
 
 std::vector<std::int32_t> word_pieces::encode(std::string_view text, std::size_t longest) const {
     std::vector<std::int32_t> tokens{begin_};
-    for (const std::string& word : words_of(text)) {
-        if (tokens.size() >= longest) break;
-        add_word(word, tokens);
+    std::size_t begin = 0;  // of what has no token yet
+    for (std::size_t at = 0; at < text.size() && tokens.size() < longest;) {
+        const auto found = std::find_if(whole_.begin(), whole_.end(), [&](const auto& entry) {
+            return text.substr(at).starts_with(entry.first);
+        });
+        if (found == whole_.end()) {
+            ++at;
+            continue;
+        }
+        add_words(text.substr(begin, at - begin), longest, tokens);
+        tokens.push_back(found->second);
+        begin = at += found->first.size();
     }
+    add_words(text.substr(begin), longest, tokens);
     tokens.resize(std::min(tokens.size(), longest - 1));
     tokens.push_back(end_);
     return tokens;
+}
+
+void word_pieces::add_words(std::string_view text, std::size_t longest,
+                            std::vector<std::int32_t>& to) const {
+    for (const std::string& word : words_of(text)) {
+        if (to.size() >= longest) break;
+        add_word(word, to);
+    }
 }
 
 std::vector<std::string> word_pieces::words_of(std::string_view text) const {

@@ -212,6 +212,16 @@ TEST_CASE("word pieces are those of BERT's tokenizer") {
     CHECK(vocabulary.encode(std::string(101, 'a'), 9).size() == 3);  // unknown
 }
 
+TEST_CASE("BERT's own tokens are one token where a text has them") {
+    const examples::word_pieces vocabulary(
+        "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##a\n[\n]\nmask\n");
+    CHECK(vocabulary.encode("a [MASK]a[PAD]", 9) == tokens{2, 5, 4, 5, 0, 3});
+    CHECK(vocabulary.encode("[mask]", 9) == tokens{2, 7, 9, 8, 3});
+    CHECK(vocabulary.encode("[SEP][MASK][MASK]", 3) == tokens{2, 3, 3});
+    CHECK(examples::word_pieces("[UNK]\n[CLS]\n[SEP]\n[\n]\nmask").encode("[MASK]", 9) ==
+          tokens{1, 3, 5, 4, 2});  // the vocabulary has no such token
+}
+
 TEST_CASE("a vocabulary of word pieces that is wrong is refused") {
     check_refused("\"[UNK]\" is there twice",
                   [] { examples::word_pieces("[UNK]\n[CLS]\n[SEP]\n[UNK]\n"); });
