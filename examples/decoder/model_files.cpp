@@ -61,25 +61,38 @@ model_files open_gguf(const std::filesystem::path& path) {
     return all;
 }
 
-examples::byte_pairs_vocabulary open_vocabulary(const std::filesystem::path& folder) {
+/// Of a model of this type. The two older files do not say how words are cut: Qwen 2's are all cut
+/// alike, but models that call themselves llama are not.
+examples::byte_pairs_vocabulary open_vocabulary(const std::filesystem::path& folder,
+                                                const std::string& type) {
     const auto whole = folder / "tokenizer.json";
     if (exists(whole)) {
         const mapped_file file(whole);
         return in_file(whole, [&] { return examples::read_tokenizer_json(file.text()); });
     }
+    const auto rules = examples::word_rules_named(type);
+    if (!rules)
+        throw file_error(folder.string() + ": has no tokenizer.json, which alone says how a " +
+                         type + " cuts words");
     const mapped_file vocab(folder / "vocab.json"), merges(folder / "merges.txt");
-    return in_file(folder,
-                   [&] { return examples::read_vocab_and_merges(vocab.text(), merges.text()); });
+    return in_file(folder, [&] {
+        return examples::read_vocab_and_merges(vocab.text(), merges.text(), *rules);
+    });
 }
 
 model_files open_folder(const std::filesystem::path& folder) {
     model_files all;
     const auto config = folder / "config.json";
     const mapped_file file(config);
-    all.sizes =
-        in_file(config, [&] { return read_configuration(examples::parse_json(file.text())); });
+    std::string type;
+    in_file(config, [&] {
+        const auto fields = examples::parse_json(file.text());
+        all.sizes = read_configuration(fields);
+        type = examples::field<std::string>(fields, "model_type");
+        return true;
+    });
     all.weights = examples::open_safetensors(folder);
-    all.vocabulary = open_vocabulary(folder);
+    all.vocabulary = open_vocabulary(folder, type);
     return all;
 }
 

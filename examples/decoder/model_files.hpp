@@ -16,8 +16,8 @@ struct model_files {
 };
 
 /// A folder as transformers writes it (config.json; model.safetensors or its parts; tokenizer.json,
-/// or vocab.json and merges.txt), or one file in GGUF. Throws an error that names the file and what
-/// is wrong with it.
+/// or vocab.json and merges.txt for qwen2), or one file in GGUF. Throws an error that names the
+/// file and what is wrong with it.
 model_files open_model(const std::filesystem::path& path);
 
 /// The vocabulary of a GGUF file. Throws file_error for what is no byte-level BPE.

@@ -197,8 +197,9 @@ byte_pairs_vocabulary read_tokenizer_json(std::string_view text) {
 }
 
 byte_pairs_vocabulary read_vocab_and_merges(std::string_view vocab_json,
-                                            std::string_view merges_txt) {
+                                            std::string_view merges_txt, const word_rules& rules) {
     byte_pairs_vocabulary all;
+    all.rules = rules;
     read_vocabulary(all, parse_json(vocab_json));
     for (bool first = true; !merges_txt.empty(); first = false) {
         const std::size_t end = std::min(merges_txt.find('\n'), merges_txt.size());

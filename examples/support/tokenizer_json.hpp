@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "byte_pairs.hpp"
+#include "word_rules.hpp"
 
 namespace examples {
 
@@ -12,9 +13,10 @@ namespace examples {
 /// followed here.
 byte_pairs_vocabulary read_tokenizer_json(std::string_view text);
 
-/// The same of the two older files of GPT-2, vocab.json and merges.txt, whose words are GPT-2's.
+/// The same of two older files, vocab.json and merges.txt, which do not say how words are cut.
 byte_pairs_vocabulary read_vocab_and_merges(std::string_view vocab_json,
-                                            std::string_view merges_txt);
+                                            std::string_view merges_txt,
+                                            const word_rules& rules = {});
 
 /// Two tokens that are merged, written with a space between them. Throws file_error for other
 /// texts.

@@ -8,6 +8,7 @@
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
+#include "char_lm/tests/temporary_folder.hpp"
 #include "check_bits.hpp"
 #include "generate.hpp"
 #include "golden/golden.hpp"
@@ -83,6 +84,21 @@ TEST_CASE("a Llama of GGUF, its pairs of dimensions in another order, writes the
 
 TEST_CASE("a Qwen 2, with biases and logits of its own, writes what transformers writes") {
     check_golden("qwen2", "qwen2");
+}
+
+TEST_CASE("without a tokenizer.json a Qwen 2 cuts words as its own, and others are refused") {
+    const auto models = std::filesystem::path(HEED_GOLDEN_DATA) / "models";
+    const char_lm::temporary_folder folder;
+    const auto open = [&](const std::string& name) {
+        std::filesystem::remove_all(folder.path() / name);
+        std::filesystem::copy(models / name, folder.path() / name);
+        std::filesystem::remove(folder.path() / name / "tokenizer.json");
+        return open_model(folder.path() / name);
+    };
+    const std::string text = "It's WE'LL 1234  [i] naive\u0301.\n\n ok";
+    const auto expected = loaded("qwen2").vocabulary.encode(text);
+    CHECK(examples::byte_pairs(open("qwen2").vocabulary).encode(text) == expected);
+    CHECK_THROWS_WITH(open("llama"), Catch::Matchers::Contains("llama: has no tokenizer.json"));
 }
 
 TEST_CASE("perplexity is transformers', and within 1 % and 3 % of it in fewer bits") {
