@@ -50,9 +50,19 @@ heed::rope::parameter parameter_of(const std::string& name, const json& value) {
     throw file_error(name + " is of another kind than it must be");
 }
 
-/// heed's error, which names the field, as one of the file's.
+/// heed's error, which names the field, as one of the file's. No text is longer than the model's
+/// longest, within which dynamic is not stretched; longrope's frequencies change in the midst of a
+/// text, behind keys that have been rotated by the old ones.
 heed::rope::frequencies frequencies_of(const heed::rope::parameters& fields,
                                        const heed::rope::checkpoint_options& options) {
+    for (const char* name : {"rope_type", "type"}) {
+        const auto found = fields.find(name);
+        const auto* const type = found != fields.end() ? found->second.get<std::string>() : nullptr;
+        if (type != nullptr && (*type == "longrope" || *type == "su"))
+            throw file_error(std::string(name) + " is \"" + *type +
+                             "\", whose frequencies change as a text grows, which this program "
+                             "does not do");
+    }
     try {
         return heed::rope::from_parameters(fields, options);
     } catch (const std::invalid_argument& error) {

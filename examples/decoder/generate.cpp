@@ -27,6 +27,8 @@ generated generate(const transformer& model, std::span<const std::vector<token>>
                    index count, const sampling& how, precision cache, const heed::on_pool& threads,
                    const std::function<void(std::size_t, token)>& told) {
     using clock = std::chrono::steady_clock;
+    for (const auto& prompt : prompts)
+        model.check_length(static_cast<index>(prompt.size()) + count);
     std::vector<text_cache> caches;
     std::vector<std::size_t> going_on;  // numbers of texts that have not ended
     for (std::size_t text = 0; text < prompts.size(); ++text) {

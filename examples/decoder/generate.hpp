@@ -27,6 +27,8 @@ struct generated {
 
 /// Goes on from each prompt by at most `count` tokens, all prompts at once. A text is the same
 /// alone and beside others if its number is the same. `told` hears of each token as it is drawn.
+/// Throws std::invalid_argument where a prompt and `count` tokens are more than the model's
+/// longest.
 generated generate(const transformer& model, std::span<const std::vector<token>> prompts,
                    index count, const sampling& how, precision cache, const heed::on_pool& threads,
                    const std::function<void(std::size_t prompt, token)>& told = {});

@@ -52,6 +52,13 @@ transformer::block transformer::make_block(const std::string& name, precision st
             layer("mlp.down_proj", width, inner)};
 }
 
+void transformer::check_length(index tokens) const {
+    if (tokens > sizes_.longest)
+        throw std::invalid_argument("a text of " + std::to_string(tokens) +
+                                    " tokens, but the model is made for at most " +
+                                    std::to_string(sizes_.longest));
+}
+
 text_cache transformer::make_cache(precision stored) const {
     text_cache cache;
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer) cache.emplace_back(sizes_, stored);
@@ -99,6 +106,8 @@ void transformer::run(const block& layer, std::size_t number, matrix& x,
 
 matrix transformer::read(std::span<const piece> pieces, wanted rows,
                          const heed::on_pool& threads) const {
+    for (const piece& p : pieces)
+        check_length(p.text->front().length() + static_cast<index>(p.tokens.size()));
     matrix x = embed(pieces);
     for (std::size_t layer = 0; layer < blocks_.size(); ++layer)
         run(blocks_[layer], layer, x, pieces, threads);

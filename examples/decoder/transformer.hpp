@@ -39,8 +39,13 @@ class transformer {
 
     [[nodiscard]] text_cache make_cache(precision stored) const;
 
+    /// Throws std::invalid_argument where a text of so many tokens is longer than the
+    /// configuration's longest.
+    void check_length(index tokens) const;
+
     /// Reads the pieces, each behind what its text has, and gives a row of logits for the last
-    /// token of each, or for every token.
+    /// token of each, or for every token. Throws std::invalid_argument for a text that gets longer
+    /// than the configuration's longest, and for a token that the model does not know.
     [[nodiscard]] matrix read(std::span<const piece> pieces, wanted rows,
                               const heed::on_pool& threads) const;
 

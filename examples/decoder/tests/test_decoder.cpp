@@ -189,6 +189,8 @@ TEST_CASE("a configuration that is wrong is refused by the field's name") {
     refused("hidden_size is of another kind", R"({"hidden_size":"8"})");
     refused("cannot share 3 heads", R"({"num_key_value_heads":3})");
     refused("rope_type is \"new\"", R"({"rope_parameters":{"rope_type":"new"}})");
+    refused("type is \"longrope\"", R"({"rope_scaling":{"type":"longrope"}})");
+    refused("rope_type is \"su\"", R"({"rope_parameters":{"rope_type":"su"}})");
     refused("epsilon", R"({"rms_norm_eps":2})");
     refused("token 9 ends a text", R"({"eos_token_id":[1,9]})");
     refused("eos_token_id is no whole number from 0 to 16777216", R"({"eos_token_id":-1})");
@@ -209,6 +211,26 @@ TEST_CASE("damaged files of a model are read or refused") {
         (void)read_configuration(read);
         (void)examples::byte_pairs(read_vocabulary(read));
     });
+}
+
+TEST_CASE("a text is as long as the model's longest, and no longer") {
+    model_files files = open_model(std::filesystem::path(HEED_GOLDEN_DATA) / "models" / "llama");
+    files.sizes.longest = 6;
+    const transformer model(files.sizes, files.weights.tensors, precision::float32);
+    const std::vector<tokens> prompts{{1, 2}, {1, 2, 3, 4}};
+    const auto write = [&](index count) {
+        return generate(model, prompts, count, {}, precision::float32, one_thread);
+    };
+    CHECK(write(2).read == 6);
+    CHECK_THROWS_WITH(write(3), "a text of 7 tokens, but the model is made for at most 6");
+    text_cache read = model.make_cache(precision::float32);
+    const auto read_more = [&] {
+        const piece now{&read, prompts[1]};
+        return model.read({&now, 1}, wanted::last_of_each, one_thread);
+    };
+    CHECK(read_more().rows() == 1);
+    CHECK_THROWS_WITH(read_more(), "a text of 8 tokens, but the model is made for at most 6");
+    CHECK(read.front().length() == 4);
 }
 
 TEST_CASE("weights that are missing or do not fit are named") {
