@@ -199,9 +199,7 @@ def save_gguf(name, model, tokenizer):
             weight = interleaved(weight, half[names[part]]) if names[part] in half else weight
         else:
             short = {"embed_tokens": "token_embd", "norm": "output_norm"}[short]
-        if weight.dim() == 1:
-            writer.add_tensor(f"{short}.weight", weight.numpy())
-        elif "attn_q" in short:  # as floats, as float16 and, the others, as bfloat16
+        if weight.dim() == 1 or "attn_q" in short:  # as floats; others as float16 or bfloat16
             writer.add_tensor(f"{short}.weight", weight.numpy())
         elif "ffn_up" in short:
             writer.add_tensor(f"{short}.weight", weight.half().numpy())
