@@ -142,6 +142,35 @@ configuration read_configuration(const json& config) {
 
 namespace {
 
+/// The named rule of a GGUF file as fields of a dictionary. Throws file_error for a value that
+/// would change what it makes and is not followed.
+void add_rule(heed::rope::parameters& fields, const examples::gguf_file& file,
+              const std::string& type) {
+    const std::string scaling = type + ".rope.scaling.";
+    const auto number = [&](const char* name) { return file.find<double>(scaling + name); };
+    // Those that are followed for the one number which changes nothing.
+    for (const auto& [name, neutral] : {std::pair("attn_factor", 1),
+                                        {"yarn_attn_factor", 1},
+                                        {"yarn_ext_factor", 1},
+                                        {"yarn_log_multiplier", 0}})
+        if (const auto* value = number(name); value != nullptr && *value != neutral)
+            throw file_error(scaling + name + " is " + std::to_string(*value) +
+                             ", but this program knows " + std::to_string(neutral));
+    const auto* const rule = file.find<std::string>(scaling + "type");
+    const auto* factor = number("factor");
+    if (factor == nullptr) factor = file.find<double>(type + ".rope.scale_linear");  // once
+    // A factor without a rule is one of linear.
+    if (rule != nullptr ? *rule == "none" : factor == nullptr) return;
+    fields.insert_or_assign("rope_type", rule != nullptr ? *rule : "linear");
+    if (factor != nullptr) fields.insert_or_assign("factor", *factor);
+    if (rule == nullptr || *rule != "yarn") return;
+    for (const auto& [name, field] :
+         {std::pair("original_context_length", "original_max_position_embeddings"),
+          {"yarn_beta_fast", "beta_fast"},
+          {"yarn_beta_slow", "beta_slow"}})
+        if (const auto* value = number(name)) fields.insert_or_assign(field, *value);
+}
+
 /// A model's stretched frequencies are factors that divide the plain ones, or a named rule.
 heed::rope::frequencies rope_of(const examples::gguf_file& file, const std::string& type,
                                 const configuration& c) {
@@ -149,14 +178,7 @@ heed::rope::frequencies rope_of(const examples::gguf_file& file, const std::stri
     const auto* const rotated = number(".rope.dimension_count");
     const auto* const base = number(".rope.freq_base");
     heed::rope::parameters fields{{"rope_theta", base != nullptr ? *base : 10000.0}};
-    if (const auto* rule = file.find<std::string>(type + ".rope.scaling.type");
-        rule != nullptr && *rule != "none") {
-        fields.insert_or_assign("rope_type", *rule);
-        if (const auto* factor = number(".rope.scaling.factor"))
-            fields.insert_or_assign("factor", *factor);
-        if (const auto* length = number(".rope.scaling.original_context_length"))
-            fields.insert_or_assign("original_max_position_embeddings", *length);
-    }
+    add_rule(fields, file, type);
     // The conversion to GGUF puts q and k of Llama's into the order of the original.
     const auto layout = type == "llama" ? heed::rope::interleaved : heed::rope::halves;
     const index dim =

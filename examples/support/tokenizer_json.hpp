@@ -1,6 +1,8 @@
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "byte_pairs.hpp"
 #include "word_rules.hpp"

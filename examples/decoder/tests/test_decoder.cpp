@@ -1,5 +1,6 @@
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -196,6 +197,53 @@ TEST_CASE("a configuration that is wrong is refused by the field's name") {
     refused("eos_token_id is no whole number from 0 to 16777216", R"({"eos_token_id":-1})");
     refused("use_sliding_window",
             R"({"model_type":"qwen2","sliding_window":8,"use_sliding_window":true})");
+}
+
+TEST_CASE("a GGUF file stretches frequencies by its rule, whose every value is followed") {
+    const examples::mapped_file mapped(std::filesystem::path(HEED_GOLDEN_DATA) / "models" /
+                                       "llama.gguf");
+    const auto values = examples::read_gguf(mapped.bytes()).values;
+    using changes = std::map<std::string, examples::gguf_value>;
+    const auto read = [&](const changes& changed) {
+        examples::gguf_file file;  // without its rope_freqs
+        file.values = values;
+        for (const auto& [name, value] : changed)
+            file.values.insert_or_assign("llama.rope." + name, value);
+        return read_configuration(file).rope.angular();
+    };
+    const auto expected = [](const std::string& dictionary) {
+        return read_configuration(
+                   examples::json::parse(
+                       R"({"model_type":"llama","hidden_act":"silu","vocab_size":9,"hidden_size":8,
+                "intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":1,"head_dim":6,
+                "max_position_embeddings":512,"rms_norm_eps":1e-5,"rope_scaling":)" +
+                       dictionary + "}"))
+            .rope.angular();
+    };
+    const auto linear = expected(R"({"type":"linear","factor":4})");
+    CHECK(read({}) == expected("null"));
+    CHECK(read({{"scaling.type", std::string("none")}, {"scaling.factor", 4.0}}) == read({}));
+    CHECK(read({{"scaling.type", std::string("linear")}, {"scaling.factor", 4.0}}) == linear);
+    CHECK(read({{"scaling.factor", 4.0}}) == linear);
+    CHECK(read({{"scale_linear", 4.0}}) == linear);
+
+    changes yarn{{"scaling.type", std::string("yarn")},
+                 {"scaling.factor", 4.0},
+                 {"scaling.original_context_length", 128.0},
+                 {"scaling.attn_factor", 1.0}};
+    const std::string fields = R"({"type":"yarn","factor":4,
+                                   "original_max_position_embeddings":128)";
+    CHECK(read(yarn) == expected(fields + "}"));
+    yarn.insert({{"scaling.yarn_beta_fast", 0.5}, {"scaling.yarn_beta_slow", 0.05}});
+    CHECK(read(yarn) == expected(fields + R"(,"beta_fast":0.5,"beta_slow":0.05})"));
+    CHECK(read(yarn) != expected(fields + "}"));
+    for (const std::string name :
+         {"attn_factor", "yarn_attn_factor", "yarn_ext_factor", "yarn_log_multiplier"}) {
+        changes unknown = yarn;
+        unknown.insert_or_assign("scaling." + name, 0.5);
+        CHECK_THROWS_WITH(read(unknown),
+                          Catch::Matchers::Contains("llama.rope.scaling." + name + " is 0.5"));
+    }
 }
 
 TEST_CASE("damaged files of a model are read or refused") {
