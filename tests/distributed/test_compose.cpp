@@ -11,6 +11,7 @@
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_attention.hpp>
 #include <heed/linear/maps/cosformer.hpp>
+#include <heed/linear/maps/double_softmax.hpp>
 #include <heed/linear/maps/elu_plus_one.hpp>
 #include <heed/linear/maps/exp_features.hpp>
 #include <heed/linear/updates/delta.hpp>
@@ -100,6 +101,11 @@ TEST_CASE("sums of features compose") { check_map<float>(331, heed::elu_plus_one
 TEST_CASE("features relative to references that differ compose") {
     check_map<float>(332, heed::exp_features, 1);
     check_map<double>(333, heed::exp_features, 60);
+}
+
+TEST_CASE("features that are divided by totals of their own compose") {
+    check_map<float>(338, heed::double_softmax, 1);
+    check_map<float>(339, heed::double_softmax.by_row(), 1);
 }
 
 TEST_CASE("states that decay compose by the decays of the later piece") {

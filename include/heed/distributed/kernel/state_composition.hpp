@@ -93,10 +93,10 @@ class state_composition {
                 set_compensated(whole.s.sum[f] + c, whole.s.lost[f] + c,
                                 share.of(state::relative_sum_of(whole, f, c),
                                          state::relative_sum_of(later, f, c)));
-            if (whole_.kind_.divides)
-                set_compensated(whole.total + f, whole.total_lost + f,
-                                share.of(state::relative_total_of(whole, f),
-                                         state::relative_total_of(later, f)));
+            // Also where the call does not divide: a map may divide by them itself.
+            set_compensated(
+                whole.total + f, whole.total_lost + f,
+                share.of(state::relative_total_of(whole, f), state::relative_total_of(later, f)));
             whole.reference[f] = reference;
         }
         std::fill_n(whole.running, static_cast<std::size_t>(whole_.layout().row()), T(0));
