@@ -209,6 +209,18 @@ TEST_CASE("states that do not compose are refused") {
         "a state is of calls with heed::delta, but those do not add up: what a later piece does to "
         "the state before it is a matrix",
         [&] { heed::compose(corrected, of(heed::delta(half))); });
+    heed::linear_state<float> none;
+    refused("the later state is that of the piece before, but must be another one",
+            [&] { heed::compose(none, none); });
+    const heed::linear_state<float> nothing;
+    CHECK_THROWS_AS(heed::compose(other, nothing), heed::argument_error);
+    CHECK_THROWS_AS(heed::compose(corrected, nothing), heed::argument_error);
+    CHECK_THROWS_AS(heed::compose(state, nothing, zeros), heed::argument_error);
+    CHECK_THROWS_AS(heed::compose(other, nothing, few), heed::shape_error);
+    refused("the log decay of sequence 0, head 0 is 1, but must be at most 0",
+            [&] { heed::compose(none, nothing, Eigen::MatrixXd(Eigen::MatrixXd::Ones(1, 1))); });
+    heed::compose(other, nothing, zeros);
+    CHECK(other.length() == 40);
     auto placed = of(heed::cosformer(200));
     const auto later = placed;
     CHECK_THROWS_AS(heed::compose(placed, later), heed::argument_error);

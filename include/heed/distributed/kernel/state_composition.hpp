@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -38,10 +39,19 @@ class state_composition {
                              ", but its features must not depend on where a token stands: a later "
                              "piece began at 0");
         }
-        if (!whole_.empty()) state_access<T>{whole_}.check(kind());
+        if (!whole_.empty() && !later_.empty()) state_access<T>{whole_}.check(kind());
     }
 
     bool has_decays() const { return kind().decays; }
+    /// Whether that is not known yet: nothing comes behind what says nothing of its calls' parts.
+    bool may_have_decays() const {
+        return has_decays() || (later_.empty() && whole_.kind_.map.empty());
+    }
+    /// [batch, heads] of the one that is not empty.
+    std::array<index, 2> heads() const {
+        const linear_state<T>& of = later_.empty() ? whole_ : later_;
+        return {of.batch(), of.heads()};
+    }
 
     /// log_decay(batch, head) is g.
     template <class LogDecay>
