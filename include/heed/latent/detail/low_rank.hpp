@@ -22,12 +22,14 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// W ≈ left·right, [rows, rank]·[rank, columns].
 struct low_rank_factors {
-    Eigen::MatrixXd left, right;
+    Eigen::MatrixXd left = {};  ///< empty for the identity
+    Eigen::MatrixXd right = {};
     double error = 0;  ///< ‖W − left·right‖/‖W‖, Frobenius' norm
 };
 
-/// left = U·Σ and right = Vᵀ of the `rank` largest singular values of W, whose numbers are finite:
-/// the rows of `right` are orthonormal.
+/// left = U·Σ and right = Vᵀ of the `rank` largest singular values of W, whose numbers are finite.
+/// The rows of `right` are orthonormal, as far as W has a rank: of a wide W, those of singular
+/// values that are rounding errors are nothing that left·right needs, and of 0 they are 0.
 ///
 /// Matrix is a parameter so that a program compiles it where it calls this.
 template <class Matrix>
