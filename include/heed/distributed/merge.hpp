@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include <heed/attention/stats.hpp>
@@ -107,8 +108,11 @@ void checked_merge(const tensor_view<S, 4>& o, stats<T, Normaliser>& kept,
                       ", but must have ", extents);
         check_writable("o", o);
         check_apart("o", o, "o of the part", o_part);
-        merge_rows(o, kept, o_part, part, resources);
-        kept.add_keys(part.call_shape().keys);
+        // Moved from meanwhile: should a task throw, they are the stats of no call.
+        stats<T, Normaliser> merged = std::move(kept);
+        merge_rows(o, merged, o_part, part, resources);
+        merged.add_keys(part.call_shape().keys);
+        kept = std::move(merged);
     }
 }
 template <class S, class T, class... Normalisers>
@@ -151,7 +155,8 @@ void checked_merge(const tensor_view<S, 4>& o, stats<T, std::variant<Normalisers
 ///
 /// shape_error unless both are of calls that differ in their keys alone, and o and o_part have
 /// these calls' shape; argument_error for stats of no call, normalisers of different values,
-/// heed::sigmoid without a bias, and for an o that overlaps o_part.
+/// heed::sigmoid without a bias, and for an o that overlaps o_part. Should a normaliser of your own
+/// throw, `kept` are the stats of no call.
 template <class O, class Stats, class OPart, class StatsPart, class... Rest>
 void merge(O&& o, Stats& kept, const OPart& o_part, const StatsPart& part, const Rest&... rest) {
     if constexpr (detail::check_merge<std::remove_cvref_t<O>, Stats, OPart, StatsPart>()) {
