@@ -52,8 +52,8 @@ struct latent_resources {
                                              static_cast<double>(threads.pool->NumThreads())));
     }
     /// f(i, resources) for i = 0 … count − 1, which together are so many operations: side by side
-    /// where they are enough for several threads, each on one of them and in its memory, or one
-    /// after the other on all.
+    /// where they are enough for several threads, each on one of them and in that thread's own
+    /// workspace, or one after the other on all.
     template <class F>
     void share(index count, double operations, const F& f) const {
         const index helpers = std::min(helpers_for(operations), count - 1);
