@@ -41,11 +41,13 @@ inline constexpr bool merging_stats<stats<Scalar, std::variant<Normalisers...>>>
 /// Stops the compilation with one sentence if such results do not merge.
 template <class O, class Stats, class OPart, class StatsPart>
 constexpr bool check_merge() {
-    constexpr bool same_stats = std::is_same_v<Stats, StatsPart>;
+    constexpr bool writable = !std::is_const_v<Stats>;
+    static_assert(writable, "heed: the stats that others are merged into must not be const");
+    constexpr bool same_stats = std::is_same_v<std::remove_const_t<Stats>, StatsPart>;
     static_assert(same_stats,
                   "heed: the stats of results that are merged must be those of one normaliser and "
                   "one scalar");
-    constexpr bool merges = merging_stats<Stats>;
+    constexpr bool merges = merging_stats<StatsPart>;
     static_assert(merges || !same_stats,
                   "heed: results of this normaliser do not merge: it needs whole rows, or its "
                   "stream has no merge(row, row)");
@@ -53,7 +55,7 @@ constexpr bool check_merge() {
     static_assert(tensors,
                   "heed: o and o of the part must be Eigen tensors, matrices, maps, blocks, or "
                   "heed::view");
-    if constexpr (same_stats && merges && tensors) {
+    if constexpr (writable && same_stats && merges && tensors) {
         constexpr bool same_scalar = std::is_same_v<scalar_of<O>, scalar_of<OPart>>;
         static_assert(same_scalar, "heed: o and o of the part must have the same scalar");
         return same_scalar;
