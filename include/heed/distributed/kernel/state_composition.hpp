@@ -10,6 +10,8 @@
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
+#include <heed/linear/kernel/state_access.hpp>
+#include <heed/linear/kernel/state_kind.hpp>
 #include <heed/linear/linear_state.hpp>
 
 /// \file

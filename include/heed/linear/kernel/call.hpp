@@ -18,7 +18,8 @@
 #include <heed/linear/kernel/program.hpp>
 #include <heed/linear/kernel/roles.hpp>
 #include <heed/linear/kernel/row_turn_of.hpp>
-#include <heed/linear/linear_state.hpp>
+#include <heed/linear/kernel/state_access.hpp>
+#include <heed/linear/kernel/state_kind.hpp>
 #include <heed/linear/part.hpp>
 
 /// \file
