@@ -56,6 +56,7 @@ COUNTERS = {
     "of_tensors": Counter("over tensors", times),
     "of_alone": Counter("over alone", times),
     "of_exact": Counter("over exact attention's share", times),
+    "of_attention": Counter("over attention", fraction),
     "forward": Counter("over forward", times),
     "of_prefill": Counter("over prefill", times),
     "of_eigen": Counter("over Eigen's product", times),
@@ -166,6 +167,9 @@ SECTIONS = [
             "16 and 8 bits; *over tensors*: a chunk of queries at the end of 4096 keys of 8 heads "
             "over the same call without a cache; and 4096 tokens of 32 heads appended one by one, "
             "as a share of the bandwidth of copying them."),
+    Section("Merging", "bench_merge",
+            "o and stats of two parts of the keys, float: the time over that of attention of one part, "
+            "of as many keys as queries, by turns."),
     Section("Latent attention", "bench_latent",
             "Ranks 512 + 64, cached in 32, 16 and 8 bits. Absorbed: the heads of one token against "
             "4096 cached rows; and a layer of 16 heads of width 2048, and one token of it decoded "

@@ -52,7 +52,8 @@ class transformer {
     /// What a pass keeps for the pass behind it; one for each thread, reused for every batch.
     struct workspace;
 
-    /// The characters seen so far, for generating one at a time.
+    /// The characters seen so far, for generating one at a time. A handle: copies share keys and
+    /// values, so only one of them may go on.
     struct cache {
         std::vector<std::shared_ptr<attention_cache>> seen;  ///< of each block
         index length = 0;

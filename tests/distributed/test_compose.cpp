@@ -11,6 +11,7 @@
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_attention.hpp>
 #include <heed/linear/maps/cosformer.hpp>
+#include <heed/linear/maps/double_softmax.hpp>
 #include <heed/linear/maps/elu_plus_one.hpp>
 #include <heed/linear/maps/exp_features.hpp>
 #include <heed/linear/updates/delta.hpp>
@@ -100,6 +101,11 @@ TEST_CASE("sums of features compose") { check_map<float>(331, heed::elu_plus_one
 TEST_CASE("features relative to references that differ compose") {
     check_map<float>(332, heed::exp_features, 1);
     check_map<double>(333, heed::exp_features, 60);
+}
+
+TEST_CASE("features that are divided by totals of their own compose") {
+    check_map<float>(338, heed::double_softmax, 1);
+    check_map<float>(339, heed::double_softmax.by_row(), 1);
 }
 
 TEST_CASE("states that decay compose by the decays of the later piece") {
@@ -203,6 +209,18 @@ TEST_CASE("states that do not compose are refused") {
         "a state is of calls with heed::delta, but those do not add up: what a later piece does to "
         "the state before it is a matrix",
         [&] { heed::compose(corrected, of(heed::delta(half))); });
+    heed::linear_state<float> none;
+    refused("the later state is that of the piece before, but must be another one",
+            [&] { heed::compose(none, none); });
+    const heed::linear_state<float> nothing;
+    CHECK_THROWS_AS(heed::compose(other, nothing), heed::argument_error);
+    CHECK_THROWS_AS(heed::compose(corrected, nothing), heed::argument_error);
+    CHECK_THROWS_AS(heed::compose(state, nothing, zeros), heed::argument_error);
+    CHECK_THROWS_AS(heed::compose(other, nothing, few), heed::shape_error);
+    refused("the log decay of sequence 0, head 0 is 1, but must be at most 0",
+            [&] { heed::compose(none, nothing, Eigen::MatrixXd(Eigen::MatrixXd::Ones(1, 1))); });
+    heed::compose(other, nothing, zeros);
+    CHECK(other.length() == 40);
     auto placed = of(heed::cosformer(200));
     const auto later = placed;
     CHECK_THROWS_AS(heed::compose(placed, later), heed::argument_error);

@@ -140,6 +140,7 @@ TEST_CASE("counts that are not one a query, or no counts, are refused") {
     CHECK_NOTHROW(attend({5, 4, 0}));
     CHECK_THROWS_AS(attend({5, 4}), heed::shape_error);
     CHECK_THROWS_AS(attend({5, -1, 4}), heed::argument_error);
+    CHECK_THROWS_AS(attend({5, 3.5, 4}), heed::argument_error);
     CHECK_THROWS_AS(attend({5, std::numeric_limits<double>::infinity(), 4}), heed::argument_error);
 }
 

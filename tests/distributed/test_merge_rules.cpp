@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <variant>
@@ -177,6 +179,35 @@ TEST_CASE("a normaliser that is chosen at run time") {
         "stats are those of another of the normalisers that may be chosen, but must be those of "
         "the one that is",
         [&] { heed::merge(other.output, other.stats, chosen.output, chosen.stats); });
+}
+
+/// Softmax whose rows cannot be merged when it comes to it.
+struct failing_normaliser : heed::normaliser_base {
+    template <class T>
+    struct stream : heed::detail::softmax_stream<T> {
+        using statistics = typename heed::detail::softmax_stream<T>::statistics;
+        heed::detail::merge_factors<T> merge(statistics& whole, const statistics&) const {
+            whole = {};
+            throw std::runtime_error("no merge");
+        }
+    };
+    template <class T>
+    stream<T> streaming(index) const {
+        return {{1, -std::numeric_limits<double>::infinity()}};
+    }
+};
+
+TEST_CASE("stats of which a half has been merged are those of no call") {
+    const heed::attention_shape shape{1, 1, 1, 3, 5, 4, 4};
+    heed::stats<float, failing_normaliser> kept;
+    std::fill_n(kept.begin(shape, {}), 3, heed::softmax_statistics<float>{0, 1});
+    kept.end(shape);
+    const auto part = kept;
+    const Eigen::MatrixXf o_part = Eigen::MatrixXf::Ones(3, 4);
+    Eigen::MatrixXf o = o_part;
+    CHECK_THROWS_AS(heed::merge(o, kept, o_part, part), std::runtime_error);
+    CHECK(kept.extents() == std::array<index, 3>{0, 0, 0});
+    CHECK(part.extents() == std::array<index, 3>{1, 1, 3});
 }
 
 TEST_CASE("what is not of the same call is refused before anything is written") {

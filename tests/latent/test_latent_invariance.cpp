@@ -106,6 +106,13 @@ TEST_CASE("latent attention has the same bits where every step has work for seve
     }
 }
 
+TEST_CASE("a step of latent attention with nothing to do is for no thread beside the caller's") {
+    Eigen::ThreadPool pool(2);
+    const heed::detail::latent_resources ready(heed::on_pool{&pool, 0});
+    CHECK(ready.helpers_for(0) == 0);
+    CHECK(ready.helpers_for(1) == 2);
+}
+
 TEST_CASE("latent attention takes rows of any kind, and weights of any strides") {
     heed_test::generator random(731);
     const layer<float> from(random, variants().back());

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -19,8 +18,7 @@
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
 
-#include "linear/decay_problem.hpp"
-#include "linear/delta_problem.hpp"
+#include "linear/delta_sequence.hpp"
 #include "linear/problem.hpp"
 #include "support/allocations.hpp"
 
@@ -30,61 +28,6 @@ using namespace heed_test;
 using heed::index;
 
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-constexpr index value_dim = 37;  // more than a vector, and no multiple of one
-
-/// Inputs, β of every token, and decays of which some begin anew.
-template <class T>
-struct updated {
-    linear_problem from;
-    reference::tensor logs, deltas;
-    linear_inputs<T> in;
-    tensor3<T> g, beta;
-
-    updated(generator& random, index length, index batch = 2)
-        : from(random, {batch, 4, 2, 2, length, length, 5, value_dim}),
-          logs(random_decays(random, from.sizes, 2)),
-          deltas(random_deltas(random, from.sizes, 2)),
-          in(from),
-          g(to_decays<T>(logs)),
-          beta(to_decays<T>(deltas)) {}
-
-    template <class... Parts>
-    tensor4<T> whole(const Parts&... parts) const {
-        return heed::linear_attention(in.q, in.k, in.v, heed::causal, heed::log_decay(g),
-                                      heed::delta(beta), heed::unit_rows, parts...);
-    }
-};
-
-/// Tokens first … first + count − 1 of every sequence.
-template <class T>
-auto tokens(const tensor4<T>& x, index first, index count) {
-    const index n = x.dimension(2), d = x.dimension(3), h = x.dimension(1);
-    return heed::view(const_cast<T*>(x.data()) + first * d, {x.dimension(0), h, count, d},
-                      {h * n * d, n * d, d, 1});
-}
-template <class T>
-auto tokens(const tensor3<T>& x, index first, index count) {
-    const index n = x.dimension(2), h = x.dimension(1);
-    return heed::view(x.data() + first, {x.dimension(0), h, count}, {h * n, n, 1});
-}
-
-template <class X>
-bool same_bits(const X& a, const X& b) {
-    using scalar = typename X::Scalar;
-    return a.size() == b.size() &&
-           std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(scalar)) ==
-               0;
-}
-
-/// o of some tokens, from a state that has seen those before.
-template <class T, class... Parts>
-void go_on(const updated<T>& all, heed::linear_state<T>& state, tensor4<T>& o, index first,
-           index count, const Parts&... parts) {
-    heed::linear_attention_into(
-        tokens(o, first, count), tokens(all.in.q, first, count), tokens(all.in.k, first, count),
-        tokens(all.in.v, first, count), heed::causal, heed::log_decay(tokens(all.g, first, count)),
-        heed::delta(tokens(all.beta, first, count)), heed::unit_rows, heed::carry(state), parts...);
-}
 
 template <class T>
 void check_pieces(generator& random) {

@@ -29,18 +29,18 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// and nothing before it can be taken back. Where the later piece began a new document, its own
 /// state is that of all. O(batch·heads·features·d_v).
 ///
-/// shape_error for states of other shapes; argument_error for states of calls with other parts, of
-/// features that depend on where a token stands (a rotary encoding, cosformer), of heed::delta,
-/// whose pieces multiply what came before by a matrix, or with decays, for which there is the form
-/// below.
+/// An empty later state changes nothing. shape_error for states of other shapes; argument_error for
+/// states of calls with other parts, of features that depend on where a token stands (a rotary
+/// encoding, cosformer), of heed::delta, whose pieces multiply what came before by a matrix from
+/// the right, or with decays, for which there is the form below.
 template <class Scalar>
 void compose(linear_state<Scalar>& state, const linear_state<Scalar>& later) {
     const detail::state_composition<Scalar> two(state, later);
-    if (later.empty()) return;
     two.check();
     detail::require_argument(!two.has_decays(),
                              "heed::compose: states with decays need the sum of the logarithms of "
                              "the later piece's: heed::compose(state, later, log_decays)");
+    if (later.empty()) return;
     two.compose([](index, index) { return 0.0; });
 }
 
@@ -55,21 +55,23 @@ void compose(linear_state<Scalar>& state, const linear_state<Scalar>& later,
     static_assert(two_axes, "heed: the log decays of a piece are [batch, heads]");
     if constexpr (two_axes) {
         const detail::state_composition<Scalar> two(state, later);
-        if (later.empty()) return;
         two.check();
-        detail::require_argument(two.has_decays(),
+        detail::require_argument(two.may_have_decays(),
                                  "heed::compose was given log decays, but the states are of calls "
                                  "without decays");
         const auto held = detail::evaluate("the log decays", log_decays);
         const auto given = held.view();
-        const std::array<index, 2> expected{later.batch(), later.heads()};
-        detail::require_shape(given.extents == expected, "the log decays have shape ",
-                              given.extents, ", but must have ", expected, ": [batch, heads]");
-        for (index b = 0; b < expected[0]; ++b)
-            for (index h = 0; h < expected[1]; ++h)
+        const std::array<index, 2> expected = two.heads();
+        const bool nothing_known = state.empty() && later.empty();
+        detail::require_shape(nothing_known || given.extents == expected,
+                              "the log decays have shape ", given.extents, ", but must have ",
+                              expected, ": [batch, heads]");
+        for (index b = 0; b < given.extents[0]; ++b)
+            for (index h = 0; h < given.extents[1]; ++h)
                 detail::require_argument(given(b, h) <= 0, "the log decay of sequence ", b,
                                          ", head ", h, " is ", static_cast<double>(given(b, h)),
                                          ", but must be at most 0");
+        if (later.empty()) return;
         two.compose([&](index b, index h) { return static_cast<double>(given(b, h)); });
     }
 }

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include <heed/attention/stats.hpp>
@@ -40,11 +41,13 @@ inline constexpr bool merging_stats<stats<Scalar, std::variant<Normalisers...>>>
 /// Stops the compilation with one sentence if such results do not merge.
 template <class O, class Stats, class OPart, class StatsPart>
 constexpr bool check_merge() {
-    constexpr bool same_stats = std::is_same_v<Stats, StatsPart>;
+    constexpr bool writable = !std::is_const_v<Stats>;
+    static_assert(writable, "heed: the stats that others are merged into must not be const");
+    constexpr bool same_stats = std::is_same_v<std::remove_const_t<Stats>, StatsPart>;
     static_assert(same_stats,
                   "heed: the stats of results that are merged must be those of one normaliser and "
                   "one scalar");
-    constexpr bool merges = merging_stats<Stats>;
+    constexpr bool merges = merging_stats<StatsPart>;
     static_assert(merges || !same_stats,
                   "heed: results of this normaliser do not merge: it needs whole rows, or its "
                   "stream has no merge(row, row)");
@@ -52,7 +55,7 @@ constexpr bool check_merge() {
     static_assert(tensors,
                   "heed: o and o of the part must be Eigen tensors, matrices, maps, blocks, or "
                   "heed::view");
-    if constexpr (same_stats && merges && tensors) {
+    if constexpr (writable && same_stats && merges && tensors) {
         constexpr bool same_scalar = std::is_same_v<scalar_of<O>, scalar_of<OPart>>;
         static_assert(same_scalar, "heed: o and o of the part must have the same scalar");
         return same_scalar;
@@ -107,8 +110,11 @@ void checked_merge(const tensor_view<S, 4>& o, stats<T, Normaliser>& kept,
                       ", but must have ", extents);
         check_writable("o", o);
         check_apart("o", o, "o of the part", o_part);
-        merge_rows(o, kept, o_part, part, resources);
-        kept.add_keys(part.call_shape().keys);
+        // Moved from meanwhile: should a task throw, they are the stats of no call.
+        stats<T, Normaliser> merged = std::move(kept);
+        merge_rows(o, merged, o_part, part, resources);
+        merged.add_keys(part.call_shape().keys);
+        kept = std::move(merged);
     }
 }
 template <class S, class T, class... Normalisers>
@@ -151,7 +157,8 @@ void checked_merge(const tensor_view<S, 4>& o, stats<T, std::variant<Normalisers
 ///
 /// shape_error unless both are of calls that differ in their keys alone, and o and o_part have
 /// these calls' shape; argument_error for stats of no call, normalisers of different values,
-/// heed::sigmoid without a bias, and for an o that overlaps o_part.
+/// heed::sigmoid without a bias, and for an o that overlaps o_part. Should a normaliser of your own
+/// throw, `kept` are the stats of no call.
 template <class O, class Stats, class OPart, class StatsPart, class... Rest>
 void merge(O&& o, Stats& kept, const OPart& o_part, const StatsPart& part, const Rest&... rest) {
     if constexpr (detail::check_merge<std::remove_cvref_t<O>, Stats, OPart, StatsPart>()) {

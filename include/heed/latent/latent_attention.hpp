@@ -187,7 +187,8 @@ class latent_attention {
     /// pair costs 2(2d_c + d_r) operations a head. For one token, or some: with DeepSeek's sizes
     /// cheaper than prefill up to about 170.
     ///
-    /// The same bits for any pieces; from prefill's y it differs by rounding.
+    /// The same bits for any pieces; from prefill's y it differs by rounding. Heads that threads
+    /// share are worked on in each thread's own memory, not in that of heed::in.
     template <class X, storage_type Storage, class... Extras>
     auto decode(const X& x, kv_cache<Storage>& cache, const Extras&... extras) const {
         return over_cache<true>(x, cache, extras...);

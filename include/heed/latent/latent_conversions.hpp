@@ -25,9 +25,7 @@ namespace detail {
 template <class T>
 converted_latent<T> convert_exactly(const grouped_layer<T>& layer) {
     layer.check();
-    const auto cached = layer.cached_matrix();
-    const low_rank_factors whole{Eigen::MatrixXd::Identity(cached.rows(), cached.rows()), cached,
-                                 0};
+    const low_rank_factors whole{.right = layer.cached_matrix()};
     return conversion<T>(layer, whole).result();
 }
 
@@ -55,7 +53,9 @@ converted_latent<T> convert_to_rank(const grouped_layer<T>& layer, index rank) {
 /// with q = x·W_qᵀ and so on, to rounding. c is made of the keys' content and the values of all
 /// groups side by side, not normed, and [W_kc; W_v] of a head copies its group's: blocks of 0 and
 /// 1. Rotated keys cannot go through c: those of all groups are k_r, and a head's rotated q is 0
-/// against others'. The cache holds what that of the grouped heads does, G·(d + d_v) numbers.
+/// against others'. The cache holds what that of the grouped heads does, G·(d + d_v) numbers. All
+/// that holds for finite numbers: what is not finite in one group's keys or values, times those
+/// zeros, reaches the heads of all groups.
 ///
 ///     const auto converted = heed::latent_from_grouped<float>(
 ///         {.q_proj = q, .k_proj = k, .v_proj = v, .o_proj = o},
@@ -64,7 +64,9 @@ converted_latent<T> convert_to_rank(const grouped_layer<T>& layer, index rank) {
 ///
 /// `rope` rotates the first rope.dim() numbers of a head's q and k, as heed::rotary; it may be
 /// missing. Throws argument_error for sizes out of range and weights that are missing, shape_error
-/// for weights and frequencies that do not fit, by name. O(G²(d + d_v)² + H·d·G·D).
+/// for weights and frequencies that do not fit, by name. O(H·G·(d_c + d_v)² + H·(d + d_v +
+/// G·d_r)·D), where d_r of d dimensions are rotated and d_c are not: kv_b_proj alone has
+/// H(d_c + d_v)·G(d_c + d_v) numbers.
 template <class T>
 [[nodiscard]] converted_latent<T> latent_from_grouped(const grouped_weights<T>& weights,
                                                       const grouped_options& options) {
@@ -90,7 +92,8 @@ template <class T>
 ///         weights, {.heads = 16, .kv_heads = 16, .dim = 64, .value = 64}, 256);
 ///     std::cout << converted.error;
 ///
-/// The rows of W_c are orthonormal, so that the numbers of c are as large as x's. Throws as
+/// The rows of W_c, with its bias as a column if there are biases, are orthonormal, so that c is no
+/// larger than x; above the rank that W truly has they may be 0 or noise. Throws as
 /// latent_from_grouped does, and argument_error for a rank below 1 or above that of W, and for
 /// numbers of W that are not finite. In double: with n and m the smaller and the larger of G(d +
 /// d_v) and D, some ten sweeps of 4·n²·m multiply-adds (heed's own Jacobi rotations).

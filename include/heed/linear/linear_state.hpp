@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -15,7 +14,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
-#include <heed/linear/kernel/program.hpp>
+#include <heed/linear/kernel/state_kind.hpp>
 #include <heed/linear/part.hpp>
 
 /// \file
@@ -24,17 +23,6 @@
 namespace heed::inline HEED_ARCHITECTURE {
 
 namespace detail {
-
-/// What a state is of: calls of another kind cannot go on with it.
-struct state_kind {
-    index batch = 0, heads = 0, features = 0, value_dim = 0;
-    std::string_view map;  ///< empty: not known
-    bool divides = false;
-    encoded turned = encoded::none;
-    bool decays = false;
-    bool updates = false;
-    bool by_position = false;  ///< whether features depend on where a token stands
-};
 
 template <class T>
 struct state_access;
@@ -282,52 +270,6 @@ class linear_state {
 };
 
 namespace detail {
-
-/// The way of a call into a state.
-template <class T>
-struct state_access {
-    linear_state<T>& state;
-
-    void check(const state_kind& call) const {
-        if (state.empty()) return;
-        const state_kind& own = state.kind_;
-        const std::array<index, 4> has{own.batch, own.heads, own.value_dim, own.features};
-        const std::array<index, 4> needs{call.batch, call.heads, call.value_dim, call.features};
-        require_shape(has == needs, "the state has shape ", has,
-                      " (batch, heads, d_v, features), but this call's must have ", needs);
-        require_argument(own.divides == call.divides, "the state is of calls that ",
-                         own.divides ? "divide" : "do not divide",
-                         " by a denominator, but this call does ", call.divides ? "" : "not");
-        require_argument(own.map.empty() || own.decays == call.decays, "the state is of calls ",
-                         own.decays ? "with decays" : "without decays", ", but this one ",
-                         call.decays ? "has them" : "has none");
-        require_argument(own.map.empty() || own.updates == call.updates, "the state is of calls ",
-                         own.updates ? "with" : "without", " heed::delta, but this one has ",
-                         call.updates ? "it" : "none");
-        require_argument(own.map.empty() || (own.map == call.map && own.turned == call.turned),
-                         "the state is of calls with ", own.map,
-                         own.turned == encoded::none ? "" : " and a rotary encoding",
-                         ", but this one has ", call.map,
-                         call.turned == encoded::none ? "" : " and a rotary encoding");
-    }
-    /// The heads for a call that has been checked.
-    kept_heads<T> heads(const state_kind& call) const {
-        if (state.empty()) state.take_shape(call);
-        state.kind_ = call;
-        const bool keeps = state.options_.rewindable;
-        return {state.numbers_.data(), state.progress_.data(),
-                keeps ? state.older_.data() : nullptr,
-                keeps ? state.older_progress_.data() : nullptr};
-    }
-    index length(index batch) const {
-        return state.empty() ? 0 : state.lengths_[static_cast<std::size_t>(batch)];
-    }
-    /// Tokens of the last document of a sequence; whether it began in this call.
-    void set_length(index batch, index length, bool anew) const {
-        state.lengths_[static_cast<std::size_t>(batch)] = length;
-        if (anew) state.given_ = false;
-    }
-};
 
 /// The part that heed::carry makes.
 template <class T>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <type_traits>
 #include <utility>
 
@@ -12,6 +13,20 @@
 /// Scales of log n_i where the caller says what n_i is.
 
 namespace heed::inline HEED_ARCHITECTURE {
+
+namespace detail {
+
+/// Stops the compilation with one sentence if a scale has no use for counts.
+template <class Scale>
+constexpr bool check_counting_scale() {
+    constexpr bool counts = Scale::needs_visible_count;
+    static_assert(counts,
+                  "heed: heed::counted_scale takes a scale that counts visible keys, such as "
+                  "heed::log_n_scale");
+    return counts;
+}
+
+}  // namespace detail
 
 /// The type of heed::counted_scale(scale, counts).
 template <class Scale, detail::position_list Counts>
@@ -32,11 +47,13 @@ class counted_scale_part : public scale_base {
         counts_.check("the counts of heed::counted_scale", shape.batch, shape.queries);
         const index sequences = counts_.view().extents[0];
         for (index b = 0; b < sequences; ++b) {
-            for (index i = 0; i < shape.queries; ++i)
-                detail::require_argument(count(b, i) >= 0,
+            for (index i = 0; i < shape.queries; ++i) {
+                const auto given = static_cast<double>(count(b, i));
+                detail::require_argument(given >= 0 && given == std::floor(given),
                                          "the counts of heed::counted_scale hold ",
                                          detail::as_given(count(b, i)), " at [", b, ", ", i,
-                                         "], but must not be negative");
+                                         "], but must be whole numbers, and not negative");
+            }
         }
     }
     template <class See>
@@ -61,11 +78,12 @@ class counted_scale_part : public scale_base {
 ///     auto scale = heed::counted_scale(heed::log_n_scale(512), counts);   // of the whole sequence
 ///     auto [o, stats] = heed::attention_forward(q, k_part, v_part, scale);
 ///
-/// Counts are numbers of any type, [queries] or [batch, queries]; lvalues are viewed, temporary
-/// objects owned. The call throws shape_error where there is not one for each query, argument_error
-/// for one that is negative, not finite, or not below 2⁵³.
+/// Counts are whole numbers of any type, [queries] or [batch, queries]; lvalues are viewed,
+/// temporary objects owned. The call throws shape_error where there is not one for each query,
+/// argument_error for one that is negative, not whole, or not below 2⁵³.
 template <part_of<role::scale> Scale, detail::position_list Counts>
 [[nodiscard]] counted_scale_part<Scale, Counts> counted_scale(Scale scale, Counts&& counts) {
+    static_cast<void>(detail::check_counting_scale<Scale>());
     return {std::move(scale), detail::kept_positions<Counts>(std::forward<Counts>(counts))};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -9,6 +10,8 @@
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
+#include <heed/linear/kernel/state_access.hpp>
+#include <heed/linear/kernel/state_kind.hpp>
 #include <heed/linear/linear_state.hpp>
 
 /// \file
@@ -38,10 +41,19 @@ class state_composition {
                              ", but its features must not depend on where a token stands: a later "
                              "piece began at 0");
         }
-        if (!whole_.empty()) state_access<T>{whole_}.check(kind());
+        if (!whole_.empty() && !later_.empty()) state_access<T>{whole_}.check(kind());
     }
 
     bool has_decays() const { return kind().decays; }
+    /// Whether that is not known yet: nothing comes behind what says nothing of its calls' parts.
+    bool may_have_decays() const {
+        return has_decays() || (later_.empty() && whole_.kind_.map.empty());
+    }
+    /// [batch, heads] of the one that is not empty.
+    std::array<index, 2> heads() const {
+        const linear_state<T>& of = later_.empty() ? whole_ : later_;
+        return {of.batch(), of.heads()};
+    }
 
     /// log_decay(batch, head) is g.
     template <class LogDecay>
@@ -93,10 +105,10 @@ class state_composition {
                 set_compensated(whole.s.sum[f] + c, whole.s.lost[f] + c,
                                 share.of(state::relative_sum_of(whole, f, c),
                                          state::relative_sum_of(later, f, c)));
-            if (whole_.kind_.divides)
-                set_compensated(whole.total + f, whole.total_lost + f,
-                                share.of(state::relative_total_of(whole, f),
-                                         state::relative_total_of(later, f)));
+            // Also where the call does not divide: a map may divide by them itself.
+            set_compensated(
+                whole.total + f, whole.total_lost + f,
+                share.of(state::relative_total_of(whole, f), state::relative_total_of(later, f)));
             whole.reference[f] = reference;
         }
         std::fill_n(whole.running, static_cast<std::size_t>(whole_.layout().row()), T(0));

@@ -126,11 +126,19 @@ class conversion {
         to.kv_b_proj.resize(heads_ * rows, rank_);
         for (index h = 0; h < heads_; ++h) {
             const index g = group_of(h);
-            to.kv_b_proj.middleRows(h * rows, content_) =
-                factors_.left.middleRows(g * content_, content_).template cast<T>();
-            to.kv_b_proj.middleRows(h * rows + content_, value_) =
-                factors_.left.middleRows(groups_ * content_ + g * value_, value_)
-                    .template cast<T>();
+            expand_rows(to.kv_b_proj.middleRows(h * rows, content_), g * content_);
+            expand_rows(to.kv_b_proj.middleRows(h * rows + content_, value_),
+                        groups_ * content_ + g * value_);
+        }
+    }
+    /// Rows `first` … of the left factor.
+    template <class Rows>
+    void expand_rows(Rows to, index first) const {
+        if (factors_.left.size() == 0) {  // the identity, too large to be written down
+            to.setZero();
+            for (index r = 0; r < to.rows(); ++r) to(r, first + r) = T(1);
+        } else {
+            to = factors_.left.middleRows(first, to.rows()).template cast<T>();
         }
     }
 

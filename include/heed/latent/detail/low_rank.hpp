@@ -22,12 +22,14 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// W ≈ left·right, [rows, rank]·[rank, columns].
 struct low_rank_factors {
-    Eigen::MatrixXd left, right;
+    Eigen::MatrixXd left = {};  ///< empty for the identity
+    Eigen::MatrixXd right = {};
     double error = 0;  ///< ‖W − left·right‖/‖W‖, Frobenius' norm
 };
 
-/// left = U·Σ and right = Vᵀ of the `rank` largest singular values of W, whose numbers are finite:
-/// the rows of `right` are orthonormal.
+/// left = U·Σ and right = Vᵀ of the `rank` largest singular values of W, whose numbers are finite.
+/// The rows of `right` are orthonormal up to the rank that W truly has; above it, where W is wide,
+/// they are 0 or noise, and what they are multiplied by is 0 or a rounding error.
 ///
 /// Matrix is a parameter so that a program compiles it where it calls this.
 template <class Matrix>
@@ -59,7 +61,10 @@ low_rank_factors truncate_to_rank(const Matrix& w, index rank) {
         const Eigen::Map<const Eigen::VectorXd> v(s.v_row(j), shape.columns);
         if (is_wide) {
             factors.left.col(r) = v * sigma;
-            factors.right.row(r) = turned * (sigma > 0 ? 1 / sigma : 0);
+            if (sigma > 0)
+                factors.right.row(r) = turned / sigma;
+            else
+                factors.right.row(r).setZero();
         } else {
             factors.left.col(r) = turned;
             factors.right.row(r) = v;

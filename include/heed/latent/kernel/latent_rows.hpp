@@ -44,15 +44,16 @@ struct latent_resources {
     void each_row(const tensor_view<T, 3>& x, const F& f) const {
         for_each_row(threads.pool, *memory.memory, x.extents, f);
     }
-    /// Threads beside the caller's that so many operations are worth.
+    /// Threads beside the caller's that so many operations are worth: none for no operations, as
+    /// those of a head without content, even where least_work is 0.
     index helpers_for(double operations) const {
-        if (threads.pool == nullptr) return 0;
+        if (threads.pool == nullptr || !(operations > 0)) return 0;
         return static_cast<index>(std::clamp(operations / threads.least_work - 1, 0.0,
                                              static_cast<double>(threads.pool->NumThreads())));
     }
     /// f(i, resources) for i = 0 … count − 1, which together are so many operations: side by side
-    /// where they are enough for several threads, each on one of them and in its memory, or one
-    /// after the other on all.
+    /// where they are enough for several threads, each on one of them and in that thread's own
+    /// workspace, or one after the other on all.
     template <class F>
     void share(index count, double operations, const F& f) const {
         const index helpers = std::min(helpers_for(operations), count - 1);

@@ -22,11 +22,11 @@
 /// The delta rule backward. With u and w as in chunk_update.hpp, D the gradient of S behind a chunk
 /// and G_i sums of log decays from its first token to i, in each chunk from the last to the first
 ///
-///     du_j = e^{G−G_j} Dᵀk_j + Σ_{i≥j} e^{G_i−G_j} (q_i·k_j) dN_i − Σ_{i>j} e^{G_i−G_j} (k_i·k_j)
-///     dv_i dv_j = β_j du_j        dβ_j = du_j·w_j dk_j = e^{G−G_j} D u_j + Σ_{i≥j} e^{G_i−G_j}
-///     (dN_i·u_j) q_i
-///            − e^{G_j} S dv_j − Σ_{i>j} e^{G_i−G_j} (dv_i·u_j) k_i − Σ_{i<j} e^{G_j−G_i}
-///            (dv_j·u_i) k_i
+///     du_j = e^{G−G_j} Dᵀk_j + Σ_{i≥j} e^{G_i−G_j} (q_i·k_j) dN_i
+///            − Σ_{i>j} e^{G_i−G_j} (k_i·k_j) dv_i
+///     dv_j = β_j du_j        dβ_j = du_j·w_j
+///     dk_j = e^{G−G_j} D u_j + Σ_{i≥j} e^{G_i−G_j} (dN_i·u_j) q_i − e^{G_j} S dv_j
+///            − Σ_{i>j} e^{G_i−G_j} (dv_i·u_j) k_i − Σ_{i<j} e^{G_j−G_i} (dv_j·u_i) k_i
 ///     D ← e^G D + Σ_i e^{G_i} (q_i dN_iᵀ − k_i dv_iᵀ)
 ///
 /// So du is found by forward's substitution from the last row to the first. S before each chunk is

@@ -43,8 +43,7 @@ struct given_delta {
 /// own shape and kind. It goes with heed::causal, and with neither a feature map nor a denominator.
 ///
 ///     auto o = heed::linear_attention(q, k, v, heed::causal, heed::log_decay(g),
-///     heed::delta(beta),
-///                                     heed::unit_rows);
+///                                     heed::delta(beta), heed::unit_rows);
 ///
 /// The call throws shape_error where the shape does not fit. What is padding is not read. Takes
 /// 6·d·d_v operations a token instead of 4·d·d_v.
