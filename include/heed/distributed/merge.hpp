@@ -145,8 +145,8 @@ void checked_merge(const tensor_view<S, 4>& o, stats<T, std::variant<Normalisers
 ///     auto [o, stats] = heed::attention_forward(q, k_0, v_0);
 ///     const auto [o_1, stats_1] = heed::attention_forward(q, k_1, v_1);
 ///     heed::merge(o, stats, o_1, stats_1);
-///     const auto of_1 = heed::attention_backward(d_o, o, stats, q, k_1, v_1);   // dk_1, dv_1
-///     whole
+///     const auto of_1 = heed::attention_backward(d_o, o, stats, q, k_1, v_1);
+///     of_1.k; of_1.v;                                           // complete; dq is a sum of parts
 ///
 /// A sink, which every part has counted, is counted once. `rest` is heed::on(pool),
 /// heed::in(memory). For normalisers that stream; of heed's those are softmax, softmax_plus_one,
