@@ -13,6 +13,7 @@
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/attention/attention.hpp>
+#include <heed/attention/dropout.hpp>
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/masks/mask.hpp>
 #include <heed/attention/masks/sliding_window.hpp>
@@ -90,6 +91,7 @@ TEST_CASE("shared pages: windows, ragged sequences, parts that change scores or 
     check_call(full, q);
     check_call(full, q, heed::sliding_window(500, 0), heed::alibi(slopes));
     check_call(full, q, heed::sink(0.3));
+    check_call(full, q, heed::dropout({.rate = 0.3, .seed = 5}));
     Eigen::ThreadPool pool(3);
     CHECK(are_same(heed::attention(q, full, heed::causal, heed::relu_squared),
                    heed::attention(q, full, heed::causal, heed::relu_squared, always_on(pool))));

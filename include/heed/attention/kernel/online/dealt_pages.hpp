@@ -117,7 +117,7 @@ void weigh_page(const head_group<T>& group, const dealt_page<T>& page) {
         std::copy_n(page.row_maximum + group.joint.row_of(h),
                     static_cast<std::size_t>(group.joint.queries), task.state.row_maximum);
     }
-    weigh_joint_rows(on_page(group, page), page.range);
+    weigh_joint_rows(on_page(group, page), page.first_key, page.range);
 }
 
 /// Σ weight·v of a page, by any thread.

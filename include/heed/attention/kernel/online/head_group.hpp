@@ -160,7 +160,7 @@ void finish_joint_scores(const head_group<T>& group) {
 
 /// Pass 3, head by head: scores → weights, 0 where this head sees less than others.
 template <class T>
-void weigh_joint_rows(const head_group<T>& group, key_interval range) {
+void weigh_joint_rows(const head_group<T>& group, index first_key, key_interval range) {
     const joint_rows<T>& joint = group.joint;
     for (index h = 0; h < group.heads; ++h) {
         forward_task<T>& task = *group.tasks[h];
@@ -171,7 +171,7 @@ void weigh_joint_rows(const head_group<T>& group, key_interval range) {
         if (own.first < own.last) {
             task.weights.advance(task.stream, task.state.rows, task.state.row_maximum, count);
             task.weights.weigh(task.stream, task.state.rows, 0, count, scores, own, task.observed);
-            drop_weights(task.program, task.tile, 0, count, task.block.first, own, scores,
+            drop_weights(task.program, task.tile, 0, count, first_key, own, scores,
                          score_stride<T>);
             std::copy_n(task.state.rows.factor, static_cast<std::size_t>(count), factor);
         } else {
