@@ -6,8 +6,10 @@
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/online/head_group.hpp>
 #include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/products/scores.hpp>
 #include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/parallel.hpp>
@@ -16,7 +18,7 @@
 
 /// \file
 /// Forward of few queries over a cache that has fewer heads than there are threads: the pages of
-/// each head are dealt out.
+/// each head are dealt out, if there are enough of them.
 ///
 /// What reads memory is done in parallel, a page at a time: first the scores, then, from zero, the
 /// products of weights with values. What goes from page to page is done between, by the calling
@@ -144,6 +146,60 @@ void add_page(const head_group<T>& group, const dealt_page<T>& page) {
         add_seen_joint_values(at, page.first_key, page.range);
     }
     end_joint_block(at, page.first_key);
+}
+
+/// How many pages with keys in an interval there are.
+template <class T>
+index count_pages(const attention_program<T>& program, index batch, key_interval seen) {
+    index count = 0;
+    for (index block = seen.first / key_block<T>;; ++block, ++count) {
+        block = next_block(program, batch, block);
+        if (block * key_block<T> >= seen.last) return count;
+    }
+}
+
+/// How many pages of the `number`-th head of k its queries see; −1 if its heads do not see alike.
+template <class T>
+index count_joint_pages(const attention_program<T>& program, index number, arena& scratch) {
+    const attention_shape& shape = program.shape();
+    const index heads = shape.heads / shape.kv_heads, batch = number / shape.kv_heads;
+    if (heads == 0) return 0;
+    const arena::scope mark(scratch);
+    const auto look = [&](index h) {
+        query_tile<T> tile{.batch = batch,
+                           .head = number % shape.kv_heads * heads + h,
+                           .count = shape.queries,
+                           .rows = scratch.take<query_row>(shape.queries),
+                           .seen = scratch.take<key_interval>(shape.queries)};
+        program.sight.look(tile);
+        return tile;
+    };
+    const query_tile<T> first = look(0);
+    for (index h = 1; h < heads; ++h) {
+        const arena::scope of_head(scratch);
+        if (!see_alike(first, look(h))) return -1;
+    }
+    return count_pages(program, batch, first.seen_by_all());
+}
+
+/// Whether a call over a cache is faster where threads share the pages of one head after the other
+/// than where each takes a head: where it has few queries a head, rows that can be one tile's, and
+/// heads whose pages, so many at once as there are threads, are fewer steps than those of the
+/// longest head one by one.
+template <class T>
+bool deals_pages(const attention_program<T>& program, index threads) {
+    const attention_shape& shape = program.shape();
+    const index heads = shape.batch * shape.kv_heads;
+    if (shape.queries > tiles.score_rows || heads >= threads || program.source.is_rectified())
+        return false;
+    index shared = 0, longest = 0;
+    for (index number = 0; number < heads; ++number) {
+        const index pages = count_joint_pages(program, number, program.memory.slot(0));
+        if (pages < 0) return false;
+        shared += count_blocks(pages, threads);
+        longest = std::max(longest, pages);
+    }
+    return shared < longest;
 }
 
 /// All pages with keys in an interval.

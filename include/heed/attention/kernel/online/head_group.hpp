@@ -56,17 +56,21 @@ struct head_group {
     const attention_program<T>& program() const { return tasks[0]->program; }
 };
 
-/// Whether the heads' rows can be one tile's: few, of one map, and seeing the same keys but for
-/// what masks say lane by lane.
+/// Whether the rows of two heads see the same keys but for what masks say lane by lane.
+template <class T>
+bool see_alike(const query_tile<T>& a, const query_tile<T>& b) {
+    return std::equal(a.seen, a.seen + a.count, b.seen, [](key_interval x, key_interval y) {
+        return x.first == y.first && x.last == y.last;
+    });
+}
+
+/// Whether the heads' rows can be one tile's: few, of one map, and seeing alike.
 template <class T>
 bool can_join(const head_group<T>& group) {
     const query_tile<T>& first = group.tasks[0]->tile;
     if (first.count > first.strip || group.program().source.is_rectified()) return false;
     for (index h = 1; h < group.heads; ++h)
-        for (index r = 0; r < first.count; ++r) {
-            const key_interval seen = group.tasks[h]->tile.seen[r];
-            if (seen.first != first.seen[r].first || seen.last != first.seen[r].last) return false;
-        }
+        if (!see_alike(first, group.tasks[h]->tile)) return false;
     return true;
 }
 
