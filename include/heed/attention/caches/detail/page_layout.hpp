@@ -133,14 +133,17 @@ class page_layout {
         return buffer;
     }
 
-    /// Memory for a page's numbers where they are not read in place.
-    head_block<scalar> take(arena& scratch) const {
+    /// Memory for what is wanted of a page's numbers, where they are not read in place. Keys that
+    /// begin with their values are made of them.
+    head_block<scalar> take(arena& scratch, block_part wanted) const {
         head_block<scalar> block;
-        if (!is_read_in_place<Storage> || shared_ > 0)
+        const bool wants_keys = wanted != block_part::values;
+        const bool wants_values = wanted != block_part::keys || shared_ > 0;
+        if (wants_keys && (!is_read_in_place<Storage> || shared_ > 0))
             for (index m = 0; m < maps_; ++m)
                 block.key_panels[static_cast<std::size_t>(m)] =
                     scratch.take<scalar>(packed_size<scalar>(width, keys_a_page, dim_));
-        if constexpr (!is_read_in_place<Storage>)
+        if (wants_values && !is_read_in_place<Storage>)
             block.values = scratch.take<scalar>(keys_a_page * stride());
         return block;
     }
@@ -157,17 +160,17 @@ class page_layout {
         }
         if (shared_ > 0) {
             make_ready(to);
-            join_keys(to);
+            if (to.key_panels[0] != nullptr) join_keys(to);
         }
     }
-    /// Numbers that cannot be read in place become floats: whole panels, since kernels read those
-    /// that nobody sees as well.
+    /// Numbers that cannot be read in place become floats, those that there is memory for: whole
+    /// panels, since kernels read those that nobody sees as well.
     void make_ready(head_block<scalar>& to) const {
         if constexpr (!is_read_in_place<Storage>) {
             const index count = round_up(to.keys, width);
-            for (index m = 0; m < maps_ && shared_ == 0; ++m)
+            for (index m = 0; m < maps_ && shared_ == 0 && to.key_panels[0] != nullptr; ++m)
                 widen_keys(to.page, m, count, to.key_panels[static_cast<std::size_t>(m)]);
-            widen_values(to.page, 0, count, to.values);
+            if (to.values != nullptr) widen_values(to.page, 0, count, to.values);
             to.is_ready = true;
         }
     }

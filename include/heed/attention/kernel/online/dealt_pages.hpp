@@ -5,6 +5,7 @@
 
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/online/head_group.hpp>
+#include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/kernel/products/packed_head.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/products/scores.hpp>
@@ -94,10 +95,10 @@ head_group<T> alone_on_page(const head_group<T>& group, const dealt_page<T>& pag
     return result;
 }
 
-/// The scores of a page, by any thread.
+/// The scores of a page, by any thread, which reads its keys alone.
 template <class T>
 void score_page(const head_group<T>& group, dealt_page<T>& page, arena& scratch) {
-    const auto head = make_open_head(group.program(), scratch);
+    const auto head = make_open_head(group.program(), scratch, block_part::keys);
     const head_group<T> alone = alone_on_page(group, page, head, scratch);
     page.range = look_jointly(alone, page.first_key);
     if (!page.is_seen()) return;
@@ -122,11 +123,11 @@ void weigh_page(const head_group<T>& group, const dealt_page<T>& page) {
     weigh_joint_rows(on_page(group, page), page.first_key, page.range);
 }
 
-/// Σ weight·v of a page, by any thread.
+/// Σ weight·v of a page, by any thread, which reads its values alone.
 template <class T>
 void sum_page(const head_group<T>& group, const dealt_page<T>& page, arena& scratch) {
     if (!page.is_seen() || !page.finite) return;
-    const auto head = make_open_head(group.program(), scratch);
+    const auto head = make_open_head(group.program(), scratch, block_part::values);
     const head_group<T> alone = alone_on_page(group, page, head, scratch);
     find_jointly(alone, page.first_key);
     sum_joint_values(alone, page.first_key, page.range);
@@ -208,7 +209,8 @@ void deal_pages(const head_group<T>& group, index batch, key_interval seen, inde
     const attention_program<T>& program = group.program();
     arena& scratch = group.tasks[0]->scratch;
     const arena::scope mark(scratch);
-    const index most = pages_at_once(group.joint, threads);
+    const index most =
+        std::min(pages_at_once(group.joint, threads), count_pages(program, batch, seen));
     auto* pages = scratch.take<dealt_page<T>>(most);
     for (index p = 0; p < most; ++p) pages[p] = make_dealt_page(group, scratch);
 
