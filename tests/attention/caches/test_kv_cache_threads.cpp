@@ -149,11 +149,11 @@ void check_threads_meet(index heads, index n, const Parts&... parts) {
     Eigen::ThreadPool pool(3);
     std::atomic<std::size_t> first{0};
     std::atomic<bool> others{false};
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     const auto meet = heed::mask([&](auto i, auto j) {
         const std::size_t me = std::hash<std::thread::id>()(std::this_thread::get_id()) | 1U;
         std::size_t nobody = 0;
         if (!first.compare_exchange_strong(nobody, me) && nobody != me) others = true;
-        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
         while (!others && std::chrono::steady_clock::now() < end) std::this_thread::yield();
         return j <= i;
     });
