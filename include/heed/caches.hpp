@@ -5,3 +5,4 @@
 
 #include <heed/attention/caches/cached_attention.hpp>
 #include <heed/attention/caches/kv_cache.hpp>
+#include <heed/attention/caches/kv_cache_options.hpp>

@@ -9,10 +9,12 @@
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/input_bias.hpp>
+#include <heed/attention/kernel/call/stored_tensors.hpp>
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/modifiers/bias.hpp>
 #include <heed/attention/scales/scale.hpp>
 #include <heed/attention/wanted_gradients.hpp>
+#include <heed/core/arena.hpp>
 #include <heed/rope/rectified_rotary.hpp>
 #include <heed/softmax/sparse/entmax15.hpp>
 
@@ -135,6 +137,9 @@ TEST_CASE("the gradients that are wanted of 16-bit tensors") {
                                                heed::wanted_gradients({.q = false, .k = false}));
     CHECK(some.q.size() == 0);
     CHECK(same_bits(some.v, all.v));
+    heed::arena scratch;
+    const heed::detail::rounded_output<Eigen::bfloat16> unwanted({}, scratch);
+    CHECK(unwanted.numbers().data == nullptr);  // by which kernels know what to leave out
 }
 
 }  // namespace test_wanted_gradients

@@ -1,4 +1,4 @@
-// The compiler says: heed: nystrom_attention takes no bias of q or k, no observer and no gradient
+// The compiler says: heed: nystrom_attention takes no bias of q or k, no observer, no dropout
 
 #include <heed/heed.hpp>
 

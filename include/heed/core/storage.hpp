@@ -200,7 +200,7 @@ struct scaled_rows_and_columns {
 };
 
 /// The `v`-th vector of a row, whose numbers begin where `row` is: what they stand for, rounded
-/// once.
+/// once; and once more before, where a factor multiplies the scale.
 template <class S>
 [[gnu::always_inline]] inline vec<computed_scalar<S>> read_vector(const S* row, int v) {
     return load_stored(row + v * vec<computed_scalar<S>>::size);

@@ -212,6 +212,22 @@ TEST_CASE("a factor a channel makes up for large channels") {
     CHECK(by_channel < by_key / 2);
 }
 
+TEST_CASE("a factor a channel takes no digits from numbers near the least there are") {
+    generator random(9210);
+    tokens<float> in(random, 1, 1, 1, 300, 8, 8);
+    for (index e = 0; e < in.k.size(); ++e)
+        in.k.data()[e] = static_cast<float>(random.uniform(-3e-38, 3e-38));
+    auto options = in.options(300);
+    options.key_scales = heed::per_channel;
+    heed::kv_cache<std::int8_t> cache(options);
+    cache.append(in.k, in.v);
+    const auto out = stored(cache, in);
+    double largest = 0;
+    for (index e = 0; e < in.k.size(); ++e)
+        largest = std::max(largest, std::abs(double(out.k.data()[e]) - in.k.data()[e]));
+    CHECK(largest < 3e-38 / 127 * 0.6);
+}
+
 TEST_CASE("how far a compressed cache is from a float one") {
     generator random(9204);
     const tokens<float> in(random, 1, 2, 2, 4096, 64, 64);

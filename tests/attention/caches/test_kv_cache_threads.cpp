@@ -13,12 +13,15 @@
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/attention/attention.hpp>
+#include <heed/attention/dropout.hpp>
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/masks/mask.hpp>
 #include <heed/attention/masks/sliding_window.hpp>
 #include <heed/attention/modifiers/alibi.hpp>
 #include <heed/attention/observers/row_measures.hpp>
 #include <heed/core/workspace.hpp>
+#include <heed/rope/frequencies.hpp>
+#include <heed/rope/rectified_rotary.hpp>
 #include <heed/softmax/dense/relu_squared.hpp>
 #include <heed/softmax/sink.hpp>
 
@@ -90,6 +93,7 @@ TEST_CASE("shared pages: windows, ragged sequences, parts that change scores or 
     check_call(full, q);
     check_call(full, q, heed::sliding_window(500, 0), heed::alibi(slopes));
     check_call(full, q, heed::sink(0.3));
+    check_call(full, q, heed::dropout({.rate = 0.3, .seed = 5}));
     Eigen::ThreadPool pool(3);
     CHECK(are_same(heed::attention(q, full, heed::causal, heed::relu_squared),
                    heed::attention(q, full, heed::causal, heed::relu_squared, always_on(pool))));
@@ -134,26 +138,35 @@ TEST_CASE("shared pages of keys that begin with their values") {
     check_call(cache, random.tensor<float>(1, 16, 1, 21));
 }
 
-TEST_CASE("the pages of one head are read by several threads") {
+/// The last query of as many heads as the cache has, on threads of which the first to come waits
+/// for another; if none came, it would give up.
+template <class... Parts>
+void check_threads_meet(index heads, index n, const Parts&... parts) {
     generator random(9806);
-    const tokens<float> in(random, 1, 1, 1, 1024, 8, 8);
-    heed::kv_cache<float> cache(in.options(1024));
+    const tokens<float> in(random, 1, heads, heads, n, 8, 8);
+    heed::kv_cache<float> cache(in.options(n), parts...);
     cache.append(in.k, in.v);
     Eigen::ThreadPool pool(3);
-    // Whoever comes first waits for another thread; if none came, it would give up.
     std::atomic<std::size_t> first{0};
     std::atomic<bool> others{false};
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     const auto meet = heed::mask([&](auto i, auto j) {
         const std::size_t me = std::hash<std::thread::id>()(std::this_thread::get_id()) | 1U;
         std::size_t nobody = 0;
         if (!first.compare_exchange_strong(nobody, me) && nobody != me) others = true;
-        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
         while (!others && std::chrono::steady_clock::now() < end) std::this_thread::yield();
         return j <= i;
     });
-    const auto o = heed::attention(rows_of(in.q, 1023, 1), cache, meet, always_on(pool));
-    CHECK(o.size() == 8);
+    const auto o = heed::attention(rows_of(in.q, n - 1, 1), cache, meet, always_on(pool));
+    CHECK(o.size() == heads * 8);
     CHECK(others);
+}
+
+TEST_CASE("the pages of one head are read by several threads") { check_threads_meet(1, 1024); }
+
+TEST_CASE("heads of a page each, and of a rectified encoding, are read by several threads") {
+    check_threads_meet(2, 256);
+    check_threads_meet(2, 1024, heed::rectified_rotary(heed::rope::plain({.dim = 8}), 20));
 }
 
 TEST_CASE("shared pages: a second call allocates nothing") {

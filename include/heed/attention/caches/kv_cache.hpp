@@ -4,7 +4,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <string_view>
 #include <tuple>
@@ -17,6 +16,7 @@
 #include <heed/attention/caches/detail/page_layout.hpp>
 #include <heed/attention/caches/detail/page_pool.hpp>
 #include <heed/attention/caches/detail/stored_sequence.hpp>
+#include <heed/attention/caches/kv_cache_options.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/masks/sliding_window.hpp>
 #include <heed/core/architecture.hpp>
@@ -30,30 +30,6 @@
 /// The keys and values of what has been read so far, for decoding: `heed::kv_cache<float>`.
 
 namespace heed::inline HEED_ARCHITECTURE {
-
-/// What the scales of a cache of std::int8_t are for.
-enum class key_scaling {
-    per_key,     ///< a scale a key
-    per_channel  ///< and from the second page on a factor a channel, by the page before
-};
-inline constexpr key_scaling per_key = key_scaling::per_key;
-inline constexpr key_scaling per_channel = key_scaling::per_channel;
-
-/// What a cache is made for.
-struct kv_cache_options {
-    detail::any_integral batch = 1;       ///< sequences
-    detail::any_integral kv_heads = 1;    ///< heads of k and v
-    detail::any_integral dim = 0;         ///< of a key
-    detail::any_integral value_dim = 0;   ///< of a value; 0: as of a key
-    detail::any_integral capacity = 256;  ///< keys a sequence for which memory is taken at once
-    /// Keys, its own among them, that a query sees; what lies before is forgotten.
-    detail::any_integral window = unlimited;
-    detail::any_integral keep_first = 0;  ///< keys that are seen and kept all the same
-    detail::any_integral rewind = 0;      ///< tokens that can be taken back with a full window
-    /// Whether a key's first value_dim numbers are its value, and are stored once: append(k).
-    bool values_in_keys = false;
-    key_scaling key_scales = per_key;  ///< of std::int8_t
-};
 
 /// Keys and values of a batch of sequences, [batch, kv_heads, length of the sequence, dim], which
 /// grows at its end and never moves. `Storage` is float, double, Eigen::bfloat16, Eigen::half, or
@@ -80,7 +56,7 @@ class kv_cache {
     /// argument_error where an option is out of its range, shape_error where a part does not suit.
     template <class... Parts>
     explicit kv_cache(const kv_cache_options& options, Parts&&... parts)
-        : options_(checked(options)) {
+        : options_(detail::checked(options, layout::has_scales)) {
         if constexpr (detail::check_key_parts<std::remove_cvref_t<Parts>...>()) {
             using parts_type = detail::key_parts_of<cached_scalar, std::remove_cvref_t<Parts>...>;
             parts_ = std::make_unique<parts_type>(std::forward<Parts>(parts)...);
@@ -289,34 +265,6 @@ class kv_cache {
   private:
     using layout = detail::page_layout<Storage>;
     static constexpr index keys_a_page = layout::keys_a_page;
-
-    static kv_cache_options checked(kv_cache_options options) {
-        const auto at_least = [](std::string_view name, const detail::any_integral& value,
-                                 index least) {
-            detail::require_argument(value.value >= least, "heed::kv_cache: ", name, " is ",
-                                     value.value, ", but must be at least ", least);
-        };
-        at_least("batch", options.batch, 1);
-        at_least("kv_heads", options.kv_heads, 1);
-        at_least("dim", options.dim, 1);
-        at_least("value_dim", options.value_dim, 0);
-        at_least("capacity", options.capacity, 1);
-        at_least("window", options.window, 1);
-        at_least("keep_first", options.keep_first, 0);
-        at_least("rewind", options.rewind, 0);
-        if (options.value_dim.value == 0) options.value_dim = options.dim;
-        detail::require_argument(
-            !options.values_in_keys || options.value_dim.value <= options.dim.value,
-            "heed::kv_cache: value_dim is ", options.value_dim.value,
-            ", but values in keys have dim numbers at most, ", options.dim.value);
-        detail::require_argument(options.key_scales == per_key || layout::has_scales,
-                                 "heed::kv_cache: key_scales is per_channel, but only std::int8_t "
-                                 "is stored with scales");
-        constexpr index most = std::numeric_limits<index>::max() / 4;
-        for (auto* reach : {&options.keep_first, &options.rewind})
-            reach->value = std::min(reach->value, most);
-        return options;
-    }
 
     index keep_first() const noexcept { return options_.keep_first.value; }
     /// Keys of a sequence that a window keeps at most, but for those of one large append.

@@ -111,12 +111,16 @@ constexpr bool check_linear_parts() {
         constexpr bool no_scores =
             ((!may_play<Parts, role::modifier> && !may_play<Parts, role::observer> &&
               !may_play<Parts, role::input_bias> && !may_play<Parts, role::lse_gradient> &&
-              !may_play<Parts, role::dropout> && !may_play<Parts, role::wanted_gradients> &&
+              !may_play<Parts, role::dropout> &&
               all_of_role<role::normaliser, Parts>([]<class A>() { return is_positive<A>; })) &&
              ...);
         static_assert(no_scores,
                       "heed: linear attention forms no scores: it takes no score modifier, "
                       "normaliser, observer, dropout or bias of q and k");
+        constexpr bool all_gradients = !(may_play<Parts, role::wanted_gradients> || ...);
+        static_assert(all_gradients,
+                      "heed: linear attention takes no heed::wanted_gradients: its backward "
+                      "computes dq, dk and dv alike");
         constexpr bool masks =
             (all_of_role<role::mask, Parts>([]<class A>() { return is_linear_mask<A>; }) && ...);
         static_assert(masks,
@@ -182,8 +186,8 @@ constexpr bool check_linear_parts() {
                       "heed: a state is what a causal call has seen: heed::carry goes with "
                       "heed::causal");
         return learning && causal_decay && plain_decay && one_update && causal_update &&
-               plain_update && plain_rows && no_scores && masks && encodings && positions &&
-               scales && unscaled && one_map && once && causal_state;
+               plain_update && plain_rows && no_scores && all_gradients && masks && encodings &&
+               positions && scales && unscaled && one_map && once && causal_state;
     } else {
         return false;
     }

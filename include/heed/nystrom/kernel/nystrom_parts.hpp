@@ -36,7 +36,8 @@ inline constexpr bool has_known_role = alternatives<P>::all([]<class A>() {
     return part_of<A, role::scale> || part_of<A, role::mask> || part_of<A, role::modifier> ||
            part_of<A, role::normaliser> || part_of<A, role::position_encoding> ||
            part_of<A, role::positions> || part_of<A, role::input_bias> ||
-           part_of<A, role::observer> || part_of<A, role::lse_gradient> || resource_part<A> ||
+           part_of<A, role::observer> || part_of<A, role::lse_gradient> ||
+           part_of<A, role::dropout> || part_of<A, role::wanted_gradients> || resource_part<A> ||
            part_of<A, role::residual>;
 });
 
@@ -75,16 +76,21 @@ constexpr bool check_nystrom_parts() {
                       "rows, so rotate q and k first, by heed::rotate");
         constexpr bool others =
             ((may_play<Parts, role::input_bias> || may_play<Parts, role::observer> ||
-              may_play<Parts, role::lse_gradient>) ||
+              may_play<Parts, role::lse_gradient> || may_play<Parts, role::dropout>) ||
              ...);
         static_assert(!others,
-                      "heed: nystrom_attention takes no bias of q or k, no observer and no "
-                      "gradient of the log-sum-exp: it has no rows of probabilities");
+                      "heed: nystrom_attention takes no bias of q or k, no observer, no dropout "
+                      "and no gradient of the log-sum-exp: it has no rows of probabilities");
+        constexpr bool wanted = (may_play<Parts, role::wanted_gradients> || ...);
+        static_assert(!wanted,
+                      "heed: nystrom_attention takes no heed::wanted_gradients: its backward "
+                      "computes dq, dk and dv alike");
         constexpr bool chosen = ((is_choice<Parts> && may_play<Parts, role::residual>) || ...);
         static_assert(!chosen, "heed: heed::residual_convolution cannot be chosen at run time");
         constexpr bool is_single = count_of<role::residual, Parts...> <= 1;
         static_assert(is_single, "heed: nystrom_attention takes one heed::residual_convolution");
-        return !(masks || normalisers || modifiers || encodings || others || chosen) && is_single;
+        return !(masks || normalisers || modifiers || encodings || others || wanted || chosen) &&
+               is_single;
     }
 }
 

@@ -70,8 +70,8 @@ class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar>
         return detail::kept_keys_mask(cache_.options_.window.value, cache_.keep_first());
     }
 
-    detail::head_block<scalar> take(arena& scratch) const override {
-        return cache_.layout_->take(scratch);
+    detail::head_block<scalar> take(arena& scratch, detail::block_part wanted) const override {
+        return cache_.layout_->take(scratch, wanted);
     }
     void find(index batch, index kv_head, index number,
               detail::head_block<scalar>& to) const override {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/storage.hpp>
@@ -22,7 +23,8 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 inline constexpr float most_channel_factor = 4096;
 
 /// Factors, 1 … 4096, of the channels of the next page: as the largest magnitudes in this one,
-/// panels of integers, are to each other.
+/// panels of integers, are to each other. The least is 1, so that dividing by them takes no number
+/// further towards 0 than those of its least channel are.
 inline void find_channel_factors(const scaled_rows_and_columns& page, index channels, float* to) {
     constexpr index width = panel_width<float>;
     std::fill_n(to, static_cast<std::size_t>(channels), 0.0F);
@@ -33,10 +35,14 @@ inline void find_channel_factors(const scaled_rows_and_columns& page, index chan
                 to[c] = std::max(
                     to[c], page.scale[first + l] * static_cast<float>(std::abs(int(numbers[l]))));
         }
-    float most = 0;
-    for (index c = 0; c < channels; ++c) most = std::max(most, to[c] *= page.factor[c]);
-    for (index c = 0; c < channels; ++c)
-        to[c] = most > 0 ? std::max(to[c] / most * most_channel_factor, 1.0F) : 1.0F;
+    float largest = 0, smallest = std::numeric_limits<float>::infinity();
+    for (index c = 0; c < channels; ++c) {
+        to[c] *= page.factor[c];
+        largest = std::max(largest, to[c]);
+        smallest = std::min(smallest, to[c]);
+    }
+    const float least = std::max(smallest, largest / most_channel_factor);
+    for (index c = 0; c < channels; ++c) to[c] = least > 0 ? std::max(to[c] / least, 1.0F) : 1.0F;
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include <heed/attention/caches/detail/channel_factors.hpp>
+#include <heed/attention/caches/detail/page_places.hpp>
 #include <heed/attention/caches/detail/page_pool.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/kernel/products/streamed_products.hpp>
@@ -16,45 +17,24 @@
 #include <heed/core/tiles.hpp>
 
 /// \file
-/// What lies where in a page: key panels, dimension by dimension, a key a lane, as the kernels read
-/// them; then padded rows of values; then, of integers, a scale a key of either, and if asked for a
-/// factor a channel of keys.
-///
-///     keys     [maps][key_block / panel_width][dim][panel_width]
-///     values   [key_block][padded value_dim]
-///     scales   [maps][key_block], [key_block]                      float
-///     factors  [maps][dim]                                         float
-///
-/// Where values are the first numbers of the keys, they are stored as values alone, panels hold
-/// what is left of the keys, and whole panels are made of both when a page is found.
+/// How keys and values get into a page and out of it: rounded to what is stored, and read
+/// as what is computed in.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
 template <class Storage>
-class page_layout {
+class page_layout : public page_places<Storage> {
+    using places = page_places<Storage>;
+    using places::dim_, places::value_dim_, places::maps_, places::shared_, places::panel_dim_,
+        places::has_factors_;
+    using places::keys, places::values, places::key_scales, places::value_scales,
+        places::key_factors, places::factor;
+
   public:
-    using scalar = computed_scalar<Storage>;
-    static constexpr index keys_a_page = key_block<scalar>;
-    static constexpr index width = panel_width<scalar>;
-    static constexpr bool has_scales = stored_as<Storage>::has_scales;
+    using places::has_scales, places::keys_a_page, places::width, places::stride;
+    using typename places::scalar;
+    using page_places<Storage>::page_places;
 
-    page_layout(index dim, index value_dim, index maps, bool values_in_keys, bool has_factors)
-        : dim_(dim),
-          value_dim_(value_dim),
-          maps_(maps),
-          shared_(values_in_keys ? value_dim : 0),
-          panel_dim_(dim - shared_),
-          has_factors_(has_scales && has_factors) {}
-
-    std::size_t bytes() const {
-        const index scales =
-            (has_scales ? (maps_ + 1) * keys_a_page : 0) + (has_factors_ ? maps_ * panel_dim_ : 0);
-        return aligned(map_size() * maps_) + aligned(keys_a_page * stride()) +
-               static_cast<std::size_t>(scales) * sizeof(float);
-    }
-
-    /// Whether each channel of keys has a factor.
-    bool has_factors() const { return has_factors_; }
     /// Before the first key of a page is written: its factors, by the page before it, which is
     /// full, or is null for the first page of a sequence.
     void begin(std::byte* page, std::byte* before) const {
@@ -133,14 +113,17 @@ class page_layout {
         return buffer;
     }
 
-    /// Memory for a page's numbers where they are not read in place.
-    head_block<scalar> take(arena& scratch) const {
+    /// Memory for what is wanted of a page's numbers, where they are not read in place. Keys that
+    /// begin with their values are made of them.
+    head_block<scalar> take(arena& scratch, block_part wanted) const {
         head_block<scalar> block;
-        if (!is_read_in_place<Storage> || shared_ > 0)
+        const bool wants_keys = wanted != block_part::values;
+        const bool wants_values = wanted != block_part::keys || shared_ > 0;
+        if (wants_keys && (!is_read_in_place<Storage> || shared_ > 0))
             for (index m = 0; m < maps_; ++m)
                 block.key_panels[static_cast<std::size_t>(m)] =
                     scratch.take<scalar>(packed_size<scalar>(width, keys_a_page, dim_));
-        if constexpr (!is_read_in_place<Storage>)
+        if (wants_values && !is_read_in_place<Storage>)
             block.values = scratch.take<scalar>(keys_a_page * stride());
         return block;
     }
@@ -157,17 +140,17 @@ class page_layout {
         }
         if (shared_ > 0) {
             make_ready(to);
-            join_keys(to);
+            if (to.key_panels[0] != nullptr) join_keys(to);
         }
     }
-    /// Numbers that cannot be read in place become floats: whole panels, since kernels read those
-    /// that nobody sees as well.
+    /// Numbers that cannot be read in place become floats, those that there is memory for: whole
+    /// panels, since kernels read those that nobody sees as well.
     void make_ready(head_block<scalar>& to) const {
         if constexpr (!is_read_in_place<Storage>) {
             const index count = round_up(to.keys, width);
-            for (index m = 0; m < maps_ && shared_ == 0; ++m)
+            for (index m = 0; m < maps_ && shared_ == 0 && to.key_panels[0] != nullptr; ++m)
                 widen_keys(to.page, m, count, to.key_panels[static_cast<std::size_t>(m)]);
-            widen_values(to.page, 0, count, to.values);
+            if (to.values != nullptr) widen_values(to.page, 0, count, to.values);
             to.is_ready = true;
         }
     }
@@ -226,37 +209,7 @@ class page_layout {
         return judge(page, first, count, scratch, all_finite<scalar>);
     }
 
-    index dim() const { return dim_; }
-    index value_dim() const { return value_dim_; }
-    index maps() const { return maps_; }
-    /// How far rows of values are apart.
-    index stride() const { return padded<scalar>(value_dim_); }
-
   private:
-    static std::size_t aligned(index numbers) {
-        return static_cast<std::size_t>(round_up(numbers * static_cast<index>(sizeof(Storage)),
-                                                 static_cast<index>(arena::alignment)));
-    }
-    index map_size() const { return keys_a_page * panel_dim_; }
-    Storage* keys(std::byte* page, index map) const {
-        return reinterpret_cast<Storage*>(page) + map * map_size();
-    }
-    Storage* values(std::byte* page) const {
-        return reinterpret_cast<Storage*>(page + aligned(map_size() * maps_));
-    }
-    float* key_scales(std::byte* page, index map) const {
-        return reinterpret_cast<float*>(page + aligned(map_size() * maps_) +
-                                        aligned(keys_a_page * stride())) +
-               map * keys_a_page;
-    }
-    float* value_scales(std::byte* page) const { return key_scales(page, maps_); }
-    float* key_factors(std::byte* page, index map) const {
-        return value_scales(page) + keys_a_page + map * panel_dim_;
-    }
-    float factor(std::byte* page, index map, index channel) const {
-        return has_factors_ ? key_factors(page, map)[channel] : 1.0F;
-    }
-
     static scalar largest(const scalar* row, index count) {
         scalar most = 0;
         for (index c = 0; c < count; ++c) most = std::max(most, std::abs(row[c]));
@@ -312,11 +265,6 @@ class page_layout {
             return test({rows, stride()}, count, value_dim_);
         }
     }
-
-    index dim_, value_dim_, maps_;
-    index shared_;     // numbers of a key that are its value
-    index panel_dim_;  // and the others
-    bool has_factors_;
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

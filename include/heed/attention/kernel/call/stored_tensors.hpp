@@ -35,7 +35,7 @@ tensor_view<const computed_in<S>, 4> widened(const tensor_view<const S, 4>& x, o
 }
 
 /// An output, and where it is computed: in its own memory, or where it holds 16-bit numbers, in
-/// `scratch`, from where it is rounded.
+/// `scratch`, from where it is rounded. Of one that is null, because nobody wants it, both are.
 template <class S>
 class rounded_output {
   public:
@@ -45,8 +45,8 @@ class rounded_output {
         if constexpr (std::is_same_v<S, computed>)
             numbers_ = output;
         else
-            numbers_ = {scratch.take<computed>(output.size()), output.extents,
-                        row_major_strides(output.extents)};
+            numbers_ = {output.data == nullptr ? nullptr : scratch.take<computed>(output.size()),
+                        output.extents, row_major_strides(output.extents)};
     }
 
     /// What is to be written.
@@ -54,6 +54,7 @@ class rounded_output {
 
     /// Now it is.
     void round(on_pool threads, workspace& memory) const {
+        if (output_.data == nullptr) return;
         if constexpr (!std::is_same_v<S, computed>)
             for_each_row(threads.pool, memory, output_.extents, [&](index row) {
                 narrow_row(row_at(numbers_, row), output_.extents[3], row_at(output_, row),

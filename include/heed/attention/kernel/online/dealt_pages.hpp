@@ -5,9 +5,12 @@
 
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/online/head_group.hpp>
+#include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/products/scores.hpp>
 #include <heed/attention/kernel/program/program.hpp>
+#include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/parallel.hpp>
@@ -16,7 +19,7 @@
 
 /// \file
 /// Forward of few queries over a cache that has fewer heads than there are threads: the pages of
-/// each head are dealt out.
+/// each head are dealt out, if there are enough of them.
 ///
 /// What reads memory is done in parallel, a page at a time: first the scores, then, from zero, the
 /// products of weights with values. What goes from page to page is done between, by the calling
@@ -92,10 +95,10 @@ head_group<T> alone_on_page(const head_group<T>& group, const dealt_page<T>& pag
     return result;
 }
 
-/// The scores of a page, by any thread.
+/// The scores of a page, by any thread, which reads its keys alone.
 template <class T>
 void score_page(const head_group<T>& group, dealt_page<T>& page, arena& scratch) {
-    const auto head = make_open_head(group.program(), scratch);
+    const auto head = make_open_head(group.program(), scratch, block_part::keys);
     const head_group<T> alone = alone_on_page(group, page, head, scratch);
     page.range = look_jointly(alone, page.first_key);
     if (!page.is_seen()) return;
@@ -117,14 +120,14 @@ void weigh_page(const head_group<T>& group, const dealt_page<T>& page) {
         std::copy_n(page.row_maximum + group.joint.row_of(h),
                     static_cast<std::size_t>(group.joint.queries), task.state.row_maximum);
     }
-    weigh_joint_rows(on_page(group, page), page.range);
+    weigh_joint_rows(on_page(group, page), page.first_key, page.range);
 }
 
-/// Σ weight·v of a page, by any thread.
+/// Σ weight·v of a page, by any thread, which reads its values alone.
 template <class T>
 void sum_page(const head_group<T>& group, const dealt_page<T>& page, arena& scratch) {
     if (!page.is_seen() || !page.finite) return;
-    const auto head = make_open_head(group.program(), scratch);
+    const auto head = make_open_head(group.program(), scratch, block_part::values);
     const head_group<T> alone = alone_on_page(group, page, head, scratch);
     find_jointly(alone, page.first_key);
     sum_joint_values(alone, page.first_key, page.range);
@@ -146,13 +149,68 @@ void add_page(const head_group<T>& group, const dealt_page<T>& page) {
     end_joint_block(at, page.first_key);
 }
 
+/// How many pages with keys in an interval there are.
+template <class T>
+index count_pages(const attention_program<T>& program, index batch, key_interval seen) {
+    index count = 0;
+    for (index block = seen.first / key_block<T>;; ++block, ++count) {
+        block = next_block(program, batch, block);
+        if (block * key_block<T> >= seen.last) return count;
+    }
+}
+
+/// How many pages of the `number`-th head of k its queries see; −1 if its heads do not see alike.
+template <class T>
+index count_joint_pages(const attention_program<T>& program, index number, arena& scratch) {
+    const attention_shape& shape = program.shape();
+    const index heads = shape.heads / shape.kv_heads, batch = number / shape.kv_heads;
+    if (heads == 0) return 0;
+    const arena::scope mark(scratch);
+    const auto look = [&](index h) {
+        query_tile<T> tile{.batch = batch,
+                           .head = number % shape.kv_heads * heads + h,
+                           .count = shape.queries,
+                           .rows = scratch.take<query_row>(shape.queries),
+                           .seen = scratch.take<key_interval>(shape.queries)};
+        program.sight.look(tile);
+        return tile;
+    };
+    const query_tile<T> first = look(0);
+    for (index h = 1; h < heads; ++h) {
+        const arena::scope of_head(scratch);
+        if (!see_alike(first, look(h))) return -1;
+    }
+    return count_pages(program, batch, first.seen_by_all());
+}
+
+/// Whether a call over a cache is faster where threads share the pages of one head after the other
+/// than where each takes a head: where it has few queries a head, rows that can be one tile's, and
+/// heads whose pages, so many at once as there are threads, are fewer steps than those of the
+/// longest head one by one.
+template <class T>
+bool deals_pages(const attention_program<T>& program, index threads) {
+    const attention_shape& shape = program.shape();
+    const index heads = shape.batch * shape.kv_heads;
+    if (shape.queries > tiles.score_rows || heads >= threads || program.source.is_rectified())
+        return false;
+    index shared = 0, longest = 0;
+    for (index number = 0; number < heads; ++number) {
+        const index pages = count_joint_pages(program, number, program.memory.slot(0));
+        if (pages < 0) return false;
+        shared += count_blocks(pages, threads);
+        longest = std::max(longest, pages);
+    }
+    return shared < longest;
+}
+
 /// All pages with keys in an interval.
 template <class T>
 void deal_pages(const head_group<T>& group, index batch, key_interval seen, index threads) {
     const attention_program<T>& program = group.program();
     arena& scratch = group.tasks[0]->scratch;
     const arena::scope mark(scratch);
-    const index most = pages_at_once(group.joint, threads);
+    const index most =
+        std::min(pages_at_once(group.joint, threads), count_pages(program, batch, seen));
     auto* pages = scratch.take<dealt_page<T>>(most);
     for (index p = 0; p < most; ++p) pages[p] = make_dealt_page(group, scratch);
 

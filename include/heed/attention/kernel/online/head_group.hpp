@@ -56,17 +56,21 @@ struct head_group {
     const attention_program<T>& program() const { return tasks[0]->program; }
 };
 
-/// Whether the heads' rows can be one tile's: few, of one map, and seeing the same keys but for
-/// what masks say lane by lane.
+/// Whether the rows of two heads see the same keys but for what masks say lane by lane.
+template <class T>
+bool see_alike(const query_tile<T>& a, const query_tile<T>& b) {
+    return std::equal(a.seen, a.seen + a.count, b.seen, [](key_interval x, key_interval y) {
+        return x.first == y.first && x.last == y.last;
+    });
+}
+
+/// Whether the heads' rows can be one tile's: few, of one map, and seeing alike.
 template <class T>
 bool can_join(const head_group<T>& group) {
     const query_tile<T>& first = group.tasks[0]->tile;
     if (first.count > first.strip || group.program().source.is_rectified()) return false;
     for (index h = 1; h < group.heads; ++h)
-        for (index r = 0; r < first.count; ++r) {
-            const key_interval seen = group.tasks[h]->tile.seen[r];
-            if (seen.first != first.seen[r].first || seen.last != first.seen[r].last) return false;
-        }
+        if (!see_alike(first, group.tasks[h]->tile)) return false;
     return true;
 }
 
@@ -160,7 +164,7 @@ void finish_joint_scores(const head_group<T>& group) {
 
 /// Pass 3, head by head: scores → weights, 0 where this head sees less than others.
 template <class T>
-void weigh_joint_rows(const head_group<T>& group, key_interval range) {
+void weigh_joint_rows(const head_group<T>& group, index first_key, key_interval range) {
     const joint_rows<T>& joint = group.joint;
     for (index h = 0; h < group.heads; ++h) {
         forward_task<T>& task = *group.tasks[h];
@@ -171,7 +175,7 @@ void weigh_joint_rows(const head_group<T>& group, key_interval range) {
         if (own.first < own.last) {
             task.weights.advance(task.stream, task.state.rows, task.state.row_maximum, count);
             task.weights.weigh(task.stream, task.state.rows, 0, count, scores, own, task.observed);
-            drop_weights(task.program, task.tile, 0, count, task.block.first, own, scores,
+            drop_weights(task.program, task.tile, 0, count, first_key, own, scores,
                          score_stride<T>);
             std::copy_n(task.state.rows.factor, static_cast<std::size_t>(count), factor);
         } else {

@@ -31,7 +31,7 @@ void add_block_jointly(const head_group<T>& group, index first_key) {
     find_jointly(group, first_key);
     multiply_joint_keys(group, first_key, range);
     finish_joint_scores(group);
-    weigh_joint_rows(group, range);
+    weigh_joint_rows(group, first_key, range);
     if (group.tasks[0]->head.open->finite) {
         sum_joint_values(group, first_key, range);
         add_joint_sums(group.joint);

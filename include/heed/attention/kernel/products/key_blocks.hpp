@@ -13,13 +13,16 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
+/// What of a block of a cache becomes T.
+enum class block_part { all, keys, values };
+
 /// A block of keys and values of a head.
 template <class T>
 struct head_block {
     index number = -1;             ///< which block; −1: none yet
     key_maps<T*> key_panels = {};  ///< of each map, from the block's first key on
     T* values = nullptr;           ///< padded rows; null where v's own memory will do
-    bool is_ready = false;         ///< whether the numbers lie in those two, as T
+    bool is_ready = false;         ///< whether the numbers that are wanted lie there, as T
     bool finite = true;            ///< whether the values are free of NaN and infinities
     bool all_moderate = true;      ///< whether no sum of weighted values of any block that was
                                    ///< found so far can overflow
@@ -32,11 +35,11 @@ struct head_block {
 template <class T>
 class key_blocks {
   public:
-    /// Memory for a block, where it does not lie ready in the cache.
-    virtual head_block<T> take(arena& scratch) const = 0;
+    /// Memory for a block, where it does not lie ready in the cache; for what is wanted of it.
+    virtual head_block<T> take(arena& scratch, block_part wanted) const = 0;
     /// Finds a block, which is ready where its numbers are T.
     virtual void find(index batch, index kv_head, index number, head_block<T>& to) const = 0;
-    /// The numbers of the block that was found become T.
+    /// The numbers of the block that was found become T, where there is memory for them.
     virtual void make_ready(head_block<T>& to) const = 0;
     /// multiply_streamed_keys and multiply_streamed_values of the block that was found, ready or
     /// not.

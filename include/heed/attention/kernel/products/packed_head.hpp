@@ -81,14 +81,15 @@ packed_head<T> make_packed_head(const attention_program<T>& program, arena& scra
     return head;
 }
 
-/// Memory for one whose blocks are opened one after the other.
+/// Memory for one whose blocks are opened one after the other; of a cache's, what is wanted.
 template <class T>
-packed_head<T> make_open_head(const attention_program<T>& program, arena& scratch) {
+packed_head<T> make_open_head(const attention_program<T>& program, arena& scratch,
+                              block_part wanted = block_part::all) {
     const attention_shape& shape = program.shape();
     packed_head<T> head{
         {}, nullptr, {}, nullptr, nullptr, shape.dim, &scratch.make<head_block<T>>()};
     if (program.cache != nullptr) {
-        *head.open = program.cache->take(scratch);
+        *head.open = program.cache->take(scratch, wanted);
         head.own_values.stride = padded<T>(shape.value_dim);
         return head;
     }

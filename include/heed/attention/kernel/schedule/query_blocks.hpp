@@ -69,12 +69,6 @@ inline bool streams_heads(const attention_shape& shape, index threads) {
     return shape.queries <= tiles.score_rows && shape.batch * shape.kv_heads >= threads;
 }
 
-/// Whether a call over a cache has few queries a head, and fewer heads than threads: then these
-/// share the pages of each.
-inline bool deals_pages(const attention_shape& shape, index threads) {
-    return shape.queries <= tiles.score_rows && shape.batch * shape.kv_heads < threads;
-}
-
 /// What a head's keys and values may take for a core's cache to hold them.
 inline constexpr index cached_head_bytes = 256 * 1024;
 template <class T>

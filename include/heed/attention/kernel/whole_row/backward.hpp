@@ -50,26 +50,26 @@ index look_for_supports(const support_store<T>* supports, const query_place& at,
 
 /// f(support_gradient) for the rows of a block that go by their support.
 template <class T, class F>
-void for_supports(const attention_program<T>& program, const support_store<T>& supports,
+void for_supports(const backward_call<T>& call, const support_store<T>& supports,
                   const row_queries<T>& queries, F&& f) {
     const query_tile<T>& tile = queries.tile;
     for (index r = 0; r < tile.count; ++r)
         if (!queries.dense[r])
-            f(support_gradient<T>{program, queries, r,
+            f(support_gradient<T>{call.program, queries, r,
                                   supports.row(tile.batch, tile.head, tile.first + r),
-                                  queries.ds + queries.first[r]});
+                                  queries.ds + queries.first[r], call.sums()});
 }
 
 /// dq, and the gradients of the scores, of those rows.
 template <class T>
-void differentiate_supports(const attention_program<T>& program, const row_gradient_rule<T>& rule,
+void differentiate_supports(const backward_call<T>& call, const row_gradient_rule<T>& rule,
                             const support_store<T>& supports, const row_head<T>& head,
                             const row_queries<T>& queries, arena& scratch) {
     const arena::scope mark(scratch);
     void* kernel = scratch.take<std::byte>(rule.kernel_bytes);
     rule.open(kernel, queries.tile.head);
-    const contiguous_rows<T> values{head.values, padded<T>(program.shape().value_dim)};
-    for_supports(program, supports, queries, [&](const support_gradient<T>& row) {
+    const contiguous_rows<T> values{head.values, padded<T>(call.shape().value_dim)};
+    for_supports(call, supports, queries, [&](const support_gradient<T>& row) {
         row.differentiate(rule, kernel, head.packed.keys, values);
     });
 }
@@ -129,8 +129,8 @@ class whole_row_backward : public backward_bundles<T> {
         pack_backward_queries(call.program, call.d_o, this->queries_of(number, piece),
                               queries.any_dense, queries, task.scratch);
         if (supports_ != nullptr)
-            differentiate_supports(call.program, rule_, *supports_, to.heads[piece / query_blocks],
-                                   queries, task.scratch);
+            differentiate_supports(call, rule_, *supports_, to.heads[piece / query_blocks], queries,
+                                   task.scratch);
     }
 
     /// Blocks of queries, then stretches of keys.
@@ -158,7 +158,7 @@ class whole_row_backward : public backward_bundles<T> {
         at.count = std::min(end_block * key_block<T>, call.shape().keys) - at.first;
         if (supports_ != nullptr)
             for (index n = 0; n < query_blocks; ++n)
-                for_supports(call.program, *supports_, from.queries[i * query_blocks + n],
+                for_supports(call, *supports_, from.queries[i * query_blocks + n],
                              [&](const support_gradient<T>& row) {
                                  row.add_to_keys({at.first, at.first + at.count}, head.dk, head.dv);
                              });

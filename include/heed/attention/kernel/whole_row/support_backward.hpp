@@ -8,6 +8,7 @@
 #include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/kernel/whole_row/row_gradient_rule.hpp>
 #include <heed/attention/kernel/whole_row/support.hpp>
+#include <heed/attention/wanted_gradients.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
@@ -44,7 +45,8 @@ struct support_gradient {
     const backward_queries<T>& queries;
     index r;
     row_support<T> support;
-    T* ds;  ///< [count]
+    T* ds;                   ///< [count]
+    gradient_choice wanted;  ///< of dq, dk and dv
 
     /// ds, and dq. `kernel` is the rule's of this head.
     void differentiate(const row_gradient_rule<T>& rule, const void* kernel,
@@ -60,7 +62,7 @@ struct support_gradient {
             if (!rule.modifiers.only_adds)
                 ds[s] = rule.modifiers.modify_back(row, at, dot_padded(query(map), key, width()),
                                                    ds[s]);
-            add_row(ds[s], key, width(), queries.dq[query_map(map)] + r * width());
+            if (wanted.q) add_row(ds[s], key, width(), queries.dq[query_map(map)] + r * width());
         }
     }
 
@@ -72,9 +74,10 @@ struct support_gradient {
         for (index s = from; s < support.count && support.positions[s] < range.last; ++s) {
             const index key = support.positions[s];
             const encoding_map map = map_of(program, queries.tile.rows[r], key);
-            add_row(ds[s], query(map), width(), dk[key_map(map)] + key * width());
-            add_row(dropped(s, support.probabilities[s]), d_o(), value_width(),
-                    dv + key * value_width());
+            if (wanted.k) add_row(ds[s], query(map), width(), dk[key_map(map)] + key * width());
+            if (wanted.v)
+                add_row(dropped(s, support.probabilities[s]), d_o(), value_width(),
+                        dv + key * value_width());
         }
     }
 

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <string_view>
+
+#include <heed/attention/masks/sliding_window.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/error.hpp>
+#include <heed/core/shape.hpp>
+
+/// \file
+/// What a cache is made for.
+
+namespace heed::inline HEED_ARCHITECTURE {
+
+/// What the scales of a cache of std::int8_t are for.
+enum class key_scaling {
+    per_key,     ///< a scale a key
+    per_channel  ///< and from the second page on a factor a channel, by the page before
+};
+inline constexpr key_scaling per_key = key_scaling::per_key;
+inline constexpr key_scaling per_channel = key_scaling::per_channel;
+
+/// What a cache is made for.
+struct kv_cache_options {
+    detail::any_integral batch = 1;       ///< sequences
+    detail::any_integral kv_heads = 1;    ///< heads of k and v
+    detail::any_integral dim = 0;         ///< of a key
+    detail::any_integral value_dim = 0;   ///< of a value; 0: as of a key
+    detail::any_integral capacity = 256;  ///< keys a sequence for which memory is taken at once
+    /// Keys, its own among them, that a query sees; what lies before is forgotten.
+    detail::any_integral window = unlimited;
+    detail::any_integral keep_first = 0;  ///< keys that are seen and kept all the same
+    detail::any_integral rewind = 0;      ///< tokens that can be taken back with a full window
+    /// Whether a key's first value_dim numbers are its value, and are stored once: append(k).
+    bool values_in_keys = false;
+    key_scaling key_scales = per_key;  ///< of std::int8_t
+};
+
+namespace detail {
+
+/// Options within their ranges, or the argument_error that says which is not.
+inline kv_cache_options checked(kv_cache_options options, bool has_scales) {
+    const auto at_least = [](std::string_view name, const any_integral& value, index least) {
+        require_argument(value.value >= least, "heed::kv_cache: ", name, " is ", value.value,
+                         ", but must be at least ", least);
+    };
+    at_least("batch", options.batch, 1);
+    at_least("kv_heads", options.kv_heads, 1);
+    at_least("dim", options.dim, 1);
+    at_least("value_dim", options.value_dim, 0);
+    at_least("capacity", options.capacity, 1);
+    at_least("window", options.window, 1);
+    at_least("keep_first", options.keep_first, 0);
+    at_least("rewind", options.rewind, 0);
+    if (options.value_dim.value == 0) options.value_dim = options.dim;
+    require_argument(!options.values_in_keys || options.value_dim.value <= options.dim.value,
+                     "heed::kv_cache: value_dim is ", options.value_dim.value,
+                     ", but values in keys have dim numbers at most, ", options.dim.value);
+    require_argument(options.key_scales == per_key || has_scales,
+                     "heed::kv_cache: key_scales is per_channel, but only std::int8_t "
+                     "is stored with scales");
+    constexpr index most = std::numeric_limits<index>::max() / 4;
+    for (auto* reach : {&options.keep_first, &options.rewind})
+        reach->value = std::min(reach->value, most);
+    return options;
+}
+
+}  // namespace detail
+
+}  // namespace heed::inline HEED_ARCHITECTURE

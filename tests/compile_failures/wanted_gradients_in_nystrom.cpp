@@ -1,0 +1,8 @@
+// The compiler says: heed: nystrom_attention takes no heed::wanted_gradients
+
+#include <heed/heed.hpp>
+
+int main() {
+    const Eigen::MatrixXf q(4, 8), k(4, 8), v(4, 8);
+    heed::nystrom_attention(q, k, v, {.landmarks = 2}, heed::wanted_gradients({.k = false}));
+}
