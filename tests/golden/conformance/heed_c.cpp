@@ -90,6 +90,7 @@ struct heed_attention_call {
     const std::int64_t* first_query;  // [batch]: where the first query stands; 0 where null
     const std::int64_t* key_lengths;  // [batch]
     void* weights;                    // [batch, heads, queries, keys]
+    void* scores;                     // the same
     const void* d_o;                  // with it gradients are written
     void *dq, *dk, *dv, *d_bias;      // d_bias like the scores, always
     double scale;                     // NaN: 1/√dim
@@ -136,12 +137,16 @@ int heed_attention(char scalar, const heed_attention_call* call) {
                                                 c.bias, c.batch, c.heads, c.queries, c.keys)))));
             };
             with_parts([&](const auto&... parts) {
-                if (c.weights != nullptr) {
+                const auto matrix_of = [&](void* out, const auto& function) {
+                    if (out == nullptr) return;
                     if constexpr (sizeof(T) == 2)
-                        throw std::invalid_argument("weights are of float or double");
+                        throw std::invalid_argument("weights and scores are of float or double");
                     else
-                        copy(heed::attention_weights(q, k, parts...), static_cast<T*>(c.weights));
-                }
+                        copy(function(q, k, parts...), static_cast<T*>(out));
+                };
+                matrix_of(c.weights,
+                          [](const auto&... x) { return heed::attention_weights(x...); });
+                matrix_of(c.scores, [](const auto&... x) { return heed::attention_scores(x...); });
                 heed::stats_for<computed, std::decay_t<decltype(parts)>...> stats;
                 heed::attention_forward_into(o, stats, q, k, v, parts...);
                 if (c.d_o == nullptr) return;

@@ -55,33 +55,36 @@ class AttentionCall(ctypes.Structure):
     _fields_ = ([(n, ctypes.c_int64) for n in
                  ("batch", "heads", "kv_heads", "queries", "keys", "dim", "value_dim")] +
                 [(n, ctypes.c_void_p) for n in
-                 ("q", "k", "v", "o", "seen", "bias", "first_query", "key_lengths", "weights", "d_o",
+                 ("q", "k", "v", "o", "seen", "bias", "first_query", "key_lengths", "weights", "scores", "d_o",
                   "dq", "dk", "dv", "d_bias")] +
                 [("scale", ctypes.c_double), ("soft_cap", ctypes.c_double),
                  ("left", ctypes.c_int64), ("right", ctypes.c_int64)])
 
 
 def attention(q, k, v, *, seen=None, bias=None, first_query=None, key_lengths=None, scale=None,
-              soft_cap=0.0, left=-1, right=-1, weights=False, d_o=None):
+              soft_cap=0.0, left=-1, right=-1, weights=False, scores=False,
+              d_o=None):
     """q [batch, heads, queries, dim] and so on; seen and bias broadcast to the scores. A dictionary
-    of o, and of weights, dq, dk, dv, d_bias where they are asked for."""
+    of o, and of weights, scores, dq, dk, dv, d_bias where they are asked for."""
     letter = LETTERS[q.dtype.name]
     computed = np.float64 if letter == b"d" else np.float32
     (batch, heads, queries, dim), (_, kv_heads, keys, _) = q.shape, k.shape
-    scores = (batch, heads, queries, keys)
+    matrix = (batch, heads, queries, keys)
     arrays = {"q": q, "k": k, "v": v, "o": np.zeros((batch, heads, queries, v.shape[3]), q.dtype)}
     if seen is not None:
-        arrays["seen"] = np.broadcast_to(seen, scores).astype(bool)
+        arrays["seen"] = np.broadcast_to(seen, matrix).astype(bool)
     if bias is not None:
-        arrays["bias"] = np.broadcast_to(bias, scores).astype(computed)
+        arrays["bias"] = np.broadcast_to(bias, matrix).astype(computed)
     if first_query is not None:
         arrays["first_query"] = np.broadcast_to(first_query, (batch,)).astype(np.int64)
     if key_lengths is not None:
         arrays["key_lengths"] = np.asarray(key_lengths, np.int64)
     if weights:
-        arrays["weights"] = np.zeros(scores, q.dtype)
+        arrays["weights"] = np.zeros(matrix, q.dtype)
+    if scores:
+        arrays["scores"] = np.zeros(matrix, q.dtype)
     if d_o is not None:
-        arrays |= {"d_o": d_o, "d_bias": np.zeros(scores, computed)}
+        arrays |= {"d_o": d_o, "d_bias": np.zeros(matrix, computed)}
         arrays |= {f"d{n}": np.zeros(x.shape, q.dtype) for n, x in (("q", q), ("k", k), ("v", v))}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     given = AttentionCall(batch, heads, kv_heads, queries, keys, dim, v.shape[3],
@@ -89,7 +92,7 @@ def attention(q, k, v, *, seen=None, bias=None, first_query=None, key_lengths=No
                           scale=math.nan if scale is None else scale, soft_cap=soft_cap,
                           left=left, right=right)
     call(heed.heed_attention, letter, ctypes.byref(given))
-    return {name: arrays[name] for name in ("o", "weights", "dq", "dk", "dv", "d_bias")
+    return {name: arrays[name] for name in ("o", "weights", "scores", "dq", "dk", "dv", "d_bias")
             if name in arrays}
 
 

@@ -40,24 +40,26 @@ def attention(name, inputs, outputs, attributes):
     mode = attributes.get("qk_matmul_output_mode", 0)
     scores = outputs.get("qk_matmul_output")
 
+    right = 0 if attributes.get("is_causal") else attributes.get("right_window_size", -1)
+    cap = {"soft_cap": attributes.get("softcap", 0.0)}
+    seen = {"seen": mask if boolean else None, "bias": None if boolean else mask,
+            "first_query": first, "key_lengths": lengths, "right": right,
+            "left": attributes.get("left_window_size", -1)}
+
+    def run(**given):
+        return heed_c.attention(q, k, v, scale=attributes.get("scale"), **given)
+
     def ours():
-        right = attributes.get("right_window_size", -1)
-        if attributes.get("is_causal"):
-            right = 0
-        result = heed_c.attention(
-            q, k, v, seen=mask if boolean else None, bias=None if boolean else mask,
-            first_query=first, key_lengths=lengths, scale=attributes.get("scale"),
-            soft_cap=attributes.get("softcap", 0.0), left=attributes.get("left_window_size", -1),
-            right=right, weights=scores is not None and mode == 3)
+        result = run(**cap, **seen, weights=scores is not None and mode == 3)
         o = result["o"]
         found = [o.swapaxes(1, 2).reshape(*o.shape[:1], o.shape[2], -1) if flat else o]
-        return found + ([result["weights"]] if "weights" in result else [])
+        if scores is not None:  # of the products, behind the cap, behind the mask too, or weights
+            found.append(result["weights"] if mode == 3 else
+                         run(**cap if mode else {}, **seen if mode == 2 else {},
+                             scores=True)["scores"])
+        return found
 
-    expected = [outputs["Y"]]
-    if scores is not None and mode == 3:
-        expected.append(scores)
-    elif scores is not None:
-        table.leave_out("Attention: scores as an output", f"qk_matmul_output_mode {mode}")
+    expected = [outputs["Y"]] + ([scores] if scores is not None else [])
     table.compare("Attention", name, TOLERANCE[q.dtype.name], ours, expected)
 
 
