@@ -11,6 +11,7 @@
 
 #include "masks.hpp"
 #include "rope.hpp"
+#include "softmax.hpp"
 #include "tensor.hpp"
 
 /// \file
@@ -119,15 +120,9 @@ inline feature_function random_directions(std::vector<std::vector<double>> omega
 /// A row, turned by its position.
 inline std::vector<double> turned(const std::vector<double>& x, const rotation& how,
                                   double position) {
-    tensor row(1, 1, 1, static_cast<index>(x.size()));
-    row.values = x;
-    return rotate(row, how, [&](index, index) { return position; }).values;
-}
-
-inline double dot(const std::vector<double>& a, const std::vector<double>& b) {
-    double sum = 0;
-    for (std::size_t f = 0; f < a.size(); ++f) sum += a[f] * b[f];
-    return sum;
+    tensor one(1, 1, 1, static_cast<index>(x.size()));
+    one.values = x;
+    return rotate(one, how, [&](index, index) { return position; }).values;
 }
 
 /// Features of a row, for the denominator and for the numerator.
@@ -139,10 +134,10 @@ inline std::vector<row_features> features_of(const tensor& x, index b, index h, 
     std::vector<row_features> all;
     for (index i = 0; i < x.rows(); ++i) {
         const auto position = static_cast<double>(i + offset);
-        std::vector<double> row;
-        for (index c = 0; c < x.columns(); ++c) row.push_back(x(b, h, i, c));
-        if (how.turns && how.turns_rows) row = turned(row, *how.turns, position);
-        const std::vector<double> plain = how.map(row, position);
+        row numbers;
+        for (index c = 0; c < x.columns(); ++c) numbers.push_back(x(b, h, i, c));
+        if (how.turns && how.turns_rows) numbers = turned(numbers, *how.turns, position);
+        const row plain = how.map(numbers, position);
         const bool turns = how.turns && !how.turns_rows;
         all.push_back({plain, turns ? turned(plain, *how.turns, position) : plain});
     }
@@ -221,8 +216,8 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
     const auto number = [&](const std::optional<tensor>& of, index t, double otherwise) {
         return of ? (*of)(b, head_of(*of), t, 0) : otherwise;
     };
-    const auto row_of = [&](const row_features& row) {
-        return how.unit_rows ? unit_row(row.turned) : row.turned;
+    const auto row_of = [&](const row_features& features) {
+        return how.unit_rows ? unit_row(features.turned) : features.turned;
     };
     const auto queries = features_of(q, b, head_of(q), how.offset, how);
     const auto keys = features_of(k, b, head_of(k), 0, how);
@@ -238,11 +233,11 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
             const bool anew = decay == 0 || (t > 0 && !how.visible(b, h, i, t - 1));
             const std::vector<double> key = row_of(keys[static_cast<std::size_t>(t)]);
             for (index c = 0; c < v.columns(); ++c) {
-                std::vector<double>& row = s[static_cast<std::size_t>(c)];
-                for (double& x : row) x = anew ? 0 : decay * x;
+                row& sums = s[static_cast<std::size_t>(c)];
+                for (double& x : sums) x = anew ? 0 : decay * x;
                 double value = v(b, head_of(v), t, c);
-                if (how.deltas) value = number(how.deltas, t, 1) * (value - dot(row, key));
-                for (std::size_t f = 0; f < key.size(); ++f) row[f] += value * key[f];
+                if (how.deltas) value = number(how.deltas, t, 1) * (value - dot(sums, key));
+                for (std::size_t f = 0; f < key.size(); ++f) sums[f] += value * key[f];
             }
         }
         states.push_back(s);
