@@ -19,7 +19,8 @@ namespace context_parallel {
 
 namespace {
 
-/// Of each merge and each sum over ranks: it adds two units of the last place at most.
+/// Of one merge a rank, or one term of a sum over ranks: each adds two units of the last place at
+/// most.
 double bound_for(const cluster& ranks) { return 1e-6 * (2 + ranks.size()); }
 
 /// Compares with one process; whether all is near enough.

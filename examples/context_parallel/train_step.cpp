@@ -54,8 +54,8 @@ struct step {
 };
 
 /// AdamW's first step goes by g/(|g| + ε). With the usual ε, 1e-8, rounding would decide the whole
-/// step of a weight whose gradient is nearly nothing; with this one weights differ by no more than
-/// rate/ε = 3 times what their gradients do.
+/// step of a weight whose gradient is nearly nothing; with this one weights differ by rate/ε = 3
+/// times what their gradients do at most, but for rounding.
 constexpr float rate = 3e-3F, epsilon = 1e-3F;
 
 /// A step by the characters at `stretches`; `sum` adds loss and gradient of the others.
