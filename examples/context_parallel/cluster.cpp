@@ -46,6 +46,18 @@ double cluster::largest(double x) const {
     return result;
 }
 
+double cluster::sum(double x) const {
+    MPI_Allreduce(MPI_IN_PLACE, &x, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    return x;
+}
+
+void cluster::sum(std::span<float> numbers) const {
+    for_each_piece(std::as_writable_bytes(numbers), [](std::byte* data, int bytes) {
+        MPI_Allreduce(MPI_IN_PLACE, data, bytes / static_cast<int>(sizeof(float)), MPI_FLOAT,
+                      MPI_SUM, MPI_COMM_WORLD);
+    });
+}
+
 void cluster::wait_for_all() const { MPI_Barrier(MPI_COMM_WORLD); }
 
 void cluster::broadcast(std::span<float> numbers) const {

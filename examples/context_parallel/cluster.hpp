@@ -36,6 +36,9 @@ class cluster {
 
     /// The largest number that any rank has, on all ranks; NaN if one has NaN.
     double largest(double x) const;
+    /// The sum of all ranks' numbers, on all ranks.
+    double sum(double x) const;
+    void sum(std::span<float> numbers) const;
     void wait_for_all() const;
     /// Rank 0's numbers on all ranks.
     void broadcast(std::span<float> numbers) const;

@@ -13,16 +13,20 @@
 #include "cluster.hpp"
 #include "options.hpp"
 #include "ring.hpp"
+#include "train_step.hpp"
 
 namespace context_parallel {
 
 namespace {
 
+/// Of one merge a rank, or one term of a sum over ranks: each adds two units of the last place at
+/// most.
+double bound_for(const cluster& ranks) { return 1e-6 * (2 + ranks.size()); }
+
 /// Compares with one process; whether all is near enough.
 bool check(const cluster& ranks, const options& o) {
     const differences of = compare_with_one_process(ranks, o.ring, o.seed);
-    // Of one merge a rank: each adds two units of the last place at most.
-    const double bound = 1e-6 * (2 + ranks.size());
+    const double bound = bound_for(ranks);
     const double worst = std::max({of.o, of.dq, of.dk, of.dv, of.decoded});
     const bool equal = worst <= bound;
     if (ranks.rank() == 0)
@@ -31,6 +35,21 @@ bool check(const cluster& ranks, const options& o) {
             "o %.1e, dq %.1e, dk %.1e, dv %.1e; a decoded token %.1e. %s %.1e.\n",
             ranks.size(), o.ring.tokens, of.o, of.dq, of.dk, of.dv, of.decoded,
             equal ? "All within" : "NOT within", bound);
+    return equal;
+}
+
+/// Compares a training step with one process's; whether all is near enough.
+bool check_step(const cluster& ranks, const options& o) {
+    const step_differences of = compare_training_step(ranks, o.ring, o.layers, o.seed);
+    const double bound = bound_for(ranks);
+    const bool equal = std::max({of.loss, of.gradients, of.weights}) <= bound;
+    if (ranks.rank() == 0)
+        std::printf(
+            "%d ranks, a training step of %td windows of %td tokens, %td layers of %td heads:\n"
+            "largest difference from one process, over the largest number:\n"
+            "loss %.1e, gradients %.1e, weights %.1e. %s %.1e.\n",
+            ranks.size(), o.ring.model.batch, o.ring.tokens, o.layers, o.ring.model.heads, of.loss,
+            of.gradients, of.weights, equal ? "All within" : "NOT within", bound);
     return equal;
 }
 
@@ -96,6 +115,7 @@ int main(int count, char** arguments) {
         const auto options =
             context_parallel::read_options(count, arguments, ranks.rank() == 0, status);
         if (!options) return status;
+        if (options->trains) return context_parallel::check_step(ranks, *options) ? 0 : 1;
         if (!options->measures) return context_parallel::check(ranks, *options) ? 0 : 1;
         context_parallel::measure(ranks, *options);
         return 0;

@@ -31,6 +31,10 @@ std::optional<options> read_options(int count, char** arguments, bool says, int&
             {"float32", number::float32}, {"bfloat16", number::bfloat16}}));
     app.add_flag("--full", full, "every query sees every key");
     app.add_flag("--wait", waits, "wait for the wire before computing, to compare");
+    app.add_flag("--train-step", o.trains, "compare a training step of char_lm's model")
+        ->excludes("--measure", "--kv-heads", "--wire", "--full");
+    app.add_option("--layers", o.layers, "of that model, 2 unless said")
+        ->check(CLI::PositiveNumber);
     app.add_option("--seed", o.seed);
     app.add_option("--fail-rank", o.ring.failing_rank, "a rank that fails in the middle");
     try {
@@ -40,6 +44,7 @@ std::optional<options> read_options(int count, char** arguments, bool says, int&
         status = says ? app.exit(error) : app.exit(error, quiet, quiet);
         return std::nullopt;
     }
+    if (o.trains) o.ring.model.kv_heads = o.ring.model.heads;
     o.ring.causal = !full;
     o.ring.overlaps = !waits;
     return o;

@@ -10,6 +10,8 @@ namespace context_parallel {
 /// What the command line can say, with what holds when it says nothing.
 struct options {
     bool measures = false;  ///< times the ring; otherwise compares it with one process
+    bool trains = false;    ///< instead of attention alone, compares a step of char_lm's model
+    index layers = 2;       ///< of that model
     int rounds = 3;         ///< of a measurement
     std::uint64_t seed = 1;
     ring_settings ring;
