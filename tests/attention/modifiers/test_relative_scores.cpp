@@ -203,9 +203,9 @@ TEST_CASE("relative scores at positions of one's own") {
 
     auto values = t;
     const auto moved = heed::positions(queries, in_place);
-    const auto [o, stats] = heed::attention_forward(in.q, in.k, in.v, part(), moved);
+    const auto forward = heed::attention_forward(in.q, in.k, in.v, part(), moved);
     const auto gradient =
-        heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v,
+        heed::attention_backward(in.d_o, forward.output, forward.stats, in.q, in.k, in.v,
                                  heed::log_sum_exp_gradient(in.d_log_sum_exp), part(), moved);
     check_slopes(
         "dt", random, 40, values, gradient.of<0>(),
@@ -215,8 +215,8 @@ TEST_CASE("relative scores at positions of one's own") {
     Eigen::ThreadPool pool(3);
     const auto elsewhere = heed::positions(queries, backwards);
     const auto backward = [&](const auto&... on) {
-        return heed::attention_backward(in.d_o, o, stats, in.q, in.k, in.v, part(), elsewhere,
-                                        on...);
+        return heed::attention_backward(in.d_o, forward.output, forward.stats, in.q, in.k, in.v,
+                                        part(), elsewhere, on...);
     };
     CHECK_THROWS_AS(backward(), heed::argument_error);
     CHECK_THROWS_AS(backward(always_on(pool)), heed::argument_error);
