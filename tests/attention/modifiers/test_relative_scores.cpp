@@ -12,7 +12,9 @@
 #include <heed/projection/project.hpp>
 #include <heed/projection/project_backward.hpp>
 #include <heed/projection/weights.hpp>
+#include <heed/softmax/sparse/entmax15.hpp>
 
+#include "attention/caches/cache_check.hpp"
 #include "attention/modifiers/modifier_checks.hpp"
 #include "attention/reference_check.hpp"
 #include "support/attention_kernels.hpp"
@@ -166,6 +168,50 @@ TEST_CASE("the gradient of relative scores has the same bits for any number of t
         CHECK(same_bits(gradient.q, threaded.q));
         CHECK(same_bits(gradient.of<0>(), threaded.of<0>()));
     }
+}
+
+TEST_CASE("relative scores with entmax learn what a bias of each score does") {
+    for_problems(126, [](generator& random, const problem& from) {
+        const extents& e = from.sizes;
+        const index reach = random.one_of<index>({0, 3, 20});
+        const auto t = random_numbers(random, e.batch, e.heads, e.queries, 2 * reach + 1);
+        reference::tensor bias(e.batch, e.heads, e.queries, e.keys);
+        for_each_row(bias, [&](index b, index h, index i) {
+            for (index j = 0; j < e.keys; ++j)
+                bias(b, h, i, j) = t(b, h, i, column(i, j, e.queries, e.keys, reach));
+        });
+        const inputs<double> in(from);
+        const auto gradient_of = [&](const auto& part) {
+            const auto forward = heed::attention_forward(in.q, in.k, in.v, part, heed::entmax15);
+            auto gradient = heed::attention_backward(in.d_o, forward.output, forward.stats, in.q,
+                                                     in.k, in.v, part, heed::entmax15);
+            return as_reference(gradient.template of<0>());
+        };
+        const auto expected =
+            sum_by_column(gradient_of(heed::learn(heed::bias(as_tensor<double>(bias)))), reach);
+        const auto dt = gradient_of(heed::learn(heed::relative_scores(as_tensor<double>(t))));
+        CHECK(reference::largest_difference(dt, expected) <=
+              1e-12 * (1 + reference::largest_magnitude(expected)));
+    });
+}
+
+TEST_CASE("relative scores in pieces, over a cache, have the bits of one call") {
+    generator random(127);
+    const index n = 300, reach = 9;
+    const tokens<float> in(random, 2, 4, 2, n, 8, 8);
+    const auto t = as_tensor<float>(random_numbers(random, 2, 4, n, 2 * reach + 1));
+    const auto whole = heed::attention(in.q, in.k, in.v, heed::causal, heed::relative_scores(t));
+    heed::kv_cache<float> cache(in.options());
+    bool same = true;
+    index first = 0;
+    for (const index count : {1, 40, 1, 1, 130, 127}) {
+        const auto o =
+            read_tokens(cache, in, first, count, heed::relative_scores(rows_of(t, first, count)));
+        same = same && are_same(o, rows_of(whole, first, count));
+        first += count;
+    }
+    CHECK(first == n);
+    CHECK(same);
 }
 
 TEST_CASE("relative scores at positions of one's own") {

@@ -32,20 +32,14 @@ class relative_scores_modifier : public modifier_base {
     static constexpr bool by_position = true;
 
     explicit relative_scores_modifier(Kept values) : values_(std::move(values)) {
-        constexpr bool has_rows = rank_of<Tensor> >= 2 && rank_of<Tensor> <= 4;
-        static_assert(has_rows,
-                      "heed: heed::relative_scores has axes [queries, distances], [heads, queries, "
-                      "distances] or [batch, heads, queries, distances]");
-        if constexpr (has_rows) {
-            const auto view = values_.view();
-            detail::check_view("heed::relative_scores", view);
-            const index distances = view.extents.back();
-            detail::require_shape(distances % 2 == 1 && distances < (1 << 24),
-                                  "heed::relative_scores has ", distances,
-                                  " distances, but must have an odd number below 2^24: as many "
-                                  "before the query as behind it, and its own");
-            reach_ = distances / 2;
-        }
+        const auto view = values_.view();
+        detail::check_view("heed::relative_scores", view);
+        const index distances = view.extents.back();
+        detail::require_shape(distances % 2 == 1 && distances < (1 << 24),
+                              "heed::relative_scores has ", distances,
+                              " distances, but must have an odd number below 2^24: as many before "
+                              "the query as behind it, and its own");
+        reach_ = distances / 2;
     }
 
     void check(const attention_shape& shape) const {
@@ -233,7 +227,8 @@ class relative_scores_modifier : public modifier_base {
 /// Backward throws argument_error if it is learned and heed::positions has moved a key within R of
 /// a query from its index.
 template <tensor_like Tensor>
-[[nodiscard]] auto relative_scores(Tensor&& t) {
+requires(rank_of<Tensor> >= 2 && rank_of<Tensor> <= 4)
+    [[nodiscard]] auto relative_scores(Tensor&& t) {
     auto kept = detail::keep(std::forward<Tensor>(t));
     return relative_scores_modifier<std::remove_cvref_t<Tensor>, decltype(kept)>(std::move(kept));
 }
