@@ -167,19 +167,11 @@ class relative_scores_modifier : public modifier_base {
                 if (distance.base >= reach) return s + vec<T>(here[reach * stride]);
                 if (stride == 1 && -reach <= distance.base && last_of(distance) <= reach)
                     return s + vec<T>::load(here + distance.base);
-                return s + one_after_the_other(distance.base);
             }
             return s + one_by_one(distance, j.count);
         }
 
-        /// Vectors that reach over the first or last distance.
-        [[gnu::noinline]] vec<T> one_after_the_other(index first) const {
-            alignas(64) T lane[vec<T>::size];
-            for (index l = 0; l < vec<T>::size; ++l)
-                lane[l] = here[std::clamp(first + l, -reach, reach) * stride];
-            return vec<T>::load_aligned(lane);
-        }
-        /// Positions of the caller's own.
+        /// Vectors that reach over the first or last distance, and positions of the caller's own.
         [[gnu::noinline]] vec<T> one_by_one(const lanes<T>& distance, index count) const {
             auto lane = detail::to_array(distance.offset);
             for (std::size_t l = 0; l < lane.size(); ++l)
