@@ -9,6 +9,7 @@
 #include <heed/attention/modifiers/modifier.hpp>
 #include <heed/attention/modifiers/noise.hpp>
 #include <heed/attention/modifiers/relative_bias.hpp>
+#include <heed/attention/modifiers/relative_scores.hpp>
 #include <heed/attention/modifiers/sandwich.hpp>
 #include <heed/attention/modifiers/soft_cap.hpp>
 #include <heed/attention/modifiers/t5_bias.hpp>

@@ -8,6 +8,7 @@
 #include <heed/attention/modifiers/kerple.hpp>
 #include <heed/attention/modifiers/modifier.hpp>
 #include <heed/attention/modifiers/noise.hpp>
+#include <heed/attention/modifiers/relative_scores.hpp>
 #include <heed/attention/modifiers/sandwich.hpp>
 #include <heed/attention/modifiers/soft_cap.hpp>
 #include <heed/attention/modifiers/t5_bias.hpp>
@@ -55,6 +56,13 @@ auto user_function() {
 auto t5_bias() {
     const Eigen::MatrixXf table = Eigen::MatrixXf::Random(32, heads);
     return heed::t5_bias(table);
+}
+
+/// A number for each query and each distance up to 64 on either side.
+auto relative_scores() {
+    static const Eigen::Tensor<float, 3, Eigen::RowMajor> t =
+        Eigen::Tensor<float, 3, Eigen::RowMajor>(heads, n, 129).setConstant(0.5F);
+    return heed::relative_scores(t);
 }
 
 auto kerple() {
@@ -112,6 +120,7 @@ BENCHMARK_CAPTURE(part, alibi, heed::alibi(heed::alibi_slopes(heads)))->UseManua
 BENCHMARK_CAPTURE(part, bias for all heads, bias(1))->UseManualTime();
 BENCHMARK_CAPTURE(part, bias of each head, bias(heads))->UseManualTime();
 BENCHMARK_CAPTURE(part, t5_bias, t5_bias())->UseManualTime();
+BENCHMARK_CAPTURE(part, relative_scores, relative_scores())->UseManualTime();
 BENCHMARK_CAPTURE(part, kerple_log, kerple())->UseManualTime();
 BENCHMARK_CAPTURE(part, sandwich, sandwich())->UseManualTime();
 BENCHMARK_CAPTURE(part, rotary_bias, rotary_bias())->UseManualTime();
@@ -123,6 +132,7 @@ BENCHMARK_CAPTURE(learned, alibi, [] {
     return heed::alibi(heed::alibi_slopes(heads));
 })->UseManualTime();
 BENCHMARK_CAPTURE(learned, t5_bias, t5_bias)->UseManualTime();
+BENCHMARK_CAPTURE(learned, relative_scores, relative_scores)->UseManualTime();
 BENCHMARK_CAPTURE(learned, kerple_log, kerple)->UseManualTime();
 BENCHMARK_CAPTURE(learned, rotary_bias, rotary_bias)->UseManualTime();
 BENCHMARK_CAPTURE(part, user function, user_function())->UseManualTime();
