@@ -41,10 +41,12 @@ template <class T>
 tensor4<T> rows_of(const tensor4<T>& x, const cut& of) {
     const Eigen::array<index, 4> first{0, 0, of.first, 0};
     const Eigen::array<index, 4> size{x.dimension(0), x.dimension(1), of.count(), x.dimension(3)};
+    if (of.count() == 0) return tensor4<T>(size);  // Eigen's slices of nothing are undefined
     return x.slice(first, size);
 }
 template <class T>
 void put_rows(const tensor4<T>& rows, const cut& of, tensor4<T>& x) {
+    if (of.count() == 0) return;
     const Eigen::array<index, 4> first{0, 0, of.first, 0};
     x.slice(first, rows.dimensions()) = rows;
 }
