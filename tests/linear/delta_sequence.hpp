@@ -1,12 +1,8 @@
 #pragma once
 
-#include <cstddef>
-#include <cstring>
-
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/masks/causal.hpp>
-#include <heed/core/view.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_attention.hpp>
 #include <heed/linear/linear_state.hpp>
@@ -15,6 +11,7 @@
 
 #include "linear/decay_problem.hpp"
 #include "linear/delta_problem.hpp"
+#include "linear/pieces.hpp"
 #include "linear/problem.hpp"
 
 // A sequence by the delta rule, whole and in pieces.
@@ -48,27 +45,6 @@ struct updated {
                                       heed::delta(beta), heed::unit_rows, parts...);
     }
 };
-
-/// Tokens first … first + count − 1 of every sequence.
-template <class T>
-auto tokens(const tensor4<T>& x, index first, index count) {
-    const index n = x.dimension(2), d = x.dimension(3), h = x.dimension(1);
-    return heed::view(const_cast<T*>(x.data()) + first * d, {x.dimension(0), h, count, d},
-                      {h * n * d, n * d, d, 1});
-}
-template <class T>
-auto tokens(const tensor3<T>& x, index first, index count) {
-    const index n = x.dimension(2), h = x.dimension(1);
-    return heed::view(x.data() + first, {x.dimension(0), h, count}, {h * n, n, 1});
-}
-
-template <class X>
-bool same_bits(const X& a, const X& b) {
-    using scalar = typename X::Scalar;
-    return a.size() == b.size() &&
-           std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(scalar)) ==
-               0;
-}
 
 /// o of some tokens, from a state that has seen those before.
 template <class T, class... Parts>

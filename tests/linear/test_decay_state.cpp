@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -18,6 +17,7 @@
 #include <heed/linear/linear_state.hpp>
 
 #include "linear/decay_problem.hpp"
+#include "linear/pieces.hpp"
 #include "linear/problem.hpp"
 #include "support/allocations.hpp"
 
@@ -47,27 +47,6 @@ struct decayed {
     }
 };
 
-/// Tokens first … first + count − 1 of every sequence.
-template <class T>
-auto tokens(const tensor4<T>& x, index first, index count) {
-    const index n = x.dimension(2), d = x.dimension(3), h = x.dimension(1);
-    return heed::view(const_cast<T*>(x.data()) + first * d, {x.dimension(0), h, count, d},
-                      {h * n * d, n * d, d, 1});
-}
-template <class T>
-auto tokens(const tensor3<T>& x, index first, index count) {
-    const index n = x.dimension(2), h = x.dimension(1);
-    return heed::view(x.data() + first, {x.dimension(0), h, count}, {h * n, n, 1});
-}
-
-template <class X>
-bool same_bits(const X& a, const X& b) {
-    using scalar = typename X::Scalar;
-    return a.size() == b.size() &&
-           std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(scalar)) ==
-               0;
-}
-
 /// o of some tokens, from a state that has seen those before.
 template <class T>
 void go_on(const decayed<T>& all, heed::linear_state<T>& state, tensor4<T>& o, index first,
@@ -78,31 +57,10 @@ void go_on(const decayed<T>& all, heed::linear_state<T>& state, tensor4<T>& o, i
                                 heed::carry(state));
 }
 
-template <class T>
-void check_pieces(generator& random) {
-    for (const index n : {1, 31, 32, 33, 131}) {
-        const decayed<T> all(random, n);
-        const tensor4<T> whole = all.whole();
-        for (const index longest : {index(1), index(5), index(40), index(100)}) {
-            INFO("seed " << seed() << ", " << n << " tokens, pieces of at most " << longest);
-            heed::linear_state<T> state;
-            tensor4<T> o(whole.dimensions());
-            for (index first = 0; first < n;) {
-                const index count =
-                    std::min(n - first, longest == 1 ? 1 : random.integer(1, longest));
-                go_on(all, state, o, first, count);
-                first += count;
-            }
-            CHECK(same_bits(o, whole));
-            CHECK(state.length() == n);
-        }
-    }
-}
-
 TEST_CASE("with decays too a sequence in pieces has the bits of one call") {
     generator random(970);
-    check_pieces<float>(random);
-    check_pieces<double>(random);
+    check_pieces<decayed<float>, float>(random);
+    check_pieces<decayed<double>, double>(random);
 }
 
 TEST_CASE("threads, batches and documents change no bit beside decays") {

@@ -19,6 +19,7 @@
 #include <heed/linear/updates/delta.hpp>
 
 #include "linear/delta_sequence.hpp"
+#include "linear/pieces.hpp"
 #include "linear/problem.hpp"
 #include "support/allocations.hpp"
 
@@ -29,31 +30,10 @@ using heed::index;
 
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 
-template <class T>
-void check_pieces(generator& random) {
-    for (const index n : {1, 31, 32, 33, 131}) {
-        const updated<T> all(random, n);
-        const tensor4<T> whole = all.whole();
-        for (const index longest : {index(1), index(5), index(40), index(100)}) {
-            INFO("seed " << seed() << ", " << n << " tokens, pieces of at most " << longest);
-            heed::linear_state<T> state;
-            tensor4<T> o(whole.dimensions());
-            for (index first = 0; first < n;) {
-                const index count =
-                    std::min(n - first, longest == 1 ? 1 : random.integer(1, longest));
-                go_on(all, state, o, first, count);
-                first += count;
-            }
-            CHECK(same_bits(o, whole));
-            CHECK(state.length() == n);
-        }
-    }
-}
-
 TEST_CASE("by the delta rule too a sequence in pieces has the bits of one call") {
     generator random(990);
-    check_pieces<float>(random);
-    check_pieces<double>(random);
+    check_pieces<updated<float>, float>(random);
+    check_pieces<updated<double>, double>(random);
 }
 
 TEST_CASE("threads share the columns of few heads, and change no bit") {
