@@ -1,5 +1,3 @@
-#include <latch>
-#include <memory>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
@@ -18,6 +16,7 @@
 #include "support/allocations.hpp"
 #include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
+#include "support/threads.hpp"
 
 namespace test_attention_allocation {
 
@@ -89,13 +88,6 @@ TEST_CASE("nor do parts with tables and gradients of their own") {
                                 heed::positions(queries, keys), heed::log_n_scale(),
                                 heed::in(memory));
     }
-}
-
-/// Returns when each of the pool's threads runs: a thread's beginning allocates, whenever that is.
-void await_threads(Eigen::ThreadPool& pool) {
-    const auto all = std::make_shared<std::latch>(pool.NumThreads() + 1);
-    for (int i = 0; i < pool.NumThreads(); ++i) pool.Schedule([all] { all->arrive_and_wait(); });
-    all->arrive_and_wait();
 }
 
 TEST_CASE("nor do calls on a pool, whichever of its threads come") {

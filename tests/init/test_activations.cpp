@@ -18,6 +18,7 @@
 #include "support/binades.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/threads.hpp"
 
 namespace test_activations {
 
@@ -246,6 +247,7 @@ TEST_CASE("activations in place, on threads, without allocating") {
     const auto x = random.tensor<float>(3, 40, 300), dy = random.tensor<float>(3, 40, 300);
     const auto dx = heed::gelu.backward(x, dy);
     Eigen::ThreadPool pool(3);
+    heed_test::await_threads(pool);
     CHECK(rows_of(heed::gelu.backward(x, dy, heed::on(pool))) == rows_of(dx));
     auto y = x;
     heed::gelu.into(y, y);

@@ -16,6 +16,7 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/threads.hpp"
 
 namespace test_norms {
 
@@ -139,6 +140,7 @@ TEST_CASE("norms of tensors, in place, on threads, without allocating") {
     const auto norm = heed::layer_norm(gamma, beta);
     const auto [dx, d_gamma, d_beta] = norm.backward(x, dy);
     Eigen::ThreadPool pool(3);
+    heed_test::await_threads(pool);
     auto shared = norm.backward(x, dy, heed::on(pool));
     CHECK(rows_of(shared.x) == rows_of(dx));
     CHECK(shared.gamma == d_gamma);

@@ -16,6 +16,7 @@
 #include "support/allocations.hpp"
 #include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
+#include "support/threads.hpp"
 
 namespace test_nystrom_invariance {
 
@@ -140,6 +141,7 @@ TEST_CASE("the second call of Nyström attention allocates nothing") {
                                 heed::learn(heed::residual_convolution(w)));
     }
     Eigen::ThreadPool pool(2);
+    await_threads(pool);
     check_nothing_allocated(in, {.landmarks = 20}, always_on(pool));
     // Nor where there are more keys than a piece.
     const inputs<float> longer(random, {1, 2, 2, 5, 4500, 4, 4});

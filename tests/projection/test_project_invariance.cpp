@@ -1,5 +1,4 @@
 #include <cstddef>
-#include <latch>
 #include <limits>
 
 #include <Eigen/Core>
@@ -12,6 +11,7 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/threads.hpp"
 
 namespace test_projection {
 
@@ -117,10 +117,7 @@ TEST_CASE("rows that lie anywhere, into memory that lies anywhere, without alloc
 
     Eigen::Tensor<float, 4> across(batch, heads, n, outputs);  // column-major
     Eigen::ThreadPool pool(2);
-    std::latch started(3);  // a thread that begins allocates
-    for (int thread = 0; thread < 2; ++thread)
-        pool.Schedule([&started] { started.arrive_and_wait(); });
-    started.arrive_and_wait();
+    heed_test::await_threads(pool);
     heed::workspace scratch;
     const auto in_place = heed::weights(weight);
     heed::project_into(across, permuted, in_place, heed::on(pool), heed::in(scratch));

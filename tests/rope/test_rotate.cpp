@@ -16,6 +16,7 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/threads.hpp"
 
 namespace test_rotate {
 
@@ -361,6 +362,7 @@ TEST_CASE("a second call of a shape allocates nothing") {
     const std::vector<int> positions(600, 3);
     heed::workspace scratch;
     Eigen::ThreadPool pool(2);
+    heed_test::await_threads(pool);
     for (int threads = 0; threads < 2; ++threads) {
         const auto run = [&] {
             if (threads == 0) heed::rotate_into(y, x, rope, positions, heed::in(scratch));

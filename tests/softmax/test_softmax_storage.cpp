@@ -26,6 +26,7 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/threads.hpp"
 
 /// \file
 /// The softmax family and losses on rows of 16-bit numbers.
@@ -184,6 +185,7 @@ TEST_CASE("16-bit rows: in place, on threads, refusals, and no allocation by a s
     heed::softmax.into(y, y);
     CHECK(y == expected);
     Eigen::ThreadPool pool(3);
+    await_threads(pool);
     CHECK(heed::softmax(x, heed::on(pool)) == expected);
 
     matrix<S> other = matrix<S>::Zero(300, 300);

@@ -28,6 +28,7 @@
 #include "attention/caches/cache_check.hpp"
 #include "support/allocations.hpp"
 #include "support/attention_kernels.hpp"
+#include "support/threads.hpp"
 
 /// \file
 /// Calls with fewer heads of a cache than threads, which share the pages of each: the bits of the
@@ -175,6 +176,7 @@ TEST_CASE("shared pages: a second call allocates nothing") {
     heed::kv_cache<Eigen::half> cache(in.options(1500));
     cache.append(in.k, in.v);
     Eigen::ThreadPool pool(3);
+    await_threads(pool);
     heed::workspace memory;
     auto q = rows_of(in.q, 1499, 1), o = q;
     const auto call = [&] {
