@@ -22,6 +22,9 @@
 #endif
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__) && defined(__AVX512BF16__) && defined(__FMA__)
+#define HEED_ARCHITECTURE avx512_bf16
+#elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
     defined(__AVX512VL__) && defined(__FMA__)
 #define HEED_ARCHITECTURE avx512
 #elif defined(__AVX512F__) && defined(__FMA__)

@@ -5,6 +5,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/simd/pairs.hpp>
 #include <heed/core/storage.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
@@ -49,10 +50,19 @@ template <int Columns, class Row, class Step>
 /// Where sums begin: at zero.
 struct from_zero {};
 
+/// A step of a sum of products with the vectors of `Right`: a multiply-add, of pairs two.
+template <class Right, class T>
+[[gnu::always_inline]] inline vec<T> multiply_add(vec<T> left, vec<T> right, vec<T> sum) {
+    if constexpr (std::is_same_v<Right, rows_of_pairs>)
+        return multiply_pairs(left, right, sum);
+    else
+        return fma(left, right, sum);
+}
+
 /// sum[r][c] = Σ_k a[r·a_row + k·a_step]·b[k·b_step + c], each a single chain of multiply-adds from
 /// zero in the order of k; then `finish(row, sums)` for each row, sums being Columns vectors. If
 /// `begin` is not from_zero{}, chains go on from the vectors at begin(row). b is a pointer to
-/// numbers as they are stored, scaled_columns or scaled_rows.
+/// numbers as they are stored, scaled_columns, scaled_rows or, as a is then, rows_of_pairs.
 template <int Rows, int Columns, class T, class RowStride, class Step, class Right, class OtherStep,
           class Begin, class Finish>
 [[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step, Right b,
@@ -81,7 +91,7 @@ template <int Rows, int Columns, class T, class RowStride, class Step, class Rig
             }
             const vec<T> left(a[r * a_row]);
             unroll<Columns>([&](auto c) __attribute__((always_inline)) {
-                sum[r][c] = fma(left, right[c], sum[r][c]);
+                sum[r][c] = multiply_add<Right>(left, right[c], sum[r][c]);
             });
         });
         a += a_step;

@@ -28,6 +28,12 @@ struct contiguous_rows {
     const T* operator[](index row) const { return data + row * stride; }
 };
 
+/// Rows of pairs one after the other.
+struct contiguous_pairs {
+    rows_of_pairs data;
+    index stride;
+};
+
 /// The matrix whose rows are these vectors becomes its transpose.
 template <class T>
 [[gnu::always_inline]] inline void transpose(vec<T> (&row)[vec<T>::size]) {
@@ -184,12 +190,12 @@ bool all_moderate(const contiguous_rows<T>& rows, index count, index depth) {
 }
 
 /// `finish<Vectors>(row, column, sums)` with sums = Σ_k a[row, k]·b[k, column …] for all rows and
-/// all columns, b being padded rows. A row of a has its numbers a_step apart, its rows are a_row
-/// apart: indices or, where the kernel is to be built for one, fixed<…>. Up to value_rows/3 rows
-/// too many are computed.
-template <class T, class RowStride, class Step, class Finish>
-void multiply_columns(index rows, const T* a, RowStride a_row, Step a_step,
-                      const contiguous_rows<T>& b, index columns, index depth, Finish&& finish) {
+/// all columns, b being padded rows, contiguous_rows or contiguous_pairs. A row of a has its
+/// numbers a_step apart, its rows are a_row apart: indices or, where the kernel is to be built for
+/// one, fixed<…>. Up to value_rows/3 rows too many are computed.
+template <class T, class RowStride, class Step, class Rows, class Finish>
+void multiply_columns(index rows, const T* a, RowStride a_row, Step a_step, const Rows& b,
+                      index columns, index depth, Finish&& finish) {
     constexpr index size = vec<T>::size;
     constexpr index full = tiles.value_vectors * size;
     index column = 0;

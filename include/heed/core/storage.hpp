@@ -11,6 +11,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/simd/narrow.hpp>
+#include <heed/core/simd/pairs.hpp>
 #include <heed/core/simd/widen.hpp>
 #include <heed/core/unroll.hpp>
 
@@ -217,6 +218,10 @@ template <class S>
     const index first = v * vec<float>::size;
     const vec<float> scale = vec<float>::load(row.scale + first) * vec<float>(*row.factor);
     return load_widened(row.data + first) * scale;
+}
+/// Pairs are read as they are.
+[[gnu::always_inline]] inline vec<float> read_vector(const rows_of_pairs& row, int v) {
+    return vec<float>::load(row.data + v * vec<float>::size);
 }
 
 /// to[i], i = r·Vectors·size + c, = (factor[r]·scale[c])·from[i].

@@ -15,6 +15,7 @@
 #include <heed/attention/kernel/call/contracts.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/kernel/call/stored_tensors.hpp>
+#include <heed/attention/kernel/products/bfloat16_products.hpp>
 #include <heed/attention/kernel/program/learning.hpp>
 #include <heed/attention/kernel/run.hpp>
 #include <heed/attention/kernel/schedule/each_row.hpp>
@@ -109,6 +110,7 @@ void with_call(const Q& q, const K& k, const V& v, F&& f, const Parts&... parts)
                     call.q = widened(queries, call.threads(), call.memory(), scratch);
                     call.k = widened(keys, call.threads(), call.memory(), scratch);
                     call.v = widened(values, call.threads(), call.memory(), scratch);
+                    call.pairs = products_of<T, S>();
                     f(std::as_const(call));
                 }
             }

@@ -46,13 +46,14 @@ void run_forward(const Call& call, const tensor_view<T, 4>& o, Stats* kept) {
             auto* bytes = reinterpret_cast<std::byte*>(statistics);
             arena& own = call.memory().slot(0);
             const arena::scope mark(own);
-            const attention_program<T> program = make_program<T, false>(call, own);
+            attention_program<T> program = make_program<T, false>(call, own);
             if constexpr (row_normaliser<normaliser_type, T>) {
                 const row_rule_of<T, normaliser_type> rule(normaliser);
                 support_store<T>* supports = nullptr;
                 if (stats != nullptr && rule.is_sparse) supports = &stats->supports();
                 forward_whole_rows(program, rule, o, {bytes, supports});
             } else {
+                if (program.source.as_given) program.pairs = call.pairs;
                 constexpr bool observes = (is_bound_observer<Parts> || ...);
                 const weight_rule_of<T, normaliser_type, observes> weights(normaliser);
                 forward(program, weights, o, bytes);

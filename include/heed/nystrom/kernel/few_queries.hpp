@@ -79,7 +79,7 @@ void attend_to_piece(const attention_program<T>& program, const weight_rule<T>& 
     constexpr index height = tiles.query_block;
     packed_head<T> head = make_open_head(program, scratch);
     const index batch = number / shape.kv_heads, kv_head = number % shape.kv_heads;
-    locate_values(program.v, batch, kv_head, head);
+    locate_values(program, batch, kv_head, head);
     const auto keys = matrix_of(k, batch, kv_head), values = matrix_of(program.v, batch, kv_head);
     const index count = shape.heads / shape.kv_heads * count_blocks(shape.queries, height);
     auto** tasks = scratch.take<forward_task<T>*>(count);

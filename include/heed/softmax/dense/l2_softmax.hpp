@@ -28,6 +28,7 @@ template <class T>
 class l2_stream {
   public:
     using statistics = softmax_statistics<T>;
+    static constexpr summed sums = summed::squares;
 
     l2_stream() : exponentials_(1, -std::numeric_limits<double>::infinity()) {}
 

@@ -36,6 +36,9 @@ struct softmax_statistics {
 
 namespace detail {
 
+/// What a streaming normaliser adds up in rows.sum: nothing, its weights, or their squares.
+enum class summed { nothing, weights, squares };
+
 /// Nobody watches the weights.
 struct unwatched {
     template <class T>
@@ -122,6 +125,7 @@ template <class T>
 class softmax_stream {
   public:
     using statistics = softmax_statistics<T>;
+    static constexpr summed sums = summed::weights;
 
     softmax_stream(double temperature, double sink)
         : temperature_(temperature),

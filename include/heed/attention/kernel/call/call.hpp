@@ -11,6 +11,7 @@
 #include <heed/attention/kernel/call/padding.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
+#include <heed/attention/kernel/products/paired_products.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
@@ -68,6 +69,8 @@ class attention_call {
     const key_blocks<T>* cache = nullptr;  ///< what holds k and v; the two are null then
     /// Where q, k and v come from if they are copies as T; null if they are the caller's.
     const std::array<memory_span, 3>* stored = nullptr;
+    /// What multiplies their numbers by pairs, where the machine does; or null.
+    const paired_products<T>* pairs = nullptr;
 
     attention_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
                    const tensor_view<const T, 4>& values, const Parts&... parts)

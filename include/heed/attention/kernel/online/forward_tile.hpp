@@ -1,12 +1,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 
 #include <heed/attention/kernel/online/weight_rule.hpp>
 #include <heed/attention/kernel/products/block_view.hpp>
 #include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/paired_products.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/products/scores.hpp>
 #include <heed/attention/kernel/program/program.hpp>
@@ -141,6 +143,40 @@ void score_head_block(const forward_task<T>& task) {
                 score_stride<T>, state.lane_maximum, state.row_maximum);
 }
 
+/// The weights of a strip become pairs, and their products with v are added. Their sums become
+/// those of what they are rounded to if they `count`, unless dropout came between, whose weights
+/// are not those of the sum.
+template <class T>
+void add_paired_values(forward_task<T>& task, index strip, bool count) {
+    const auto& [program, weights, head, scratch, tile, state, block, stream, observed] = task;
+    const key_interval range = block.range[strip];
+    const index first = strip * tile.strip, last = std::min(first + tile.strip, tile.count);
+    const summed sums = count && program.drop == nullptr ? weights.sums : summed::nothing;
+    for (index r = first; r < last; ++r) {
+        const double change =
+            program.pairs->join_weights(state.scores + r * score_stride<T>, range, sums);
+        if (std::isfinite(change)) state.rows.sum[r] += change;
+    }
+    const index first_key = block.first + range.first, value_dim = program.shape().value_dim;
+    const index keys = std::min(range.last - range.first, program.shape().keys - first_key);
+    const contiguous_rows<T> values = head.values(first_key);
+    const T* of_first = state.scores + range.first / 2;
+    if (head.is_finite(block.first / key_block<T>)) {
+        program.pairs->add_values(of_first + first * score_stride<T>, last - first, pairs_of(keys),
+                                  values, value_dim, state.rows.factor + first,
+                                  state.output + first * state.output_stride, state.output_stride);
+        return;
+    }
+    const arena::scope mark(scratch);
+    bool* sees = scratch.template take<bool>(key_block<T>);
+    for (index r = first; r < last; ++r) {
+        program.sight.list_seen(tile, r, block, range, sees);
+        program.pairs->add_seen_values(of_first + r * score_stride<T>, sees + range.first,
+                                       pairs_of(keys), values, value_dim, state.rows.factor[r],
+                                       state.output + r * state.output_stride);
+    }
+}
+
 /// One block of keys: scores, weights, or where the rows' statistics are `known`, probabilities,
 /// and their product with v.
 template <class T>
@@ -160,6 +196,10 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
         else
             weights.weigh_known(stream, known, first, last, state.scores, range);
         drop_weights(program, tile, first, last, block.first, range, state.scores, score_stride<T>);
+        if (program.pairs != nullptr) {
+            add_paired_values(task, s, known == nullptr);
+            continue;
+        }
         const index first_key = block.first + range.first;
         const index keys = std::min(range.last - range.first, program.shape().keys - first_key);
         const contiguous_rows<T> values = head.values(first_key);

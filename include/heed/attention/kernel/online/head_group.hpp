@@ -68,7 +68,9 @@ bool see_alike(const query_tile<T>& a, const query_tile<T>& b) {
 template <class T>
 bool can_join(const head_group<T>& group) {
     const query_tile<T>& first = group.tasks[0]->tile;
-    if (first.count > first.strip || group.program().source.is_rectified()) return false;
+    const attention_program<T>& program = group.program();
+    if (first.count > first.strip || program.source.is_rectified() || program.pairs != nullptr)
+        return false;
     for (index h = 1; h < group.heads; ++h)
         if (!see_alike(first, group.tasks[h]->tile)) return false;
     return true;

@@ -79,7 +79,7 @@ void stream_head(const attention_program<T>& program, const weight_rule<T>& weig
     const index heads = shape.heads / shape.kv_heads;
     if (heads == 0) return;
     auto head = make_open_head(program, scratch);
-    if (program.cache == nullptr) locate_values(program.v, batch, kv_head, head);
+    if (program.cache == nullptr) locate_values(program, batch, kv_head, head);
     head_group<T> group{heads, scratch.take<forward_task<T>*>(heads), {}};
     const auto place_of = [&](index h) {
         return query_place{batch, kv_head * heads + h, first, count};

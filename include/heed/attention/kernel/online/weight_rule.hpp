@@ -26,7 +26,8 @@ class weight_rule {
   public:
     index stream_bytes = 0;
     index statistics_bytes = 0;
-    bool may_overflow = false;  ///< whether weights may be beyond T where p is not
+    bool may_overflow = false;      ///< whether weights may be beyond T where p is not
+    summed sums = summed::nothing;  ///< what rows.sum is of
 
     virtual void open(void* stream, index head) const = 0;
     /// Before the first block.
@@ -79,6 +80,7 @@ class weight_rule_of final : public weight_rule<T> {
         this->stream_bytes = sizeof(stream_type);
         this->statistics_bytes = sizeof(statistics);
         this->may_overflow = overflowing_stream<stream_type, T>;
+        if constexpr (requires { stream_type::sums; }) this->sums = stream_type::sums;
     }
 
     void open(void* stream, index head) const override {

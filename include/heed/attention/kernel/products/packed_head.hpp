@@ -26,10 +26,11 @@ struct packed_head {
     key_maps<T*> key_panels;  ///< pack_panels, of each map
     T* padded_values;         ///< padded rows; null if v's own memory will do
     contiguous_rows<T> own_values;
-    bool* finite_values;    ///< [blocks]: whether a block of v is free of NaN and infinities
-    bool* moderate_values;  ///< [blocks]: whether no sum of weighted values can overflow
-    index dim;
-    head_block<T>* open;  ///< the block that was opened last; null if all are packed
+    bool* finite_values;     ///< [blocks]: whether a block of v is free of NaN and infinities
+    bool* moderate_values;   ///< [blocks]: whether no sum of weighted values can overflow
+    index dim;               ///< numbers of a packed key
+    head_block<T>* open;     ///< the block that was opened last; null if all are packed
+    index values_a_row = 1;  ///< values whose numbers lie in one padded row: 2 of pairs
 
     /// The keys that may be read.
     panels_of_keys<T> keys() const {
@@ -48,9 +49,10 @@ struct packed_head {
     contiguous_rows<T> values(index key) const {
         const index stride = own_values.stride;
         if (open != nullptr && open->values != nullptr)
-            return {open->values + (key - open->number * key_block<T>)*stride, stride};
+            return {open->values + (key - open->number * key_block<T>) / values_a_row * stride,
+                    stride};
         if (padded_values == nullptr) return {own_values[key], stride};
-        return {padded_values + key * stride, stride};
+        return {padded_values + key / values_a_row * stride, stride};
     }
 };
 
@@ -63,21 +65,35 @@ key_maps<T*> take_key_panels(index keys, index dim, std::size_t maps, arena& scr
     return panels;
 }
 
+/// How many values lie in one padded row.
+template <class T>
+index values_a_row(const attention_program<T>& program) {
+    return program.pairs == nullptr ? 1 : 2;
+}
+
+/// Whether v's own memory will do for the products.
+template <class T>
+bool reads_own_values(const attention_program<T>& program) {
+    return program.pairs == nullptr && are_padded(program.v);
+}
+
 /// Memory for a head whose blocks are all packed.
 template <class T>
 packed_head<T> make_packed_head(const attention_program<T>& program, arena& scratch) {
     const attention_shape& shape = program.shape();
     const index blocks = count_blocks(shape.keys, key_block<T>);
     packed_head<T> head{
-        take_key_panels<T>(shape.keys, shape.dim, program.source.key_map_count, scratch),
+        take_key_panels<T>(shape.keys, program.packed_dim(), program.source.key_map_count, scratch),
         nullptr,
         {},
         scratch.take<bool>(blocks),
         scratch.take<bool>(blocks),
-        shape.dim,
-        nullptr};
-    if (!are_padded(program.v))
-        head.padded_values = scratch.take<T>(shape.keys * padded<T>(shape.value_dim));
+        program.packed_dim(),
+        nullptr,
+        values_a_row(program)};
+    if (!reads_own_values(program))
+        head.padded_values = scratch.take<T>(count_blocks(shape.keys, head.values_a_row) *
+                                             padded<T>(shape.value_dim));
     return head;
 }
 
@@ -86,8 +102,14 @@ template <class T>
 packed_head<T> make_open_head(const attention_program<T>& program, arena& scratch,
                               block_part wanted = block_part::all) {
     const attention_shape& shape = program.shape();
-    packed_head<T> head{
-        {}, nullptr, {}, nullptr, nullptr, shape.dim, &scratch.make<head_block<T>>()};
+    packed_head<T> head{{},
+                        nullptr,
+                        {},
+                        nullptr,
+                        nullptr,
+                        program.packed_dim(),
+                        &scratch.make<head_block<T>>(),
+                        values_a_row(program)};
     if (program.cache != nullptr) {
         *head.open = program.cache->take(scratch, wanted);
         head.own_values.stride = padded<T>(shape.value_dim);
@@ -95,18 +117,21 @@ packed_head<T> make_open_head(const attention_program<T>& program, arena& scratc
     }
     const index keys = std::min(shape.keys, key_block<T>);
     head.open->key_panels =
-        take_key_panels<T>(keys, shape.dim, program.source.key_map_count, scratch);
-    if (!are_padded(program.v))
-        head.open->values = scratch.take<T>(keys * padded<T>(shape.value_dim));
+        take_key_panels<T>(keys, program.packed_dim(), program.source.key_map_count, scratch);
+    if (!reads_own_values(program))
+        head.open->values =
+            scratch.take<T>(count_blocks(keys, head.values_a_row) * padded<T>(shape.value_dim));
     return head;
 }
 
 /// Where the values of a head are, or will be once they are packed.
 template <class T>
-void locate_values(const tensor_view<const T, 4>& v, index batch, index kv_head,
+void locate_values(const attention_program<T>& program, index batch, index kv_head,
                    packed_head<T>& head) {
-    head.own_values = are_padded(v) ? rows_of<T>(v, batch, kv_head, 0, v.extents[2], nullptr)
-                                    : contiguous_rows<T>{nullptr, padded<T>(v.extents[3])};
+    const auto& v = program.v;
+    head.own_values = reads_own_values(program)
+                          ? rows_of<T>(v, batch, kv_head, 0, v.extents[2], nullptr)
+                          : contiguous_rows<T>{nullptr, padded<T>(v.extents[3])};
 }
 
 /// Keys first … first + count − 1 of a kv head, the `block`-th block.
@@ -157,11 +182,18 @@ void pack_block(const attention_program<T>& program, const key_place& at,
     const index count = at.count, first = at.first;
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(count * std::max(shape.dim, shape.value_dim));
-    for_key_maps(program, at, false, buffer, [&](std::size_t m, const contiguous_rows<T>& keys) {
-        pack_panels(keys, count, shape.dim, panels[m]);
+    for_key_maps(program, at, false, buffer, [&](std::size_t m, contiguous_rows<T> keys) {
+        if (program.pairs != nullptr) {
+            program.pairs->join_columns(keys, count, shape.dim, buffer);
+            keys = {buffer, shape.dim};
+        }
+        pack_panels(keys, count, program.packed_dim(), panels[m]);
     });
     const auto values = rows_of(program.v, at.batch, at.kv_head, first, count, buffer);
-    if (padded_values != nullptr) pad_rows(values, count, shape.value_dim, padded_values);
+    if (program.pairs != nullptr)
+        program.pairs->join_rows(values, count, shape.value_dim, padded_values);
+    else if (padded_values != nullptr)
+        pad_rows(values, count, shape.value_dim, padded_values);
     moderate = all_moderate(values, count, shape.value_dim);
     finite = moderate || all_finite(values, count, shape.value_dim);
 }
@@ -171,10 +203,10 @@ template <class T>
 void pack_block(const attention_program<T>& program, const key_place& at, const packed_head<T>& to,
                 arena& scratch) {
     key_maps<T*> panels = to.key_panels;
-    for (std::size_t m = 0; m < program.source.key_map_count; ++m)
-        panels[m] += at.first * program.shape().dim;
+    for (std::size_t m = 0; m < program.source.key_map_count; ++m) panels[m] += at.first * to.dim;
     T* values = to.padded_values;
-    if (values != nullptr) values += at.first * padded<T>(program.shape().value_dim);
+    if (values != nullptr)
+        values += at.first / to.values_a_row * padded<T>(program.shape().value_dim);
     pack_block(program, at, panels, values, to.finite_values[at.block],
                to.moderate_values[at.block], scratch);
 }

@@ -4,12 +4,14 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <utility>
 
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
@@ -33,8 +35,10 @@ struct query_tile {
     query_row* rows = nullptr;     ///< [count]
     key_interval* seen = nullptr;  ///< [count]: what a row sees at most
     index* visible =
-        nullptr;         ///< [count]: n_i, if the scale, the normaliser or an observer needs it
-    T* scale = nullptr;  ///< [count]: c_i
+        nullptr;          ///< [count]: n_i, if the scale, the normaliser or an observer needs it
+    T* scale = nullptr;   ///< [count]: c_i
+    T* factor = nullptr;  ///< [strips]: of pairs, what products are multiplied by behind c_i, then
+                          ///< 1; null if every one is 1
     query_maps<T*> plain = {};   ///< of each map [count, dim]: prepared rows times their scale
     query_maps<T*> strips = {};  ///< the same, packed
 
@@ -126,12 +130,29 @@ query_tile<T> take_tile(const attention_shape& shape, std::size_t maps, index co
     query_tile<T> tile{.rows = scratch.take<query_row>(count),
                        .seen = scratch.take<key_interval>(count),
                        .visible = scratch.take<index>(count),
-                       .scale = scratch.take<T>(count)};
+                       .scale = scratch.take<T>(count),
+                       .factor = scratch.take<T>(round_up(count, query_tile<T>::strip))};
     for (std::size_t m = 0; m < maps; ++m) {
         tile.plain[m] = scratch.take<T>(count * shape.dim);
         tile.strips[m] = scratch.take<T>(packed_size<T>(query_tile<T>::strip, count, shape.dim));
     }
     return tile;
+}
+
+/// c_i of numbers of 16 bits: a power of two goes into the row of q, exactly; another would round
+/// it, and waits for the product.
+template <class T>
+void split_scale(query_tile<T>& tile) {
+    bool waits = false;
+    for (index r = 0; r < round_up(tile.count, tile.strip); ++r) {
+        tile.factor[r] = T(1);
+        if (r >= tile.count) continue;
+        int exponent = 0;
+        if (std::abs(std::frexp(tile.scale[r], &exponent)) == T(0.5)) continue;
+        std::swap(tile.scale[r], tile.factor[r]);
+        waits = true;
+    }
+    if (!waits) tile.factor = nullptr;
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -169,12 +169,17 @@ void multiply_keys(const attention_program<T>& program, const query_tile<T>& til
                    const block_view<T>& block, index key, const panels_of_keys<T>& keys, T* scores,
                    index stride, T* lane_maximum) {
     constexpr index size = vec<T>::size;
-    const index dim = program.shape().dim;
     const auto multiply = [&](encoding_map map, index first_row, index rows) {
+        const index dim = keys.dim;
         const T* strips = tile.strips[query_map(map)] + first_row * dim;
         const T* panel = keys.at(map, block.first + key);
         T* to = scores + first_row * stride + key;
-        if (lane_maximum != nullptr)
+        if (program.pairs != nullptr)
+            program.pairs->multiply_panel(
+                strips, rows, panel, dim,
+                tile.factor == nullptr ? nullptr : tile.factor + first_row, to, stride,
+                lane_maximum + first_row * size);
+        else if (lane_maximum != nullptr)
             multiply_panel(strips, rows, panel, dim, to, stride, lane_maximum + first_row * size);
         else
             multiply_panel(strips, rows, panel, dim, to, stride);
@@ -238,13 +243,14 @@ void score_block(const attention_program<T>& program, const query_tile<T>& tile,
                  const block_view<T>& block, const panels_of_keys<T>& keys, T* scores, index stride,
                  T* lane_maximum, T* row_maximum) {
     // Where scores are changed afterwards, so is the largest of them.
-    T* maximum = program.scores.changes_products ? nullptr : lane_maximum;
+    const bool pairs = program.pairs != nullptr;
+    T* maximum = program.scores.changes_products && !pairs ? nullptr : lane_maximum;
     if (maximum != nullptr) {
         const vec<T> lowest(-std::numeric_limits<T>::infinity());
         for (index r = 0; r < round_up(tile.count, tile.strip); ++r)
             lowest.store_aligned(maximum + r * vec<T>::size);
     }
-    if (tile.count == 1 && !program.source.is_rectified()) {
+    if (tile.count == 1 && !program.source.is_rectified() && !pairs) {
         multiply_one_row(tile, block, keys, scores, maximum);
     } else {
         for (index key = block.seen.first; key < block.seen.last; key += panel_width<T>)

@@ -5,6 +5,7 @@
 
 #include <heed/attention/kernel/products/block_view.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
+#include <heed/attention/kernel/products/paired_products.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/observers/observer.hpp>
 #include <heed/attention/part.hpp>
@@ -78,6 +79,7 @@ class row_source {
   public:
     std::size_t query_map_count = 1;  ///< maps of the position encoding that a query takes
     std::size_t key_map_count = 1;    ///< and a key
+    bool as_given = false;            ///< whether rows are those of the tensors, but for the scale
     index window = 0;                 ///< of a rectified encoding
 
     bool is_rectified() const { return key_map_count > 1; }
@@ -170,8 +172,11 @@ struct attention_program {
     const weight_drop<T>* drop;         ///< null if every weight stays
     const row_observers<T>* observers;  ///< null if there are none
     bool counts_visible;                ///< whether somebody wants to know how many keys rows see
+    const paired_products<T>* pairs = nullptr;  ///< what computes products; null: the kernel itself
 
     const attention_shape& shape() const { return place.shape; }
+    /// Numbers of a packed row of q or k: pairs, where products are of those.
+    index packed_dim() const { return pairs == nullptr ? shape().dim : pairs_of(shape().dim); }
 };
 
 /// The intervals, scales and packed rows of a block of queries.
@@ -186,10 +191,15 @@ void fill_tile(const attention_program<T>& program, const query_place& at, query
         tile.visible[r] =
             program.counts_visible ? program.sight.count_seen(tile.rows[r], tile.seen[r]) : 0;
     program.scale.find(tile);
+    if (program.pairs != nullptr) split_scale(tile);
     program.source.queries(tile);
     const index dim = program.shape().dim;
-    for (std::size_t m = 0; m < program.source.query_map_count; ++m)
-        pack_strips<T>({tile.plain[m], dim}, at.count, dim, tile.strips[m]);
+    for (std::size_t m = 0; m < program.source.query_map_count; ++m) {
+        const contiguous_rows<T> rows{tile.plain[m], dim};
+        if (program.pairs != nullptr)
+            program.pairs->join_columns(rows, at.count, dim, tile.plain[m]);
+        pack_strips<T>(rows, at.count, program.packed_dim(), tile.strips[m]);
+    }
 }
 
 /// Dropout of the weights of rows first … last − 1 of a tile, `stride` apart, in a range of a

@@ -86,6 +86,9 @@ class row_source_of final : public row_source<T> {
   public:
     row_source_of(const Preparation& preparation, [[maybe_unused]] index of_encoding)
         : rows_(preparation) {
+        this->as_given = !Preparation::has_encoding && !Preparation::normalises_query &&
+                         !Preparation::normalises_key && !Preparation::template has_bias<true> &&
+                         !Preparation::template has_bias<false>;
         if constexpr (Preparation::is_rectified) {
             if (of_encoding == 0) return;  // a cache's, which may be of any kind
             this->query_map_count = most_query_maps;

@@ -50,7 +50,7 @@ class query_blocks {
     void work(const bundle& packed, index number, index piece, const running_task& task) const {
         const attention_shape& shape = program_.shape();
         bundle head = packed;
-        locate_values(program_.v, number / shape.kv_heads, number % shape.kv_heads, head);
+        locate_values(program_, number / shape.kv_heads, number % shape.kv_heads, head);
         // The last queries first: under a causal mask they take the longest.
         const index blocks = count_blocks(shape.queries, rows_);
         const index last_first = piece / blocks * blocks + blocks - 1 - piece % blocks;

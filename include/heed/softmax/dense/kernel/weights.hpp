@@ -100,6 +100,7 @@ template <class T, class Weight>
 class weight_stream {
   public:
     using statistics = weight_statistics<T>;
+    static constexpr summed sums = summed::weights;
 
     explicit weight_stream(const Weight& weight) : weight_(weight) {}
 

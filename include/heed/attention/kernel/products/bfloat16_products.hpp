@@ -1,0 +1,149 @@
+#pragma once
+
+#include <type_traits>
+
+#include <Eigen/Core>
+
+#include <heed/attention/kernel/products/paired_products.hpp>
+#include <heed/attention/kernel/products/streamed_products.hpp>
+#include <heed/attention/part.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/microkernel.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/simd/pairs.hpp>
+#include <heed/core/tiles.hpp>
+#include <heed/core/unroll.hpp>
+#include <heed/softmax/kernel/streaming.hpp>
+
+/// \file
+/// Products of bfloat16s by the instruction that takes pairs of them, where the machine has it.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// T is float; a template, so that it is compiled where it is used.
+template <class T>
+class bfloat16_products final : public paired_products<T> {
+    static constexpr index size = vec<T>::size;
+
+  public:
+    void join_columns(const contiguous_rows<T>& rows, index count, index depth,
+                      T* to) const override {
+        for (index r = 0; r < count; ++r) {
+            const T* from = rows[r];
+            T* at = to + r * depth;
+            index c = 0;
+            for (; c + 2 * size <= depth; c += 2 * size)
+                join_neighbours(vec<T>::load(from + c), vec<T>::load(from + c + size))
+                    .store(at + c / 2);
+            if (c == depth) continue;
+            const index rest = depth - c;
+            const vec<T> first = vec<T>::load_partial(from + c, rest);
+            const vec<T> second =
+                rest > size ? vec<T>::load_partial(from + c + size, rest - size) : vec<T>(T(0));
+            join_neighbours(first, second).store_partial(at + c / 2, pairs_of(rest));
+        }
+    }
+
+    void join_rows(const contiguous_rows<T>& rows, index count, index depth, T* to) const override {
+        for (index r = 0; r < count; r += 2) {
+            for (index c = 0; c < depth; c += size, to += size) {
+                const vec<T> first = vec<T>::load_partial(rows[r] + c, depth - c);
+                const vec<T> second =
+                    r + 1 < count ? vec<T>::load_partial(rows[r + 1] + c, depth - c) : vec<T>(T(0));
+                join_lanes(first, second).store(to);
+            }
+        }
+    }
+
+    void multiply_panel(const T* strips, index rows, const T* panel, index pairs, const T* factor,
+                        T* to, index stride, T* lane_maximum) const override {
+        if (factor == nullptr)
+            multiply<false>(strips, rows, panel, pairs, factor, to, stride, lane_maximum);
+        else
+            multiply<true>(strips, rows, panel, pairs, factor, to, stride, lane_maximum);
+    }
+
+    double join_weights(T* row, key_interval range, summed sums) const override {
+        const vec<T> ones = join_lanes(vec<T>(T(1)), vec<T>(T(1)));
+        vec<T> before(T(0)), after(T(0));
+        for (index j = range.first; j < range.last; j += 2 * size) {
+            const vec<T> a = vec<T>::load(row + j), b = vec<T>::load(row + j + size);
+            const vec<T> pairs = join_neighbours(a, b);
+            pairs.store(row + j / 2);
+            if (sums == summed::squares) {
+                before = fma(a, a, fma(b, b, before));
+                after = multiply_pairs(pairs, pairs, after);
+            } else {
+                before += a + b;
+                after = multiply_pairs(pairs, ones, after);
+            }
+        }
+        if (sums == summed::nothing) return 0;
+        return static_cast<double>(reduce_add(after - before));
+    }
+
+    void add_values(const T* weights, index rows, index pairs, const contiguous_rows<T>& values,
+                    index value_dim, const T* factor, T* output,
+                    index output_stride) const override {
+        multiply_columns(
+            rows, weights, fixed<score_stride<T>>(), fixed<1>(),
+            contiguous_pairs{{values.data}, values.stride}, value_dim, pairs,
+            [=]<int Vectors>(index r, index column, const vec<T>* sums)
+                __attribute__((always_inline)) {
+                    T* to = output + r * output_stride + column;
+                    const vec<T> shrink(factor[r]);
+                    unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+                        T* at = to + c * size;
+                        fma(vec<T>::load_aligned(at), shrink, sums[c]).store_aligned(at);
+                    });
+                });
+    }
+
+    void add_seen_values(const T* weights, const bool* sees, index pairs,
+                         const contiguous_rows<T>& values, index value_dim, T factor,
+                         T* output) const override {
+        for (index column = 0; column < value_dim; column += size) {
+            vec<T> sum(T(0));
+            for (index p = 0; p < pairs; ++p) {
+                const bool first = sees[2 * p], second = sees[2 * p + 1];
+                if (!first && !second) continue;
+                const vec<T> seen = keep_of_pairs(vec<T>::load(values[p] + column), first, second);
+                sum = multiply_pairs(vec<T>(weights[p]), seen, sum);
+            }
+            fma(vec<T>::load(output + column), vec<T>(factor), sum).store(output + column);
+        }
+    }
+
+  private:
+    template <bool Scales>
+    static void multiply(const T* strips, index rows, const T* panel, index pairs, const T* factor,
+                         T* to, index stride, T* lane_maximum) {
+        constexpr int vectors = tiles.score_vectors;
+        multiply_rows<tiles.score_rows, vectors>(
+            rows, strips, tiles.score_rows * pairs, fixed<1>(), fixed<tiles.score_rows>(),
+            rows_of_pairs{panel}, fixed<panel_width<T>>(),
+            pairs, [=](index r, const vec<T>* products) __attribute__((always_inline)) {
+                array_of<vec<T>, vectors> scores;
+                unroll<vectors>([&](auto c) __attribute__((always_inline)) {
+                    scores[c] = products[c];
+                    if constexpr (Scales) scores[c] *= vec<T>(factor[r]);
+                    scores[c].store(to + r * stride + c * size);
+                });
+                raise_lane_maximum<vectors>(scores, lane_maximum + r * size);
+            });
+    }
+};
+
+/// What computes the products of tensors of S in pairs; null where the machine does not.
+template <class T, class S>
+const paired_products<T>* products_of() {
+    if constexpr (has_pairs && std::is_same_v<S, Eigen::bfloat16>) {
+        static constexpr bfloat16_products<T> products{};
+        return &products;
+    } else {
+        return nullptr;
+    }
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail
