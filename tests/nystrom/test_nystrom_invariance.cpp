@@ -4,10 +4,12 @@
 #include <utility>
 #include <vector>
 
+#include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/scales/scale.hpp>
+#include <heed/core/error.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/nystrom/nystrom_attention.hpp>
 #include <heed/nystrom/residual_convolution.hpp>
@@ -102,6 +104,48 @@ TEST_CASE("a sequence's Nyström attention does not depend on its batch") {
     }
 }
 
+template <class To, class From>
+tensor4<To> rounded(const tensor4<From>& x) {
+    tensor4<To> result(x.dimensions());
+    for (index e = 0; e < x.size(); ++e) result.data()[e] = static_cast<To>(x.data()[e]);
+    return result;
+}
+
+TEMPLATE_TEST_CASE("Nyström attention of 16-bit tensors is that of floats, rounded once", "",
+                   Eigen::bfloat16, Eigen::half) {
+    using S = TestType;
+    generator random(624);
+    for (const extents& e : {extents{2, 4, 2, 61, 61, 5, 9}, {1, 1, 1, 0, 0, 4, 4}}) {
+        const inputs<S> in(random, e);
+        const auto q = rounded<float>(in.q), k = rounded<float>(in.k), v = rounded<float>(in.v);
+        const auto w = random.matrix<float>(e.heads, 3);
+        const auto convolution = heed::learn(heed::residual_convolution(w));
+        std::vector<index> numbers(static_cast<std::size_t>(e.batch), e.keys);
+        numbers.back() = e.keys / 2;
+        const auto lengths = heed::key_lengths(numbers);
+        for (const options& how : all_inverses) {
+            INFO(to_string(e) << ", inverse " << static_cast<int>(how.inverse));
+            auto wide = heed::nystrom_attention_forward(q, k, v, how, convolution, lengths);
+            auto of = heed::nystrom_attention_forward(in.q, in.k, in.v, how, convolution, lengths);
+            CHECK(same_bits(of.output, rounded<S>(wide.output)));
+            const auto expected =
+                heed::nystrom_attention_backward(rounded<float>(in.d_o), rounded<float>(of.output),
+                                                 wide.stats, q, k, v, how, convolution, lengths);
+            const auto gradient = heed::nystrom_attention_backward(
+                in.d_o, of.output, of.stats, in.q, in.k, in.v, how, convolution, lengths);
+            CHECK(same_bits(gradient.q, rounded<S>(expected.q)));
+            CHECK(same_bits(gradient.k, rounded<S>(expected.k)));
+            CHECK(same_bits(gradient.v, rounded<S>(expected.v)));
+            CHECK(same_bits(gradient.template of<0>(), expected.template of<0>()));  // float
+        }
+    }
+    const inputs<S> in(random, {1, 2, 1, 7, 7, 4, 4});
+    auto q_and_o = in.q;
+    CHECK_THROWS_AS(heed::nystrom_attention_into(q_and_o, q_and_o, in.k, in.v, {}),
+                    heed::argument_error);
+    CHECK(same_bits(q_and_o, in.q));
+}
+
 /// What f() allocates once it has run a few times.
 template <class F>
 std::size_t allocations_of(const F& f) {
@@ -111,11 +155,11 @@ std::size_t allocations_of(const F& f) {
     return allocations() - before;
 }
 
-template <class... Parts>
-void check_nothing_allocated(const inputs<float>& in, const options& how, const Parts&... parts) {
+template <class T, class... Parts>
+void check_nothing_allocated(const inputs<T>& in, const options& how, const Parts&... parts) {
     INFO("inverse " << static_cast<int>(how.inverse));
-    tensor4<float> o(in.d_o.dimensions());
-    heed::nystrom_stats_for<float, Parts...> stats;
+    tensor4<T> o(in.d_o.dimensions());
+    heed::nystrom_stats_for<T, Parts...> stats;
     CHECK(allocations_of(
               [&] { heed::nystrom_attention_into(o, in.q, in.k, in.v, how, parts...); }) == 0);
     CHECK(allocations_of([&] {
@@ -143,6 +187,8 @@ TEST_CASE("the second call of Nyström attention allocates nothing") {
     Eigen::ThreadPool pool(2);
     await_threads(pool);
     check_nothing_allocated(in, {.landmarks = 20}, always_on(pool));
+    const inputs<Eigen::half> stored(random, {2, 4, 2, 80, 80, 5, 9});
+    check_nothing_allocated(stored, {.landmarks = 20}, always_on(pool));
     // Nor where there are more keys than a piece.
     const inputs<float> longer(random, {1, 2, 2, 5, 4500, 4, 4});
     check_nothing_allocated(longer, {.landmarks = 5}, heed::softmax.temperature(2));

@@ -62,7 +62,8 @@ constexpr bool check_inputs() {
         constexpr bool computes = std::is_same_v<T, float> || std::is_same_v<T, double>;
         static_assert(computes, "heed: attention computes in float or double");
         static_assert(!is_stored || MayBeStored,
-                      "heed: only attention itself takes tensors of 16-bit numbers");
+                      "heed: attention_weights and attention_scores take no tensors of 16-bit "
+                      "numbers");
         constexpr bool good_scalar = computes && (!is_stored || MayBeStored);
         return same_rank && good_rank && same_scalar && good_scalar;
     } else {

@@ -1,18 +1,24 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/kernel/call/call.hpp>
 #include <heed/attention/kernel/call/contracts.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
+#include <heed/attention/kernel/call/stored_tensors.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/memory_span.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
+#include <heed/core/workspace.hpp>
 #include <heed/nystrom/kernel/convolution.hpp>
 #include <heed/nystrom/kernel/nystrom_parts.hpp>
 #include <heed/nystrom/kernel/segments.hpp>
@@ -103,26 +109,49 @@ struct nystrom_call {
     }
 };
 
+/// Calls f(attention_call) of tensors of S, its numbers floats where S has 16 bits.
+template <class S, class F, class... Parts>
+void with_widened_call(const tensor_view<const S, 4>& q, const tensor_view<const S, 4>& k,
+                       const tensor_view<const S, 4>& v, const F& f, const Parts&... parts) {
+    using call_type = attention_call<computed_in<S>, Parts...>;
+    if constexpr (std::is_same_v<S, computed_in<S>>) {
+        f(call_type(q, k, v, parts...));
+    } else {
+        const std::array<memory_span, 3> stored{q, k, v};
+        call_type call(shape_of(q, k, v), stored, parts...);
+        workspace& memory = call.memory();
+        const arena::scope mark(memory.slot(0));
+        call.q = widened(q, call.threads(), memory, memory.slot(0));
+        call.k = widened(k, call.threads(), memory, memory.slot(0));
+        call.v = widened(v, call.threads(), memory, memory.slot(0));
+        f(std::as_const(call));
+    }
+}
+
 /// Calls f(nystrom_call) with everything checked but outputs.
 template <class Q, class K, class V, class F, class... Parts>
 void with_nystrom_call(const Q& q, const K& k, const V& v, const nystrom_options& options,
                        const F& f, const Parts&... parts) {
-    if constexpr (check_inputs<Q, K, V>() && check_nystrom_parts<Parts...>()) {
-        using T = scalar_of<Q>;
+    if constexpr (check_inputs<Q, K, V, true>() && check_nystrom_parts<Parts...>()) {
+        using S = scalar_of<Q>;
         const auto held_q = evaluate(q);
         const auto held_k = evaluate(k);
         const auto held_v = evaluate(v);
+        options.check();
         const auto with_others = [&]<class... Others>(const Others&... others) {
             check_parts<Others...>();
-            if constexpr ((check_contracts<T, Others>() && ...)) {
-                const attention_call<T, Others...> call(rank4(held_q.view()), rank4(held_k.view()),
-                                                        rank4(held_v.view()), others...);
-                options.check();
-                const auto residual = residual_of(parts...);
-                std::apply([&](const auto&... part) { (unwrap(part).check(call.shape), ...); },
-                           residual);
-                f(nystrom_call<attention_call<T, Others...>,
-                               std::remove_const_t<decltype(residual)>>{call, residual, options});
+            if constexpr ((check_contracts<computed_in<S>, Others>() && ...)) {
+                with_widened_call<S>(
+                    rank4(held_q.view()), rank4(held_k.view()), rank4(held_v.view()),
+                    [&]<class Call>(const Call& call) {
+                        const auto residual = residual_of(parts...);
+                        std::apply(
+                            [&](const auto&... part) { (unwrap(part).check(call.shape), ...); },
+                            residual);
+                        f(nystrom_call<Call, std::remove_const_t<decltype(residual)>>{
+                            call, residual, options});
+                    },
+                    others...);
             }
         };
         std::apply(with_others, others_than_residual(parts...));
