@@ -59,6 +59,7 @@ COUNTERS = {
     "of_attention": Counter("over attention", fraction),
     "forward": Counter("over forward", times),
     "of_prefill": Counter("over prefill", times),
+    "of_in_place": Counter("over weights in place", times),
     "of_eigen": Counter("over Eigen's product", times),
     "speedup": Counter("speedup", times),
     "exps": Counter("over exp", times),
@@ -172,8 +173,8 @@ SECTIONS = [
             "of as many keys as queries, by turns."),
     Section("Latent attention", "bench_latent",
             "Ranks 512 + 64, cached in 32, 16 and 8 bits. Absorbed: the heads of one token against "
-            "4096 cached rows; and a layer of 16 heads of width 2048, and one token of it decoded "
-            "over the same prefilled. The limit is the peak of fused multiply-adds."),
+            "4096 cached rows; and a layer of 16 heads of width 2048, and one token of it decoded, "
+            "weights packed, over the same prefilled. The limit is the peak of fused multiply-adds."),
     Section("Linear attention", "bench_linear",
             "Float: 4·m·d_v operations a token forward and 10·m·d_v backward for m features, for "
             "FAVOR+ 4·m·d more, by the delta rule (*delta*, with a decay of tokens) 6 and 18·d·d_v; what "

@@ -83,10 +83,11 @@ void forward(benchmark::State& state) {
         [&] { return layer::operations(state.range(0)) * seconds_a_flop<float>(threads); });
 }
 
-/// One token of one sequence behind 4096 others, the whole layer: its weights come from memory, and
-/// heads are shared out to threads.
+/// One token of one sequence behind 4096 others, the whole layer: its weights, packed, come from
+/// memory, and heads are shared out to threads.
 void decode(benchmark::State& state) {
     const layer of;
+    const auto mla = of.mla.packed();
     team threads(state.range(0));
     auto cache = of.mla.make_cache<float>({.capacity = cached + 1});
     const matrix text = matrix::Random(cached, layer::model), x = matrix::Random(1, layer::model);
@@ -97,10 +98,27 @@ void decode(benchmark::State& state) {
     report_share(
         state, 1,
         [&] {
-            benchmark::DoNotOptimize(of.mla.decode(x, cache, threads.part()).data());
+            benchmark::DoNotOptimize(mla.decode(x, cache, threads.part()).data());
             cache.truncate(0, cached);
         },
         [&] { return operations * seconds_a_flop<float>(threads); });
+}
+
+/// The time of one token behind so many others, weights packed, over the same with weights where
+/// they lie.
+void packed_over_in_place(benchmark::State& state) {
+    const layer of;
+    const auto packed = of.mla.packed();
+    auto cache = of.mla.make_cache<float>({.capacity = cached + 1});
+    const matrix text = matrix::Random(state.range(0), layer::model);
+    const matrix x = matrix::Random(1, layer::model);
+    benchmark::DoNotOptimize(of.mla.prefill(text, cache).data());
+    const auto decode_by = [&](const auto& mla) {
+        benchmark::DoNotOptimize(mla.decode(x, cache).data());
+        cache.truncate(0, text.rows());
+    };
+    state.counters["of_in_place"] = time_over(
+        state, [&] { decode_by(packed); }, [&] { decode_by(of.mla); });
 }
 
 /// The time of decode over prefill's for so many tokens behind 1024 others.
@@ -138,4 +156,5 @@ BENCHMARK(forward)
     ->Args({512, 2})
     ->UseManualTime();
 BENCHMARK(decode)->ArgName("threads")->Arg(1)->Arg(2)->UseManualTime();
+BENCHMARK(packed_over_in_place)->ArgName("cached")->Arg(16)->Arg(cached)->UseManualTime();
 BENCHMARK(decode_over_prefill)->ArgName("tokens")->Arg(1)->Arg(16)->Arg(64)->UseManualTime();

@@ -83,6 +83,7 @@ void check_storage(heed_test::generator& random, const variant& of, index tokens
         CHECK(
             same_bits(in_pieces<Storage>(mla, x, random_pieces(random, tokens), absorbed), whole));
         CHECK(same_bits(in_pieces<Storage>(mla, x, {1, tokens - 1}, absorbed, &pool), whole));
+        CHECK(same_bits(in_pieces<Storage>(mla.packed(), x, {4, tokens - 4}, absorbed), whole));
         if (!absorbed && error == 0) CHECK(same_bits(whole, y));
     }
 }
@@ -148,6 +149,29 @@ TEST_CASE("sequences of a latent cache have their own lengths, and are those of 
     alone.read(0, 0, 0, 10, keys_alone, values_alone);
     CHECK(keys == keys_alone);
     CHECK(keys.leftCols(7) == values);
+}
+
+TEST_CASE("a packed latent attention keeps the numbers that were packed") {
+    heed_test::generator random(755);
+    layer<float> from(random, variants().back());
+    const auto mla = from.attention(), packed = mla.packed();
+    const auto copy = packed;
+    index numbers = 0;  // of matrices
+    heed::for_each_latent_weight(from.numbers, from.numbers, [&](auto, const auto& w, const auto&) {
+        if (w.cols() > 1) numbers += w.size();
+    });
+    CHECK(mla.packed_bytes() == 0);
+    CHECK(packed.packed_bytes() >= static_cast<std::size_t>(numbers) * sizeof(float));
+    CHECK(copy.packed_bytes() == packed.packed_bytes());
+    const tensor<float> x = random.tensor<float>(1, 9, from.of.model);
+    const tensor<float> y = in_pieces<float>(mla, x, {4, 5}, true);
+    CHECK(same_bits(packed.forward(x).y, mla.forward(x).y));
+    from.numbers.o_proj *= 2;
+    from.numbers.kv_b_proj *= 0.5F;
+    const tensor<float> changed = in_pieces<float>(mla, x, {4, 5}, true);
+    CHECK(!same_bits(changed, y));
+    CHECK(same_bits(in_pieces<float>(copy, x, {4, 5}, true), y));
+    CHECK(same_bits(in_pieces<float>(packed.packed(), x, {4, 5}, true), changed));
 }
 
 TEST_CASE("a cache of another layer is refused") {

@@ -14,6 +14,7 @@
 #include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/latent/detail/latent_model.hpp>
+#include <heed/latent/detail/packed_layer.hpp>
 #include <heed/latent/kernel/latent_backward.hpp>
 #include <heed/latent/kernel/latent_cached.hpp>
 #include <heed/latent/kernel/latent_forward.hpp>
@@ -72,10 +73,10 @@ constexpr bool is_latent_input() {
 ///     auto y = mla.prefill(x, cache);              // a text, or the next piece of one,
 ///     auto y = mla.decode(x, cache);               // the next tokens, one or some
 ///
-/// Weights are seen where they lie, and must stay. A row of y is bit for bit the same for any
-/// number of threads, of sequences beside its own and of rows behind it; one of grad.x for any
-/// number of threads and sequences, and the gradients of weights for any number of threads. One
-/// object may be used by many threads.
+/// Weights are seen where they lie, and must stay; packed() copies them. A row of y is bit for bit
+/// the same for any number of threads, of sequences beside its own and of rows behind it; one of
+/// grad.x for any number of threads and sequences, and the gradients of weights for any number of
+/// threads. One object may be used by many threads.
 ///
 /// The constructor throws argument_error for options out of their range and weights that are
 /// missing or too many, shape_error for weights or frequencies that do not fit, by name.
@@ -99,6 +100,23 @@ class latent_attention {
 
     const latent_options& options() const noexcept { return model_.options; }
     const latent_weights<T>& weights() const noexcept { return model_.weights; }
+
+    /// The same layer with its weights copied once into the order in which they are read, as
+    /// heed::packed_weights: for decoding, of which a token takes as long as reading them. Same
+    /// bits.
+    ///
+    ///     const auto served = mla.packed();
+    ///     auto y = served.decode(x, cache);
+    ///
+    /// Copies share the memory, packed_bytes(): about that of the weights. These must stay for all
+    /// that, and as they are: what changes in them afterwards is for another packed().
+    [[nodiscard]] latent_attention packed() const {
+        latent_attention result = *this;
+        result.model_.packed = detail::packed_layer<T>(model_.weights, model_.options);
+        return result;
+    }
+    /// The memory of packed weights; 0 where they are seen where they lie.
+    std::size_t packed_bytes() const { return model_.packed.bytes(); }
 
     /// y, of x's kind, and what backward needs; x [batch, sequence, model] or [sequence, model],
     /// the first row of each sequence at position 0. Behind come heed::on(pool),

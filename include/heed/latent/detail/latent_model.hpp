@@ -8,6 +8,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
+#include <heed/latent/detail/packed_layer.hpp>
 #include <heed/latent/latent_options.hpp>
 #include <heed/latent/latent_weights.hpp>
 #include <heed/rope/frequencies.hpp>
@@ -23,6 +24,7 @@ struct latent_model {
     latent_weights<T> weights;
     latent_options options;
     std::optional<rope::frequencies> rope;
+    packed_layer<T> packed = {};  ///< the same weights, packed, if they are
 
     bool compresses_queries() const { return weights.q_a_proj.is_given(); }
     bool has_gate() const { return weights.g_proj.is_given(); }

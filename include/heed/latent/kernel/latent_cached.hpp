@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include <heed/attention/attention.hpp>
 #include <heed/attention/caches/cached_attention.hpp>
@@ -16,9 +17,11 @@
 #include <heed/core/shape.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/latent/detail/latent_model.hpp>
+#include <heed/latent/detail/packed_layer.hpp>
 #include <heed/latent/kernel/latent_projections.hpp>
 #include <heed/latent/kernel/latent_rows.hpp>
 #include <heed/projection/project.hpp>
+#include <heed/projection/weights.hpp>
 
 /// \file
 /// Latent attention over a cache of c and k_r, of which c is the value: expanded, and absorbed.
@@ -89,9 +92,7 @@ void latent_prefill(const latent_model<T>& model, const tensor_view<const T, 3>&
         cache.read(b, 0, index(0), keys, heed::view(latent.data, {keys, sizes.latent_dim()}),
                    heed::view(values.data, {keys, rank}));
         const auto expanded = scratch_rows<T>(scratch, {1, keys, model.expanded_columns()});
-        with_layer<T>(model.weights.kv_b_proj, {}, [&](const auto& layer) {
-            project_into(expanded, values, layer, to.threads, to.memory);
-        });
+        project_rows<T>(expanded, values, model.weights.kv_b_proj, {}, {}, to);
         const auto joined =
             join_keys<T>(model, expanded, columns_in(latent, rank, sizes.rotated.value), to);
         attention_into(heads_in(sequence_in(output, b), heads, 0, sizes.value.value),
@@ -111,6 +112,18 @@ tensor_view<const T, 2> head_weight(const latent_model<T>& model, index head, in
     const index rows = model.options.content.value + model.options.value.value;
     return {
         all.data + (head * rows + first) * all.strides[0], {count, all.extents[1]}, all.strides};
+}
+
+/// y = x·Wᵀ of a head's weights as they are packed, or where they lie.
+template <class T>
+void project_head(const tensor_view<T, 3>& y, const tensor_view<const T, 3>& x,
+                  const tensor_view<const T, 2>& weight,
+                  const std::optional<weights_of_heads<T>>& packed, index head,
+                  const latent_resources& to) {
+    if (packed)
+        project_into(y, x, (*packed)[head], to.threads, to.memory);
+    else
+        project_into(y, x, heed::weights(weight), to.threads, to.memory);
 }
 
 /// What W_kc or W_v of all heads are worth in operations: their products with these rows, and
@@ -134,9 +147,9 @@ void absorb_queries(const latent_model<T>& model, const tensor_view<const T, 3>&
         const auto w = head_weight(model, h, 0, content);
         const tensor_view<const T, 2> transposed{
             w.data, {w.extents[1], w.extents[0]}, {w.strides[1], w.strides[0]}};
-        project_into(columns_in(absorbed, h * sizes.latent_dim(), rank),
-                     columns_in(queries, h * dim, content), heed::weights(transposed), on.threads,
-                     on.memory);
+        project_head<T>(columns_in(absorbed, h * sizes.latent_dim(), rank),
+                        columns_in(queries, h * dim, content), transposed, model.packed.keys, h,
+                        on);
     };
     to.share(sizes.heads.value, work_of_heads(model, queries, content), absorb);
     to.each_row(absorbed, [&](index row) {
@@ -154,9 +167,9 @@ void make_values(const latent_model<T>& model, const tensor_view<const T, 3>& se
     const auto& sizes = model.options;
     const index rank = sizes.rank.value, value = sizes.value.value;
     const auto make = [&](index h, const latent_resources& on) {
-        project_into(columns_in(output, h * value, value), columns_in(seen, h * rank, rank),
-                     heed::weights(head_weight(model, h, sizes.content.value, value)), on.threads,
-                     on.memory);
+        project_head<T>(columns_in(output, h * value, value), columns_in(seen, h * rank, rank),
+                        head_weight(model, h, sizes.content.value, value), model.packed.values, h,
+                        on);
     };
     to.share(sizes.heads.value, work_of_heads(model, seen, value), make);
 }

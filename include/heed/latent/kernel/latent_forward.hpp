@@ -42,9 +42,7 @@ void latent_forward(const latent_model<T>& model, const tensor_view<const T, 3>&
     make_compressed(model, x, firsts, compressed, to);
     const auto c = scratch_rows<T>(scratch, {batch, tokens, sizes.rank.value});
     norm_compressed<T>(model, compressed, c, to);
-    with_layer<T>(model.weights.kv_b_proj, {}, [&](const auto& layer) {
-        project_into(expanded, c, layer, to.threads, to.memory);
-    });
+    project_rows<T>(expanded, c, model.weights.kv_b_proj, {}, {}, to);
 
     const auto keys = join_keys<T>(
         model, expanded, columns_in(compressed, sizes.rank.value, sizes.rotated.value), to);

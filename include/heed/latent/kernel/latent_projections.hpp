@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include <heed/attention/kernel/schedule/each_row.hpp>
 #include <heed/core/architecture.hpp>
@@ -12,13 +13,33 @@
 #include <heed/latent/kernel/latent_gate.hpp>
 #include <heed/latent/kernel/latent_rows.hpp>
 #include <heed/latent/latent_weights.hpp>
+#include <heed/projection/packed_weights.hpp>
 #include <heed/projection/project.hpp>
+#include <heed/projection/weights.hpp>
 #include <heed/rope/rotate.hpp>
 
 /// \file
 /// What stands before and behind attention in a latent attention: each row by itself.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// y = x·Wᵀ + b, with a bias if it is given, of weights as they are packed, or where they lie.
+template <class T>
+void project_rows(const tensor_view<T, 3>& y, const tensor_view<const T, 3>& x,
+                  const weight_view<T, 2>& w, const weight_view<T, 1>& bias,
+                  const std::optional<packed_weights<T>>& packed, const latent_resources& to) {
+    const auto project = [&](const auto& layer) {
+        project_into(y, x, layer, to.threads, to.memory);
+    };
+    const auto weight = w.view();
+    const auto b = bias.view();
+    if (packed)
+        project(*packed);
+    else if (bias.is_given())
+        project(heed::weights(weight, b));
+    else
+        project(heed::weights(weight));
+}
 
 /// Where the rows of each sequence stand: those of sequence b at firsts[b] and on.
 template <class T>
@@ -58,18 +79,12 @@ void make_queries(const latent_model<T>& model, const tensor_view<const T, 3>& x
     const auto& sizes = model.options;
     const arena::scope mark(to.scratch());
     if (model.compresses_queries()) {
-        with_layer(w.q_a_proj, w.q_a_proj_bias, [&](const auto& layer) {
-            project_into(compressed, x, layer, to.threads, to.memory);
-        });
+        project_rows(compressed, x, w.q_a_proj, w.q_a_proj_bias, model.packed.q_a_proj, to);
         const auto c = scratch_rows<T>(to.scratch(), compressed.extents);
         norm_rows_into<T>(c, compressed, w.q_a_layernorm, sizes.epsilon.value, to);
-        with_layer<T>(w.q_b_proj, {}, [&](const auto& layer) {
-            project_into(queries, c, layer, to.threads, to.memory);
-        });
+        project_rows<T>(queries, c, w.q_b_proj, {}, model.packed.q_b_proj, to);
     } else {
-        with_layer<T>(w.q_proj, {}, [&](const auto& layer) {
-            project_into(queries, x, layer, to.threads, to.memory);
-        });
+        project_rows<T>(queries, x, w.q_proj, {}, model.packed.q_proj, to);
     }
     turn_by_position(model,
                      heads_in(queries, sizes.heads.value, sizes.content.value, sizes.rotated.value),
@@ -82,9 +97,8 @@ void make_compressed(const latent_model<T>& model, const tensor_view<const T, 3>
                      const index* firsts, const tensor_view<T, 3>& compressed,
                      const latent_resources& to) {
     const auto& w = model.weights;
-    with_layer(w.kv_a_proj_with_mqa, w.kv_a_proj_with_mqa_bias, [&](const auto& layer) {
-        project_into(compressed, x, layer, to.threads, to.memory);
-    });
+    project_rows(compressed, x, w.kv_a_proj_with_mqa, w.kv_a_proj_with_mqa_bias,
+                 model.packed.kv_a_proj_with_mqa, to);
     const auto rotated =
         columns_in(compressed, model.options.rank.value, model.options.rotated.value);
     turn_by_position(model, one_head(rotated), firsts, to);
@@ -132,17 +146,14 @@ void project_output(const latent_model<T>& model, const tensor_view<const T, 3>&
     const arena::scope mark(to.scratch());
     tensor_view<const T, 3> passed = o;
     if (model.has_gate()) {
-        with_layer<T>(w.g_proj, {}, [&](const auto& layer) {
-            project_into(gate, x, layer, to.threads, to.memory);
-        });
+        project_rows<T>(gate, x, w.g_proj, {}, model.packed.g_proj, to);
         const auto opened = scratch_rows<T>(to.scratch(), gate.extents);
         const auto gated = scratch_rows<T>(to.scratch(), o.extents);
         open_gate<T>(opened, gate, to);
         pass_gate<T>(gated, o, opened, model.options.heads.value, to);
         passed = gated;
     }
-    with_layer(w.o_proj, w.o_proj_bias,
-               [&](const auto& layer) { project_into(y, passed, layer, to.threads, to.memory); });
+    project_rows(y, passed, w.o_proj, w.o_proj_bias, model.packed.o_proj, to);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

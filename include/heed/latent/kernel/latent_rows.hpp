@@ -16,8 +16,6 @@
 #include <heed/core/shape.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
-#include <heed/latent/latent_weights.hpp>
-#include <heed/projection/weights.hpp>
 
 /// \file
 /// Rows [batch, sequence, ·] of a latent attention, and the heads that lie side by side in them.
@@ -146,17 +144,6 @@ tensor_view<T, 4> rows_of_heads(const tensor_view<T, 3>& x, index heads, index f
 template <class T>
 tensor_view<T, 4> one_head(const tensor_view<T, 3>& x) {
     return heads_in(x, 1, 0, x.extents[2]);
-}
-
-/// f(heed::weights(w)), or with the bias if it is given.
-template <class T, class F>
-void with_layer(const weight_view<T, 2>& w, const weight_view<T, 1>& bias, const F& f) {
-    const auto weight = w.view();
-    const auto b = bias.view();
-    if (bias.is_given())
-        f(heed::weights(weight, b));
-    else
-        f(heed::weights(weight));
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

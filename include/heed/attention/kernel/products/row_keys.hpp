@@ -1,0 +1,118 @@
+#pragma once
+
+#include <algorithm>
+
+#include <heed/attention/kernel/products/streamed_products.hpp>
+#include <heed/attention/part.hpp>
+#include <heed/core/architecture.hpp>
+#include <heed/core/microkernel.hpp>
+#include <heed/core/pack.hpp>
+#include <heed/core/simd.hpp>
+#include <heed/core/tiles.hpp>
+#include <heed/core/unroll.hpp>
+
+/// \file
+/// The product q·kᵀ with a query a lane, for keys that lie as rows: those that begin with their
+/// values, of which a page has rows for p·v and no panels.
+///
+/// Built for the peak of the multiply-add units. Few queries do not pay for turning many keys: so
+/// the queries are the panels, once for all blocks, a key's numbers are broadcast, and the products
+/// of a panel of keys are turned, which are as few as the queries. Each product is the same chain
+/// of multiply-adds over the same factors as in products/scores.hpp, with the same bits.
+
+namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// Keys from the first of a block on: rows of their first numbers, then panels of the others.
+template <class T>
+struct row_keys {
+    const T* rows;
+    index stride;
+    index row_dim;
+    const T* panels;
+};
+
+/// Numbers that `count` queries take as panels, a query a lane: whole panels, and a vector for each
+/// vector of queries that is left.
+template <class T>
+constexpr index query_panels_size(index count, index dim) {
+    return packed_size<T>(vec<T>::size, count, dim);
+}
+
+/// f<Vectors>(first query) for each of those panels.
+template <class T, class F>
+void for_query_panels(index count, F&& f) {
+    index first = 0;
+    for (; first + panel_width<T> <= count; first += panel_width<T>)
+        f.template operator()<tiles.score_vectors>(first);
+    for (; first < count; first += vec<T>::size) f.template operator()<1>(first);
+}
+
+/// Packs rows of `dim` numbers so.
+template <class T>
+void pack_query_panels(const T* rows, index count, index dim, T* panels) {
+    for_query_panels<T>(count, [&]<int Vectors>(index first) {
+        constexpr index width = Vectors * vec<T>::size;
+        pack_transposed<width>(rows + first * dim, dim, std::min(width, count - first), dim,
+                               panels + first * dim);
+    });
+}
+
+/// The products of a panel of keys with Vectors vectors of queries: to[key][query].
+template <int Vectors, class T>
+void multiply_query_panel(const T* queries, const row_keys<T>& keys, index key, index dim, T* to) {
+    constexpr index size = vec<T>::size, width = panel_width<T>, columns = Vectors * size;
+    constexpr index height = tiles.score_rows;
+    const index others = dim - keys.row_dim;
+    const auto store = [=](index r, const vec<T>* products) __attribute__((always_inline)) {
+        unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+            products[c].store_aligned(to + r * columns + c * size);
+        });
+    };
+    multiply_rows<height, Vectors>(width, keys.rows + key * keys.stride, height * keys.stride,
+                                   keys.stride, fixed<1>(), queries, fixed<columns>(), keys.row_dim,
+                                   store);
+    if (others == 0) return;
+    multiply_rows<height, Vectors>(
+        width, keys.panels + key * others, height, fixed<1>(), fixed<width>(),
+        queries + keys.row_dim * columns, fixed<columns>(), others,
+        store, [=](index r) __attribute__((always_inline)) { return to + r * columns; });
+}
+
+/// Products [key][query] of a panel of keys with `count` queries, of which `columns` are computed,
+/// become rows of scores, score_stride apart, and raise the largest of each lane, unless null.
+template <class T>
+void turn_products(const T* products, index columns, index count, T* to, T* lane_maximum) {
+    constexpr index size = vec<T>::size;
+    for (index first = 0; first < count; first += size)
+        for (index key = 0; key < panel_width<T>; key += size) {
+            array_of<vec<T>, size> block;
+            unroll<size>([&](auto l) {
+                block[l] = vec<T>::load_aligned(products + (key + l) * columns + first);
+            });
+            transpose(block);
+            for (index r = 0; r < std::min(size, count - first); ++r) {
+                block[r].store(to + (first + r) * score_stride<T> + key);
+                raise_lane_maximum<1>(block + r, lane_maximum == nullptr
+                                                     ? nullptr
+                                                     : lane_maximum + (first + r) * size);
+            }
+        }
+}
+
+/// to[r, key] = the products of `count` packed queries with the keys of a range of panels, rows
+/// score_stride apart; the largest of each lane so far, a vector a row, unless null.
+template <class T>
+void multiply_row_keys(const T* queries, index count, const row_keys<T>& keys, key_interval range,
+                       index dim, T* to, T* lane_maximum) {
+    constexpr index size = vec<T>::size, width = panel_width<T>;
+    alignas(64) array_of<T, width * width> products;
+    for (index key = range.first; key < range.last; key += width)
+        for_query_panels<T>(count, [&]<int Vectors>(index first) {
+            multiply_query_panel<Vectors, T>(queries + first * dim, keys, key, dim, products);
+            turn_products<T>(products, Vectors * size, std::min(Vectors * size, count - first),
+                             to + first * score_stride<T> + key,
+                             lane_maximum == nullptr ? nullptr : lane_maximum + first * size);
+        });
+}
+
+}  // namespace heed::inline HEED_ARCHITECTURE::detail
