@@ -113,9 +113,9 @@ inline void check_slopes(generator& random, const char* name, std::vector<double
     if (x.empty()) return;
     const std::vector<double> here = x;
     constexpr double step = 1e-5;
-    const double most = std::accumulate(
-        gradient, gradient + x.size(), 1.0,
-        [](double largest, double g) { return std::max(largest, std::abs(g)); });
+    const double most =
+        std::accumulate(gradient, gradient + x.size(), 1.0,
+                        [](double largest, double g) { return std::max(largest, std::abs(g)); });
     for (int time = 0; time < 3; ++time) {
         std::vector<double> direction(x.size());
         if (time == 0)

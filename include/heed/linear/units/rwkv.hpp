@@ -147,7 +147,7 @@ class rwkv_unit {
 ///     heed::unit_state<float> state;
 ///     auto o = unit(r, k, v, heed::carry(state));        // any pieces, down to a token
 ///     auto [dr, dk, dv, d_decay, d_bonus, d_state] = unit.backward(d_o, r, k, v);
-///     auto grad = unit.backward(d_o, r, k, v, heed::initial(state), heed::final_gradient(d_next));
+///     auto grad = unit.backward(d_o, r, k, v, heed::carry(state), heed::state_gradient(d_next));
 ///
 /// r, k, v and o are [batch, sequence, channels] or [sequence, channels] of any layout. o has the
 /// same bits for any threads, batch and pieces; gradients for any threads. y and z are kept over

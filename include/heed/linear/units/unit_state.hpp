@@ -1,7 +1,5 @@
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <vector>
 
@@ -31,8 +29,8 @@ struct unit_state_access;
 /// |---|---|---|
 /// | real_linear_recurrent_unit | x | the same |
 /// | linear_recurrent_unit | real parts of x, imaginary parts | the same |
-/// | rwkv | numerator y, denominator z, the logarithm m of the size of both, what m's rounding lost |
-/// of y and z at that size |
+/// | rwkv | numerator y, denominator z, the logarithm m of the size of both, what m's rounding lost
+/// | of y and z at that size |
 template <class Scalar>
 class unit_state {
   public:
@@ -112,17 +110,17 @@ struct unit_state_access {
     }
 };
 
-/// What heed::carry, heed::initial and heed::final_gradient make.
+/// What heed::carry and heed::state_gradient make.
 template <class T>
 struct carried_unit_state {
     unit_state<T>* state;
 };
 template <class T>
-struct initial_unit_state {
+struct constant_unit_state {
     const unit_state<T>* state;
 };
 template <class T>
-struct final_unit_gradient {
+struct unit_state_gradient {
     const unit_state<T>* gradient;
 };
 
@@ -134,22 +132,25 @@ struct final_unit_gradient {
 ///     heed::unit_state<float> state;
 ///     auto o = unit(r, k, v, heed::carry(state));   // a prompt; then token by token
 ///
-/// The call throws shape_error for a state of another shape or another unit.
+/// Backward takes a copy of the state as it was before the call, and leaves it as it is. The call
+/// throws shape_error for a state of another shape or another unit. If a call throws for another
+/// reason (memory), the state is that of no sequence: clear it.
 template <class Scalar>
 [[nodiscard]] detail::carried_unit_state<Scalar> carry(unit_state<Scalar>& state) {
     return {&state};
 }
-
-/// Backward: forward began with this state, a copy of it from before the call.
 template <class Scalar>
-[[nodiscard]] detail::initial_unit_state<Scalar> initial(const unit_state<Scalar>& state) {
+[[nodiscard]] detail::constant_unit_state<Scalar> carry(const unit_state<Scalar>& state) {
     return {&state};
 }
 
-/// Backward: the gradient of the state after the last token, which is `.state` of backward of the
-/// piece that comes next.
+/// Backward: the gradient that reaches the state after the last token, which is `.state` of
+/// backward of the next piece. So a sequence is trained in pieces, the last one first:
+///
+///     auto grad2 = unit.backward(d_o2, r2, k2, v2, heed::carry(between));
+///     auto grad1 = unit.backward(d_o1, r1, k1, v1, heed::state_gradient(grad2.state));
 template <class Scalar>
-[[nodiscard]] detail::final_unit_gradient<Scalar> final_gradient(
+[[nodiscard]] detail::unit_state_gradient<Scalar> state_gradient(
     const unit_state<Scalar>& gradient) {
     return {&gradient};
 }

@@ -66,9 +66,8 @@ recurrence_group<T, Parts> recurrence_numbers(const recurrence_parameters<T>& of
         };
         all.lambda[part] = channel_numbers<T>(channels, memory, exact);
         const T* const rounded = all.lambda[part];
-        all.less[part] = channel_numbers<T>(channels, memory, [&](index c) {
-            return exact(c) - static_cast<double>(rounded[c]);
-        });
+        all.less[part] = channel_numbers<T>(
+            channels, memory, [&](index c) { return exact(c) - static_cast<double>(rounded[c]); });
     }
     all.gamma = channel_numbers<T>(channels, memory, [&](index c) { return of.gamma(c); });
     return all;
@@ -147,8 +146,7 @@ void check_recurrence(const recurrence_parameters<T>& of, std::span<const named_
                   Parts == 1 ? ", but must have channels"
                              : ", but its channels must be the real parts and as many imaginary "
                                "ones behind them");
-    check_unit_inputs(inputs,
-                      named_parameters<Parts>(of.nu_log, of.theta_log, of.gamma, false),
+    check_unit_inputs(inputs, named_parameters<Parts>(of.nu_log, of.theta_log, of.gamma, false),
                       columns / Parts);
     check_finite_parameter(of.unit, "nu_log", of.nu_log, true);
     if constexpr (Parts == 2) check_finite_parameter(of.unit, "theta_log", of.theta_log, true);
@@ -180,8 +178,8 @@ void run_recurrence(const recurrence_parameters<T>& of, const tensor_view<T, 3>&
             const auto state =
                 load_parts<T, Parts>(begins ? nullptr : extras.carried, group, memory);
             for_each_block(tokens, [&](index first, index count) {
-                recurrence_forward(numbers, count, rows_of(from, first, count),
-                                   rows_of(to, first), state);
+                recurrence_forward(numbers, count, rows_of(from, first, count), rows_of(to, first),
+                                   state);
                 for (const token_writer<T>& part : to) part.done(first, count);
             });
             for (std::size_t i = 0; i < state.size(); ++i)
@@ -210,7 +208,7 @@ void run_recurrence_backward(const recurrence_parameters<T>& of, const recurrenc
     check_unit_outputs({&output, 1}, inputs[0], gradients, inputs,
                        named_parameters<Parts>(of.nu_log, of.theta_log, of.gamma, false));
     check_unit_state("the initial state", extras.initial, Parts, batch, channels);
-    check_unit_state("the gradient of the final state", extras.final_gradient, Parts, batch,
+    check_unit_state("the gradient of the final state", extras.of_final_state, Parts, batch,
                      channels);
 
     constexpr std::size_t parts = Parts;
@@ -228,7 +226,7 @@ void run_recurrence_backward(const recurrence_parameters<T>& of, const recurrenc
             const auto u_from = walkers_of<token_reader<T>, Parts>(u, group, memory);
             const auto du_to = walkers_of<token_writer<T>, Parts>(to.u, group, memory);
             recurrence_backward_rows<T, Parts> rows{};
-            rows.later = load_parts<T, Parts>(extras.final_gradient, group, memory);
+            rows.later = load_parts<T, Parts>(extras.of_final_state, group, memory);
             rows.of_gamma = filled(T(0), group.width, memory);
             rows.of_lambda = load_parts<T, Parts>(nullptr, group, memory);
             const auto add_lambda = [&] {

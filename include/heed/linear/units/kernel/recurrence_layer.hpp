@@ -29,9 +29,7 @@ class recurrence_layer {
 
   public:
     recurrence_layer(NuLog nu_log, ThetaLog theta_log, Gamma gamma)
-        : nu_log_(std::move(nu_log)),
-          theta_log_(std::move(theta_log)),
-          gamma_(std::move(gamma)) {}
+        : nu_log_(std::move(nu_log)), theta_log_(std::move(theta_log)), gamma_(std::move(gamma)) {}
 
     /// x, of u's kind, storage order and scalar.
     template <class U, class... Extras>

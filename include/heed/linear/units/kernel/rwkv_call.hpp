@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include <heed/core/architecture.hpp>
@@ -71,8 +72,7 @@ rwkv_group<T> numbers_of_group(const rwkv_group<T>& all, const channel_group& gr
 
 /// The sums of a state for a group of channels: those of no token where there is no state.
 template <class T>
-std::array<T*, 4> load_sums(const unit_state<T>* state, const channel_group& group,
-                            arena& memory) {
+std::array<T*, 4> load_sums(const unit_state<T>* state, const channel_group& group, arena& memory) {
     return {load_part(state, 0, T(0), group, memory), load_part(state, 1, T(0), group, memory),
             load_part(state, 2, -largest_size<T>, group, memory),
             load_part(state, 3, T(0), group, memory)};
@@ -99,22 +99,21 @@ void run_rwkv(const rwkv_inputs<T>& of, const tensor_view<T, 3>& o, const unit_e
             std::fill_n(unit_state_access<T>::part(*state, i), size,
                         i == 2 ? -largest_size<T> : T(0));
     }
-    for_each_group<T>(
-        extras.resources, of.batch(), of.channels(),
-        [&](arena& memory, const channel_group& group) {
-            const rwkv_group<T> numbers = numbers_of_group(all, group);
-            const token_reader<T> r(of.r, group, memory), k(of.k, group, memory),
-                v(of.v, group, memory);
-            const token_writer<T> to(o, group, memory);
-            const std::array<T*, 4> sums = load_sums(state, group, memory);
-            for_each_block(of.tokens(), [&](index first, index count) {
-                rwkv_forward(numbers, count, r(first, count), k(first, count), v(first, count),
-                             to.rows(first), sums.data());
-                to.done(first, count);
-            });
-            for (index i = 0; i < 4; ++i)
-                store_part(sums[static_cast<std::size_t>(i)], state, i, group);
-        });
+    for_each_group<T>(extras.resources, of.batch(), of.channels(),
+                      [&](arena& memory, const channel_group& group) {
+                          const rwkv_group<T> numbers = numbers_of_group(all, group);
+                          const token_reader<T> r(of.r, group, memory), k(of.k, group, memory),
+                              v(of.v, group, memory);
+                          const token_writer<T> to(o, group, memory);
+                          const std::array<T*, 4> sums = load_sums(state, group, memory);
+                          for_each_block(of.tokens(), [&](index first, index count) {
+                              rwkv_forward(numbers, count, r(first, count), k(first, count),
+                                           v(first, count), to.rows(first), sums.data());
+                              to.done(first, count);
+                          });
+                          for (index i = 0; i < 4; ++i)
+                              store_part(sums[static_cast<std::size_t>(i)], state, i, group);
+                      });
 }
 
 /// Gradients of a call: tensors, parameters, and the state before the first token.
@@ -197,10 +196,9 @@ class rwkv_backward_group {
     /// The gradient of the sums after the last token: it is given at their size, and is e^−size
     /// times that.
     std::array<T*, 4> begin(const unit_state<T>* given, const std::array<T*, 4>& last) const {
-        const std::array<T*, 4> to{load_part(given, 0, T(0), group_, memory_),
-                                   load_part(given, 1, T(0), group_, memory_),
-                                   filled(T(0), group_.width, memory_),
-                                   filled(T(0), group_.width, memory_)};
+        const std::array<T*, 4> to{
+            load_part(given, 0, T(0), group_, memory_), load_part(given, 1, T(0), group_, memory_),
+            filled(T(0), group_.width, memory_), filled(T(0), group_.width, memory_)};
         for (std::size_t i = 2; i < 4; ++i)
             for (index c = 0; c < group_.width; ++c) to[i][c] = -last[i][c];
         return to;
@@ -211,8 +209,7 @@ class rwkv_backward_group {
                 unit_state<T>& to) const {
         for (index c = 0; c < group_.width; c += vec<T>::size) {
             const auto found = rwkv_sums<T>::load(gradients.data(), c);
-            const vec<T> weight =
-                weight_of(found.size, rwkv_sums<T>::load(first.data(), c).size);
+            const vec<T> weight = weight_of(found.size, rwkv_sums<T>::load(first.data(), c).size);
             (weight * found.numerator).store(gradients[0] + c);
             (weight * found.denominator).store(gradients[1] + c);
         }
@@ -239,7 +236,7 @@ void run_rwkv_backward(const rwkv_inputs<T>& of, const tensor_view<const T, 3>& 
                                                 {"d_bonus", to.bonus}};
     check_unit_outputs(outputs, inputs[0], gradients, inputs, of.parameters());
     check_rwkv_state("the initial state", extras.initial, of);
-    check_unit_state("the gradient of the final state", extras.final_gradient, 2, of.batch(),
+    check_unit_state("the gradient of the final state", extras.of_final_state, 2, of.batch(),
                      of.channels());
 
     arena& own = extras.resources.memory->slot(0);
@@ -252,11 +249,12 @@ void run_rwkv_backward(const rwkv_inputs<T>& of, const tensor_view<const T, 3>& 
                       [&](arena& memory, const channel_group& group) {
                           rwkv_backward_group<T>(of, d_o, to, numbers_of_group(all, group), group,
                                                  memory)
-                              .run(extras.initial, extras.final_gradient, sums, state_gradient);
+                              .run(extras.initial, extras.of_final_state, sums, state_gradient);
                       });
     for (index c = 0; c < of.channels(); ++c) {
         // log λ = −e^decay
-        to.decay(c) = static_cast<T>(-sums.total(0, c) * std::exp(static_cast<double>(of.decay(c))));
+        to.decay(c) =
+            static_cast<T>(-sums.total(0, c) * std::exp(static_cast<double>(of.decay(c))));
         to.bonus(c) = static_cast<T>(sums.total(1, c));
     }
     *to.state = std::move(state_gradient);

@@ -192,8 +192,7 @@ void rwkv_backward(const rwkv_group<T>& group, index tokens, const rwkv_backward
             const rwkv_output<T> out(before, token, vec<T>::load(group.bonus + c));
             const auto later = rwkv_sums<T>::load(rows.gradients, c);
 
-            const vec<T> inverse =
-                select(out.denominator == zero, zero, one / out.denominator);
+            const vec<T> inverse = select(out.denominator == zero, zero, one / out.denominator);
             const vec<T> h = product(out.numerator, inverse), d_o = vec<T>::load(rows.d_o[t] + c);
             const vec<T> open = one / (one + exp(-vec<T>::load(rows.r[t] + c)));
             (d_o * h * (open * (one - open))).store(rows.dr[t] + c);
@@ -201,21 +200,20 @@ void rwkv_backward(const rwkv_group<T>& group, index tokens, const rwkv_backward
 
             // By its own output, and by what later ones have of it.
             const vec<T> by_bonus = (g * share) * (token.value - h);
-            const vec<T> seen =
-                token.one * weight_of(log_size<T>{token.key, zero}, later.size);
+            const vec<T> seen = token.one * weight_of(log_size<T>{token.key, zero}, later.size);
             fma(seen, later.numerator, g * share).store(rows.dv[t] + c);
             fma(seen, fma(token.value, later.numerator, later.denominator), by_bonus)
                 .store(rows.dk[t] + c);
             fma(g * share, token.value - h, vec<T>::load(rows.of_bonus + c))
                 .store(rows.of_bonus + c);
             const vec<T> left = weight_of(faded(before.size, log_decay), later.size);
-            const vec<T> product = fma(later.numerator, before.numerator,
-                                       later.denominator * before.denominator);
+            const vec<T> product =
+                fma(later.numerator, before.numerator, later.denominator * before.denominator);
             fma(left, product, vec<T>::load(rows.of_decay + c)).store(rows.of_decay + c);
 
             const vec<T> dn = g * inverse;
-            const balance<T> both = balanced(faded(later.size, log_decay),
-                                             log_size<T>{-out.size.high, -out.size.low});
+            const balance<T> both =
+                balanced(faded(later.size, log_decay), log_size<T>{-out.size.high, -out.size.low});
             rwkv_sums<T>{fma(both.first, later.numerator, both.second * dn),
                          fma(both.first, later.denominator, both.second * (-dn * h)), both.size}
                 .store(rows.gradients, c);

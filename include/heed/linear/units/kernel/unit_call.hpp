@@ -52,7 +52,7 @@ constexpr bool check_unit_tensors() {
                       "channels], and all its tensors have the same rank");
         using T = scalar_of<First>;
         constexpr bool good_scalar = (std::is_same_v<T, float> || std::is_same_v<T, double>)&&(
-            std::is_same_v<scalar_of<Others>, T>&&...);
+            std::is_same_v<scalar_of<Others>, T> && ...);
         static_assert(good_scalar,
                       "heed: a recurrent unit computes in float or double, the same for all its "
                       "tensors");
@@ -65,10 +65,9 @@ constexpr bool check_unit_tensors() {
 /// The same for the parameters of a unit, each a kept vector.
 template <class T, class... Parameters>
 constexpr bool check_unit_parameters() {
-    constexpr bool fits =
-        (std::is_same_v<decltype(std::declval<const Parameters&>().view()),
-                        tensor_view<const T, 1>> &&
-         ...);
+    constexpr bool fits = (std::is_same_v<decltype(std::declval<const Parameters&>().view()),
+                                          tensor_view<const T, 1>> &&
+                           ...);
     static_assert(fits, "heed: the parameters of a recurrent unit have the scalar of its tensors");
     return fits;
 }
@@ -77,9 +76,9 @@ constexpr bool check_unit_parameters() {
 template <class T>
 struct unit_extras {
     call_resources resources{};
-    unit_state<T>* carried = nullptr;
-    const unit_state<T>* initial = nullptr;
-    const unit_state<T>* final_gradient = nullptr;
+    unit_state<T>* carried = nullptr;               ///< forward
+    const unit_state<T>* initial = nullptr;         ///< backward: the same before the call
+    const unit_state<T>* of_final_state = nullptr;  ///< backward: its gradient
 
     template <class... Extras>
     explicit unit_extras(const Extras&... extras) {
@@ -89,24 +88,23 @@ struct unit_extras {
   private:
     void take(const on_pool& extra) { resources.pool = extra.pool; }
     void take(const in_workspace& extra) { resources.memory = extra.memory; }
-    void take(const carried_unit_state<T>& extra) { carried = extra.state; }
-    void take(const initial_unit_state<T>& extra) { initial = extra.state; }
-    void take(const final_unit_gradient<T>& extra) { final_gradient = extra.gradient; }
+    void take(const carried_unit_state<T>& extra) { initial = carried = extra.state; }
+    void take(const constant_unit_state<T>& extra) { initial = extra.state; }
+    void take(const unit_state_gradient<T>& extra) { of_final_state = extra.gradient; }
 };
 
 /// Stops the compilation with one sentence if something else stands there. False then.
 template <class T, bool Backward, class... Extras>
 constexpr bool check_unit_extras() {
-    constexpr bool fits = ((std::is_same_v<Extras, on_pool> ||
-                            std::is_same_v<Extras, in_workspace> ||
-                            (!Backward && std::is_same_v<Extras, carried_unit_state<T>>) ||
-                            (Backward && (std::is_same_v<Extras, initial_unit_state<T>> ||
-                                          std::is_same_v<Extras, final_unit_gradient<T>>))) &&
-                           ...);
+    constexpr bool fits =
+        ((std::is_same_v<Extras, on_pool> || std::is_same_v<Extras, in_workspace> ||
+          std::is_same_v<Extras, carried_unit_state<T>> ||
+          (Backward && (std::is_same_v<Extras, constant_unit_state<T>> ||
+                        std::is_same_v<Extras, unit_state_gradient<T>>))) &&
+         ...);
     static_assert(fits,
-                  "heed: behind its tensors a recurrent unit takes heed::on, heed::in and, of the "
-                  "tensors' scalar, heed::carry(state); backward heed::initial(state) and "
-                  "heed::final_gradient(gradient) instead");
+                  "heed: behind its tensors a recurrent unit takes heed::on, heed::in and "
+                  "heed::carry of a state of their scalar, backward heed::state_gradient too");
     return fits;
 }
 
@@ -139,10 +137,9 @@ inline void check_unit_inputs(std::span<const named_memory> inputs,
         check_same_shape(first.name, first.memory, x.name, x.memory);
     }
     for (const named_memory& p : parameters)
-        require_shape(p.memory.extents[0] == channels, p.name, " has length ",
-                      p.memory.extents[0], " and ", first.name, " has shape ",
-                      first.memory.extents, ", but there must be one number for each of its ",
-                      channels, " channels");
+        require_shape(p.memory.extents[0] == channels, p.name, " has length ", p.memory.extents[0],
+                      " and ", first.name, " has shape ", first.memory.extents,
+                      ", but there must be one number for each of its ", channels, " channels");
 }
 
 /// Memory for the gradient of a parameter, a vector of as many numbers, as one axis.
@@ -182,21 +179,20 @@ inline void check_unit_outputs(std::span<const named_memory> outputs, const name
         for (const named_memory& p : parameters)
             check_apart(output(i).name, output(i).memory, p.name, p.memory);
         for (index j = 0; j < i; ++j)
-            check_outputs_apart(output(i).name, output(i).memory, output(j).name,
-                                output(j).memory);
+            check_outputs_apart(output(i).name, output(i).memory, output(j).name, output(j).memory);
     }
 }
 
 /// Refuses, by shape_error, a state of another unit or of other shapes; an empty one fits.
 template <class T>
-void check_unit_state(std::string_view name, const unit_state<T>* state, index parts,
-                      index batch, index channels) {
+void check_unit_state(std::string_view name, const unit_state<T>* state, index parts, index batch,
+                      index channels) {
     if (state == nullptr || state->empty()) return;
     const std::array<index, 3> needed{parts, batch, channels};
     const std::array<index, 3> given{state->parts(), state->batch(), state->channels()};
     require_shape(given == needed, name, " has ", given[0], " parts of shape ",
-                  std::span(given).subspan(1), ", but this call's has ", needed[0],
-                  " of shape ", std::span(needed).subspan(1));
+                  std::span(given).subspan(1), ", but this call's has ", needed[0], " of shape ",
+                  std::span(needed).subspan(1));
 }
 
 /// Part i of a state for a group of channels, whole vectors of it; `otherwise` where there is no
@@ -214,9 +210,9 @@ T* load_part(const unit_state<T>* state, index i, T otherwise, const channel_gro
 template <class T>
 void store_part(const T* from, unit_state<T>* state, index i, const channel_group& group) {
     if (state == nullptr) return;
-    std::copy_n(from, group.channels,
-                unit_state_access<T>::part(*state, i) + group.batch * state->channels() +
-                    group.first);
+    std::copy_n(
+        from, group.channels,
+        unit_state_access<T>::part(*state, i) + group.batch * state->channels() + group.first);
 }
 
 /// Sums over the tokens that every group of channels leaves for each sequence, and that are then
