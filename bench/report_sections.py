@@ -180,6 +180,9 @@ SECTIONS = [
             "FAVOR+ 4·m·d more, by the delta rule (*delta*, with a decay of tokens) 6 and 18·d·d_v; what "
             "a chunk costs within itself is not counted. The limit is the peak of fused "
             "multiply-adds. A step is one token of 32 heads."),
+    Section("Recurrent units", "bench_units",
+            "Float, tensors far larger than the caches: the limit is reading as many bytes as a call "
+            "reads and writes, with as many threads."),
     Section("Nyström attention", "bench_nystrom",
             "m landmarks; the limit is the peak of fused multiply-adds. *Halves*: the two attentions "
             "alone. *Over exact attention's share*: of the limit, of both, by turns."),

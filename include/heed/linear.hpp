@@ -1,7 +1,8 @@
 #pragma once
 
 /// \file
-/// Linear attention: the calls, states, denominators, decays, updates, and feature maps.
+/// Linear attention: the calls, states, denominators, decays, updates, and feature maps; and
+/// recurrent units.
 
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
@@ -19,4 +20,9 @@
 #include <heed/linear/maps/relu.hpp>
 #include <heed/linear/maps/taylor_features.hpp>
 #include <heed/linear/unit_rows.hpp>
+#include <heed/linear/units/linear_recurrent_unit.hpp>
+#include <heed/linear/units/real_linear_recurrent_unit.hpp>
+#include <heed/linear/units/rwkv.hpp>
+#include <heed/linear/units/unit_initialiser.hpp>
+#include <heed/linear/units/unit_state.hpp>
 #include <heed/linear/updates/delta.hpp>
