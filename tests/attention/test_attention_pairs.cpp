@@ -10,6 +10,7 @@
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/masks/mask.hpp>
 #include <heed/attention/modifiers/soft_cap.hpp>
+#include <heed/attention/observers/row_measures.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/softmax/dense/l2_softmax.hpp>
 #include <heed/softmax/dense/sigmoid.hpp>
@@ -95,6 +96,9 @@ TEST_CASE("the bits of a row of bfloat16: any chunk, batch and threads") {
     const auto o = heed::attention(in.q, in.k, in.v, heed::causal);
     Eigen::ThreadPool pool(3);
     CHECK(same_bits(heed::attention(in.q, in.k, in.v, heed::causal, always_on(pool)), o));
+    const auto [output, stats, entropy] =
+        heed::attention_forward(in.q, in.k, in.v, heed::causal, heed::row_entropy);
+    CHECK(same_bits(output, o));
     const auto last_rows = [](const tensor& x, index batch, index count) -> tensor {
         const index rows = x.dimension(2);
         return x.slice(Eigen::array<index, 4>{batch, 0, rows - count, 0},

@@ -22,8 +22,9 @@
 /// position encoding, heed::positions, heed::on, heed::in. See docs/attention/attention.md.
 ///
 /// All tensors of a call are float, or double; or Eigen::bfloat16 or Eigen::half, which become
-/// float exactly as they are read and are rounded once as they are written. Stats, observations and
-/// the gradients of learned parts are float then.
+/// float exactly as they are read and are rounded once as they are written; forward multiplies
+/// pairs of bfloat16 where the machine does, and rounds weights to it. Stats, observations and the
+/// gradients of learned parts are float then.
 ///
 /// Every function throws shape_error or argument_error, naming the argument, before it writes
 /// anything. No n×n matrix is ever formed, except by attention_weights.

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <bit>
-#include <cstdint>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd/instructions.hpp>

@@ -11,8 +11,8 @@
 #include <heed/core/workspace.hpp>
 
 /// \file
-/// Tensors of 16-bit numbers, in which nothing is computed: a call reads floats that are made of
-/// them, exactly, and writes floats that are rounded to them, once.
+/// Tensors of 16-bit numbers: a call reads floats that are made of them, exactly, and writes floats
+/// that are rounded to them, once. Nothing is computed in fewer bits, unless by paired_products.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 

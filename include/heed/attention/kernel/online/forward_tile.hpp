@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 
@@ -143,19 +142,23 @@ void score_head_block(const forward_task<T>& task) {
                 score_stride<T>, state.lane_maximum, state.row_maximum);
 }
 
-/// The weights of a strip become pairs, and their products with v are added. Their sums become
-/// those of what they are rounded to if they `count`, unless dropout came between, whose weights
-/// are not those of the sum.
+/// The weights of a strip become pairs, and their products with v are added. Unless `before`, the
+/// sums of the strip's rows before this block, is null, their sums become those of what weights are
+/// rounded to; but with dropout, whose weights are not those of the sum.
 template <class T>
-void add_paired_values(forward_task<T>& task, index strip, bool count) {
+void add_paired_values(forward_task<T>& task, index strip, const double* before) {
     const auto& [program, weights, head, scratch, tile, state, block, stream, observed] = task;
     const key_interval range = block.range[strip];
     const index first = strip * tile.strip, last = std::min(first + tile.strip, tile.count);
-    const summed sums = count && program.drop == nullptr ? weights.sums : summed::nothing;
+    const bool sums = before != nullptr && program.drop == nullptr;
     for (index r = first; r < last; ++r) {
-        const double change =
-            program.pairs->join_weights(state.scores + r * score_stride<T>, range, sums);
-        if (std::isfinite(change)) state.rows.sum[r] += change;
+        const bool of_squares = weights.sums == summed::squares;
+        const T sum =
+            program.pairs->join_weights(state.scores + r * score_stride<T>, range, of_squares);
+        if (!sums || weights.sums == summed::nothing) continue;
+        const auto factor = static_cast<double>(state.rows.factor[r]);
+        state.rows.sum[r] =
+            before[r - first] * (of_squares ? factor * factor : factor) + static_cast<double>(sum);
     }
     const index first_key = block.first + range.first, value_dim = program.shape().value_dim;
     const index keys = std::min(range.last - range.first, program.shape().keys - first_key);
@@ -191,13 +194,15 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
         if (range.first == range.last) continue;
         const index first = s * tile.strip;
         const index last = std::min(first + tile.strip, tile.count);
+        double before[tiles.score_rows] = {};
+        if (program.pairs != nullptr) std::copy_n(state.rows.sum + first, last - first, before);
         if (known == nullptr)
             weights.weigh(stream, state.rows, first, last, state.scores, range, task.observed);
         else
             weights.weigh_known(stream, known, first, last, state.scores, range);
         drop_weights(program, tile, first, last, block.first, range, state.scores, score_stride<T>);
         if (program.pairs != nullptr) {
-            add_paired_values(task, s, known == nullptr);
+            add_paired_values(task, s, known == nullptr ? before : nullptr);
             continue;
         }
         const index first_key = block.first + range.first;

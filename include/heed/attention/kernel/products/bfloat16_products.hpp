@@ -14,7 +14,6 @@
 #include <heed/core/simd/pairs.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
-#include <heed/softmax/kernel/streaming.hpp>
 
 /// \file
 /// Products of bfloat16s by the instruction that takes pairs of them, where the machine has it.
@@ -64,23 +63,16 @@ class bfloat16_products final : public paired_products<T> {
             multiply<true>(strips, rows, panel, pairs, factor, to, stride, lane_maximum);
     }
 
-    double join_weights(T* row, key_interval range, summed sums) const override {
+    T join_weights(T* row, key_interval range, bool of_squares) const override {
         const vec<T> ones = join_lanes(vec<T>(T(1)), vec<T>(T(1)));
-        vec<T> before(T(0)), after(T(0));
+        vec<T> sum(T(0));
         for (index j = range.first; j < range.last; j += 2 * size) {
-            const vec<T> a = vec<T>::load(row + j), b = vec<T>::load(row + j + size);
-            const vec<T> pairs = join_neighbours(a, b);
+            const vec<T> pairs =
+                join_neighbours(vec<T>::load(row + j), vec<T>::load(row + j + size));
             pairs.store(row + j / 2);
-            if (sums == summed::squares) {
-                before = fma(a, a, fma(b, b, before));
-                after = multiply_pairs(pairs, pairs, after);
-            } else {
-                before += a + b;
-                after = multiply_pairs(pairs, ones, after);
-            }
+            sum = multiply_pairs(pairs, of_squares ? pairs : ones, sum);
         }
-        if (sums == summed::nothing) return 0;
-        return static_cast<double>(reduce_add(after - before));
+        return reduce_add(sum);
     }
 
     void add_values(const T* weights, index rows, index pairs, const contiguous_rows<T>& values,

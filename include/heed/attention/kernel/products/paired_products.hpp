@@ -4,7 +4,6 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/blocks.hpp>
 #include <heed/core/pack.hpp>
-#include <heed/softmax/kernel/streaming.hpp>
 
 /// \file
 /// Products of numbers of 16 bits, on machines that multiply them two at a time, as forward knows
@@ -37,8 +36,8 @@ class paired_products {
     virtual void multiply_panel(const T* strips, index rows, const T* panel, index pairs,
                                 const T* factor, T* to, index stride, T* lane_maximum) const = 0;
     /// A row's weights in `range` of a block become pairs, rounded, from row[range.first/2] on.
-    /// What is summed of them has changed by what is returned.
-    virtual double join_weights(T* row, key_interval range, summed sums) const = 0;
+    /// Their sum, or that of their squares.
+    virtual T join_weights(T* row, key_interval range, bool of_squares) const = 0;
     /// output[r] = factor[r]·output[r] + Σ_j weight[r, j]·v_j over pairs of j; weights are rows
     /// score_stride apart.
     virtual void add_values(const T* weights, index rows, index pairs,
