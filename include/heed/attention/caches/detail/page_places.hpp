@@ -20,7 +20,8 @@
 ///     factors  [maps][dim]                                         float
 ///
 /// Where values are the first numbers of the keys, they are stored as values alone, panels hold
-/// what is left of the keys, and whole panels are made of both when a page is found.
+/// what is left of the keys, and whole panels are made of both when a page is found, unless keys are
+/// read as rows.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 

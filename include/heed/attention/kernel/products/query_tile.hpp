@@ -37,6 +37,7 @@ struct query_tile {
     T* scale = nullptr;  ///< [count]: c_i
     query_maps<T*> plain = {};   ///< of each map [count, dim]: prepared rows times their scale
     query_maps<T*> strips = {};  ///< the same, packed
+    T* panels = nullptr;         ///< the same, a row a lane, where keys are read as rows
 
     static constexpr index strip = tiles.score_rows;
     index strip_count() const { return count_blocks(count, strip); }
