@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,29 @@ TEST_CASE("values in keys give the bits of keys and values") {
     check_storage<Eigen::bfloat16>(random, 17, 1, heed::causal);
     check_storage<Eigen::half>(random, 17, 40, heed::causal);
     check_storage<float>(random, 17, 2, heed::causal, heed::sparsemax);
+    // Queries that all see the same keys, more than one tile has rows: keys are read as rows.
+    for (const index queries : {13, 40}) check_storage<float>(random, 17, queries);
+    check_storage<float>(random, 21, 16);
+    check_storage<double>(random, 16, 29);
+    check_storage<Eigen::bfloat16>(random, 17, 40);
+}
+
+TEST_CASE("rows of attention over wide values have the same bits alone") {
+    generator random(9804);
+    heed::kv_cache<float> cache({.dim = 310, .value_dim = 300, .values_in_keys = true});
+    auto k = random.tensor<float>(1, 1, 300, 310);
+    k(0, 0, 7, 2) = std::numeric_limits<float>::infinity();  // the first block has its own way
+    cache.append(k);
+    const auto q = random.tensor<float>(1, 1, 40, 310);
+    const Eigen::array<Eigen::Index, 4> from{0, 0, 35, 0}, q_extents{1, 1, 5, 310};
+    const Eigen::array<Eigen::Index, 4> o_extents{1, 1, 5, 300};
+    const tensor<float> last = q.slice(from, q_extents);
+    const auto check = [&](const auto&... mask) {
+        const tensor<float> of_all = heed::attention(q, cache, mask...).slice(from, o_extents);
+        CHECK(same_bits(heed::attention(last, cache, mask...), of_all));
+    };
+    check();
+    check(heed::causal);
 }
 
 TEST_CASE("values in keys of 8 bits are what is read of them") {

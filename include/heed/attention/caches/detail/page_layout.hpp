@@ -121,6 +121,7 @@ class page_layout : public page_places<Storage> {
     /// begin with their values are made of them.
     head_block<scalar> take(arena& scratch, block_part wanted) const {
         head_block<scalar> block;
+        block.shared_dim = shared_;
         const bool wants_keys = wanted != block_part::values;
         const bool wants_values = wanted != block_part::keys || shared_ > 0;
         if (wants_keys && (!is_read_in_place<Storage> || shared_ > 0))
@@ -144,7 +145,10 @@ class page_layout : public page_places<Storage> {
         }
         if (shared_ > 0) {
             make_ready(to);
-            if (to.key_panels[0] != nullptr) join_keys(to);
+            if (to.reads_rows)
+                find_other_keys(to);
+            else if (to.key_panels[0] != nullptr)
+                join_keys(to);
         }
     }
     /// Numbers that cannot be read in place become floats, those that there is memory for: whole
@@ -258,6 +262,15 @@ class page_layout : public page_places<Storage> {
         for (index first = 0; first < to.keys; first += width, panels += width * dim_) {
             pack_transposed<width>(to.values + first * stride(), stride(), width, shared_, panels);
             widen_panel(to.page, 0, first, panels + width * shared_);
+        }
+    }
+    /// What keys have beside their values, in place or, widened, where key panels would be.
+    void find_other_keys(head_block<scalar>& to) const {
+        if constexpr (is_read_in_place<Storage>) {
+            to.other_keys = keys(to.page, 0);
+        } else {
+            widen_keys(to.page, 0, round_up(to.keys, width), to.key_panels[0]);
+            to.other_keys = to.key_panels[0];
         }
     }
     void widen_values(std::byte* page, index first, index count, scalar* to) const {

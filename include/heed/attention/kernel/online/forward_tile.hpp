@@ -138,8 +138,31 @@ template <class T>
 void score_head_block(const forward_task<T>& task) {
     const forward_state<T>& state = task.state;
     open_block(task.program, task.tile, task.block.first / key_block<T>, task.head, task.scratch);
-    score_block(task.program, task.tile, task.block, task.head.keys(), state.scores,
-                score_stride<T>, state.lane_maximum, state.row_maximum);
+    if (task.tile.panels != nullptr)
+        score_row_block(task.program, task.tile, task.block, task.head.rows(), state.scores,
+                        state.lane_maximum, state.row_maximum);
+    else
+        score_block(task.program, task.tile, task.block, task.head.keys(), state.scores,
+                    score_stride<T>, state.lane_maximum, state.row_maximum);
+}
+
+/// Whether a block's values are more than a core's second cache keeps beside the scores. All strips
+/// then pass a few columns of them before the next, for which they go to that cache; else a strip
+/// is done while its weights lie in the first.
+template <class T>
+constexpr bool has_wide_values(index value_dim) {
+    constexpr index most_bytes = 256 * 1024;
+    return padded<T>(value_dim) * key_block<T> * static_cast<index>(sizeof(T)) > most_bytes;
+}
+
+/// The first strip from s on that sees another range of a block than strip s.
+template <class T>
+index next_range(const block_view<T>& block, index s, index strips) {
+    index next = s + 1;
+    while (next < strips && block.range[next].first == block.range[s].first &&
+           block.range[next].last == block.range[s].last)
+        ++next;
+    return next;
 }
 
 /// The weights of a strip become pairs, and their products with v are added. Unless `before`, the
@@ -189,11 +212,13 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
     score_head_block(task);
     if (known == nullptr) weights.advance(stream, state.rows, state.row_maximum, tile.count);
     const bool finite = head.is_finite(block.first / key_block<T>);
-    for (index s = 0; s < tile.strip_count(); ++s) {
+    const bool is_wide = program.pairs == nullptr && has_wide_values<T>(value_dim);
+    for (index s = 0, next = 0; s < tile.strip_count(); s = next) {
         const key_interval range = block.range[s];
+        next = is_wide ? next_range(block, s, tile.strip_count()) : s + 1;
         if (range.first == range.last) continue;
         const index first = s * tile.strip;
-        const index last = std::min(first + tile.strip, tile.count);
+        const index last = std::min(next * tile.strip, tile.count);
         double before[tiles.score_rows] = {};
         if (program.pairs != nullptr) std::copy_n(state.rows.sum + first, last - first, before);
         if (known == nullptr)

@@ -67,6 +67,28 @@ void add_blocks(const head_group<T>& group, index batch, key_interval seen) {
     }
 }
 
+/// Whether the heads of a group, each alone, read the keys of a cache as rows.
+template <class T>
+bool read_rows(const head_group<T>& group) {
+    const forward_task<T>& first = *group.tasks[0];
+    if (first.head.open->shared_dim == 0 || group.joint.count > 0) return false;
+    for (index h = 0; h < group.heads; ++h)
+        if (!may_read_rows(first.program, group.tasks[h]->tile)) return false;
+    return true;
+}
+
+/// They do from now on: their queries are packed for that.
+template <class T>
+void begin_reading_rows(const head_group<T>& group, arena& scratch) {
+    const index dim = group.program().shape().dim;
+    group.tasks[0]->head.open->reads_rows = true;
+    for (index h = 0; h < group.heads; ++h) {
+        query_tile<T>& tile = group.tasks[h]->tile;
+        tile.panels = scratch.take<T>(query_panels_size<T>(tile.count, dim));
+        pack_query_panels<T>(tile.plain[0], tile.count, dim, tile.panels);
+    }
+}
+
 /// Queries first … first + count − 1 of the heads that read the `number`-th head of k: o, and
 /// unless null the statistics of its rows. More threads than one share its pages, where a cache has
 /// them.
@@ -94,6 +116,7 @@ void stream_head(const attention_program<T>& program, const weight_rule<T>& weig
         seen = {std::min(seen.first, own.first), std::max(seen.last, own.last)};
     }
     if (can_join(group)) group.joint = make_joint_rows(group, scratch);
+    if (read_rows(group)) begin_reading_rows(group, scratch);
     const bool joins = group.joint.count > 0;
     if (joins && threads > 1)
         deal_pages(group, batch, seen, threads);

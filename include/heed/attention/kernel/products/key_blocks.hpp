@@ -29,6 +29,10 @@ struct head_block {
 
     std::byte* page = nullptr;  ///< of a cache: the numbers as they are stored
     index keys = 0;             ///< of a cache: how many the page has
+    index shared_dim = 0;       ///< of a cache: how many numbers keys begin with that are values
+    /// Whether such keys are read as rows, values and then `other_keys`, and not as key_panels.
+    bool reads_rows = false;
+    const T* other_keys = nullptr;  ///< panels of what keys have beside their values
 };
 
 /// The blocks of the sequences of a cache. Any threads may read them at the same time.

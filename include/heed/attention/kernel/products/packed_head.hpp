@@ -6,6 +6,7 @@
 #include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/kernel/products/panels_of_keys.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/products/row_keys.hpp>
 #include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
@@ -36,6 +37,10 @@ struct packed_head {
     panels_of_keys<T> keys() const {
         if (open == nullptr) return {key_panels, 0, dim};
         return {open->key_panels, open->number * key_block<T>, dim};
+    }
+    /// The keys of the open block where they are read as rows.
+    row_keys<T> rows() const {
+        return {open->values, own_values.stride, open->shared_dim, open->other_keys};
     }
     /// What is known of a block that may be read, or was: whether its values are finite, and
     /// whether no sum of them can overflow.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 
 #include <heed/attention/kernel/products/streamed_products.hpp>
 #include <heed/attention/part.hpp>
@@ -57,20 +58,46 @@ void pack_query_panels(const T* rows, index count, index dim, T* panels) {
     });
 }
 
+/// The stride of a panel of queries, at each step of which a cache line is fetched of the keys that
+/// are met next: those come from far, and side by side in too many rows for a processor to foresee.
+template <class T, index Width>
+struct fetching_keys {
+    const T* queries;     ///< where the steps begin
+    std::uintptr_t from;  ///< what is fetched first: a number, as it may lie beyond what there is
+
+    constexpr operator index() const { return Width; }
+};
+template <int Columns, class T, index Width>
+[[gnu::always_inline]] inline void fetch_ahead(const T* const& row,
+                                               const fetching_keys<T, Width>& by) {
+    constexpr index line = 64;
+    const index step = (row - by.queries) / Width;
+    prefetch(reinterpret_cast<const void*>(by.from + static_cast<std::uintptr_t>(step * line)));
+}
+
 /// The products of a panel of keys with Vectors vectors of queries: to[key][query].
 template <int Vectors, class T>
 void multiply_query_panel(const T* queries, const row_keys<T>& keys, index key, index dim, T* to) {
     constexpr index size = vec<T>::size, width = panel_width<T>, columns = Vectors * size;
-    constexpr index height = tiles.score_rows;
+    constexpr index height = tiles.score_rows, rest = width % height;
+    static_assert(3 * rest % height == 0, "a panel of keys is whole tiles, none too high");
     const index others = dim - keys.row_dim;
     const auto store = [=](index r, const vec<T>* products) __attribute__((always_inline)) {
         unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
             products[c].store_aligned(to + r * columns + c * size);
         });
     };
-    multiply_rows<height, Vectors>(width, keys.rows + key * keys.stride, height * keys.stride,
-                                   keys.stride, fixed<1>(), queries, fixed<columns>(), keys.row_dim,
-                                   store);
+    for (index first = 0; first < width; first += height) {
+        const T* const rows = keys.rows + (key + first) * keys.stride;
+        const auto next = reinterpret_cast<std::uintptr_t>(rows) +
+                          static_cast<std::uintptr_t>(width * keys.stride) * sizeof(T);
+        multiply_rows<height, Vectors>(
+            std::min(height, width - first), rows, index(0), keys.stride, fixed<1>(), queries,
+            fetching_keys<T, columns>{queries, next},
+            keys.row_dim, [=](index r, const vec<T>* products) __attribute__((always_inline)) {
+                store(first + r, products);
+            });
+    }
     if (others == 0) return;
     multiply_rows<height, Vectors>(
         width, keys.panels + key * others, height, fixed<1>(), fixed<width>(),

@@ -7,6 +7,7 @@
 #include <heed/attention/kernel/products/encoding_maps.hpp>
 #include <heed/attention/kernel/products/panels_of_keys.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
+#include <heed/attention/kernel/products/row_keys.hpp>
 #include <heed/attention/kernel/products/streamed_products.hpp>
 #include <heed/attention/kernel/program/program.hpp>
 #include <heed/core/architecture.hpp>
@@ -234,6 +235,17 @@ void multiply_one_row(const query_tile<T>& tile, const block_view<T>& block,
     }
 }
 
+/// Where the products of a tile raise the largest of each lane, from −∞; or null.
+template <class T>
+T* begin_maximum(const attention_program<T>& program, const query_tile<T>& tile, T* lane_maximum) {
+    // Where scores are changed afterwards, so is the largest of them.
+    if (program.scores.changes_products && program.pairs == nullptr) return nullptr;
+    const vec<T> lowest(-std::numeric_limits<T>::infinity());
+    for (index r = 0; r < round_up(tile.count, tile.strip); ++r)
+        lowest.store_aligned(lane_maximum + r * vec<T>::size);
+    return lane_maximum;
+}
+
 /// The scores of a tile against one block of keys, rows `stride` apart, what is not seen −∞; and
 /// the largest of each row in this block.
 ///
@@ -242,21 +254,34 @@ template <class T>
 void score_block(const attention_program<T>& program, const query_tile<T>& tile,
                  const block_view<T>& block, const panels_of_keys<T>& keys, T* scores, index stride,
                  T* lane_maximum, T* row_maximum) {
-    // Where scores are changed afterwards, so is the largest of them.
-    const bool pairs = program.pairs != nullptr;
-    T* maximum = program.scores.changes_products && !pairs ? nullptr : lane_maximum;
-    if (maximum != nullptr) {
-        const vec<T> lowest(-std::numeric_limits<T>::infinity());
-        for (index r = 0; r < round_up(tile.count, tile.strip); ++r)
-            lowest.store_aligned(maximum + r * vec<T>::size);
-    }
-    if (tile.count == 1 && !program.source.is_rectified() && !pairs) {
+    T* const maximum = begin_maximum(program, tile, lane_maximum);
+    if (tile.count == 1 && !program.source.is_rectified() && program.pairs == nullptr) {
         multiply_one_row(tile, block, keys, scores, maximum);
     } else {
         for (index key = block.seen.first; key < block.seen.last; key += panel_width<T>)
             multiply_keys(program, tile, block, key, keys, scores, stride, maximum);
     }
     program.scores.finish(tile, block, scores, stride, lane_maximum, row_maximum);
+}
+
+/// Whether all rows of a tile see the same keys, whose block may be read as rows.
+template <class T>
+bool may_read_rows(const attention_program<T>& program, const query_tile<T>& tile) {
+    const auto sees_as_first = [&](key_interval seen) {
+        return seen.first == tile.seen[0].first && seen.last == tile.seen[0].last;
+    };
+    return !program.sight.has_lane_masks && !program.source.is_rectified() &&
+           std::all_of(tile.seen, tile.seen + tile.count, sees_as_first);
+}
+
+/// The same for keys that are read as rows: by a tile that may, rows score_stride apart.
+template <class T>
+void score_row_block(const attention_program<T>& program, const query_tile<T>& tile,
+                     const block_view<T>& block, const row_keys<T>& keys, T* scores,
+                     T* lane_maximum, T* row_maximum) {
+    multiply_row_keys(static_cast<const T*>(tile.panels), tile.count, keys, block.seen,
+                      program.shape().dim, scores, begin_maximum(program, tile, lane_maximum));
+    program.scores.finish(tile, block, scores, score_stride<T>, lane_maximum, row_maximum);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail
