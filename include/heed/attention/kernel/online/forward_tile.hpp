@@ -18,6 +18,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
+#include <heed/core/unroll.hpp>
 #include <heed/softmax/kernel/streaming.hpp>
 
 /// \file
@@ -194,7 +195,7 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
         if (range.first == range.last) continue;
         const index first = s * tile.strip;
         const index last = std::min(first + tile.strip, tile.count);
-        double before[tiles.score_rows] = {};
+        array_of<double, tiles.score_rows> before = {};
         if (program.pairs != nullptr) std::copy_n(state.rows.sum + first, last - first, before);
         if (known == nullptr)
             weights.weigh(stream, state.rows, first, last, state.scores, range, task.observed);
