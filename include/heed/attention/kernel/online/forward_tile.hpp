@@ -123,15 +123,18 @@ forward_task<T> make_forward_task(const attention_program<T>& program,
                                   const weight_rule<T>& weights, const packed_head<T>& head,
                                   index count, arena& scratch) {
     const index strips = count_blocks(count, query_tile<T>::strip);
-    return {program,
-            weights,
-            head,
-            scratch,
-            take_tile<T>(program.shape(), program.source.query_map_count, count, scratch),
-            make_forward_state<T>(program.shape(), count, scratch),
-            make_block_view(program, strips, scratch),
-            scratch.take<std::byte>(weights.stream_bytes),
-            {program.observers == nullptr ? 0 : count, scratch}};
+    forward_task<T> task{
+        program,
+        weights,
+        head,
+        scratch,
+        take_tile<T>(program.shape(), program.source.query_map_count, count, scratch),
+        make_forward_state<T>(program.shape(), count, scratch),
+        make_block_view(program, strips, scratch),
+        scratch.take<std::byte>(weights.stream_bytes),
+        {program.observers == nullptr ? 0 : count, scratch}};
+    if (program.pairs != nullptr) task.tile.factor = scratch.take<T>(strips * query_tile<T>::strip);
+    return task;
 }
 
 /// The scores of a task's block of keys.
