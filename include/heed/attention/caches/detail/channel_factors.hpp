@@ -7,7 +7,6 @@
 #include <limits>
 
 #include <heed/core/architecture.hpp>
-#include <heed/core/storage.hpp>
 #include <heed/core/tiles.hpp>
 
 /// \file

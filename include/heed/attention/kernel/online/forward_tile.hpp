@@ -18,6 +18,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
+#include <heed/core/unroll.hpp>
 #include <heed/softmax/kernel/streaming.hpp>
 
 /// \file
@@ -122,15 +123,18 @@ forward_task<T> make_forward_task(const attention_program<T>& program,
                                   const weight_rule<T>& weights, const packed_head<T>& head,
                                   index count, arena& scratch) {
     const index strips = count_blocks(count, query_tile<T>::strip);
-    return {program,
-            weights,
-            head,
-            scratch,
-            take_tile<T>(program.shape(), program.source.query_map_count, count, scratch),
-            make_forward_state<T>(program.shape(), count, scratch),
-            make_block_view(program, strips, scratch),
-            scratch.take<std::byte>(weights.stream_bytes),
-            {program.observers == nullptr ? 0 : count, scratch}};
+    forward_task<T> task{
+        program,
+        weights,
+        head,
+        scratch,
+        take_tile<T>(program.shape(), program.source.query_map_count, count, scratch),
+        make_forward_state<T>(program.shape(), count, scratch),
+        make_block_view(program, strips, scratch),
+        scratch.take<std::byte>(weights.stream_bytes),
+        {program.observers == nullptr ? 0 : count, scratch}};
+    if (program.pairs != nullptr) task.tile.factor = scratch.take<T>(strips * query_tile<T>::strip);
+    return task;
 }
 
 /// The scores of a task's block of keys.
@@ -219,7 +223,7 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
         if (range.first == range.last) continue;
         const index first = s * tile.strip;
         const index last = std::min(next * tile.strip, tile.count);
-        double before[tiles.score_rows] = {};
+        array_of<double, tiles.score_rows> before = {};
         if (program.pairs != nullptr) std::copy_n(state.rows.sum + first, last - first, before);
         if (known == nullptr)
             weights.weigh(stream, state.rows, first, last, state.scores, range, task.observed);

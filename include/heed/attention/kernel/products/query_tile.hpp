@@ -131,8 +131,7 @@ query_tile<T> take_tile(const attention_shape& shape, std::size_t maps, index co
     query_tile<T> tile{.rows = scratch.take<query_row>(count),
                        .seen = scratch.take<key_interval>(count),
                        .visible = scratch.take<index>(count),
-                       .scale = scratch.take<T>(count),
-                       .factor = scratch.take<T>(round_up(count, query_tile<T>::strip))};
+                       .scale = scratch.take<T>(count)};
     for (std::size_t m = 0; m < maps; ++m) {
         tile.plain[m] = scratch.take<T>(count * shape.dim);
         tile.strips[m] = scratch.take<T>(packed_size<T>(query_tile<T>::strip, count, shape.dim));
