@@ -24,17 +24,22 @@
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/nystrom/kernel/row_fetch.hpp>
+#include <heed/nystrom/kernel/row_lanes.hpp>
 #include <heed/nystrom/kernel/segments.hpp>
-#include <heed/nystrom/kernel/turned_rows.hpp>
 #include <heed/softmax/softmax.hpp>
 
 /// \file
 /// Exact attention of many queries over so few keys that one block holds all of them.
 ///
-/// Built for the peak of the multiply-add units where a row has little work: the keys are turned
-/// once a head, rows of q are multiplied where they lie, all scores of a row are there before its
-/// softmax begins, and o is written by the product itself. Rows of q and of o come into the cache
-/// one by one while others are computed.
+/// Built for the peak of the multiply-add units where a row has little work: the keys are packed
+/// once a head and rows of q not at all, all scores of a row are there before its softmax begins,
+/// and o is written by the product itself. Rows of q and of o come into the cache one by one while
+/// others are multiplied.
+///
+/// Passes over few_keys_rows queries, whose scores stay in L1:
+///   1. rows of q times their scale, scores;
+///   2. largest scores, weights and their sums;
+///   3. o = weights·v/sum.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -60,8 +65,8 @@ few_keys<T> make_few_keys(const attention_program<T>& program, index number, T* 
     const arena::scope mark(scratch);
     T* buffer = scratch.take<T>(shape.keys * shape.dim);
     const index width = round_up(shape.keys, 2 * vec<T>::size);
-    turn_rows(program.source.keys(batch, head, 0, shape.keys, encoding_map::near, buffer),
-              shape.keys, shape.dim, width, turned);
+    pack_lanes(program.source.keys(batch, head, 0, shape.keys, encoding_map::near, buffer),
+               shape.keys, shape.dim, width, turned);
     const contiguous_rows<T> values =
         rows_of<T>(program.v, batch, head, 0, shape.keys, static_cast<T*>(nullptr));
     return {shape.keys, width, turned, values, all_moderate(values, shape.keys, shape.value_dim)};
@@ -95,9 +100,12 @@ void attend_rows(const attention_program<T>& program, const softmax_normaliser& 
     prepare_rows(program, at, tile);
 
     T* scores = scratch.take<T>(room * stride);
+    T* const first_o = o.data + at.first * o.strides[0];
+    const index o_stride = o.strides[0], step = o.strides[1];
     multiply_columns(
         at.count, tile.plain[0], dim, fixed<1>(), {keys.turned, keys.width}, keys.width, dim,
         [=]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
+            if (column == 0) fetch_row<true>(first_o, r, o_stride, value_dim);
             unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
                 sums[c].store(scores + r * stride + column + c * size);
             });
@@ -108,9 +116,6 @@ void attend_rows(const attention_program<T>& program, const softmax_normaliser& 
                                scratch.take<double>(lanes), scratch.take<T>(lanes)};
     T* maximum = scratch.take<T>(lanes);
     for (index r = 0; r < at.count; ++r) {
-        fetch_row(q.data, std::min(at.first + r + few_keys_rows, q.extents[0] - 1), q.strides[0],
-                  dim);
-        fetch_row<true>(o.data, at.first + r, o.strides[0], value_dim);
         T* row = scores + r * stride;
         std::fill(row + keys.count, row + keys.width, -std::numeric_limits<T>::infinity());
         vec<T> even = vec<T>::load(row), odd = vec<T>::load(row + size);
@@ -134,16 +139,18 @@ void attend_rows(const attention_program<T>& program, const softmax_normaliser& 
         factor[r] = T(1);
     }
 
-    T* const first = o.data + at.first * o.strides[0];
+    const T* const first_q = q.data;
+    const index q_stride = q.strides[0], next = at.first + few_keys_rows, last = q.extents[0] - 1;
+    const index count = at.count;
     multiply_columns(
-        at.count, scores, fixed<stride>(), fixed<1>(), keys.values, value_dim, keys.count,
-        [ =, count = at.count, row_stride = o.strides[0], step = o.strides[1] ]<int Vectors>(
-            index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
+        count, scores, fixed<stride>(), fixed<1>(), keys.values, value_dim, keys.count,
+        [=]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
             if (r >= count) return;
+            if (column == 0) fetch_row(first_q, std::min(next + r, last), q_stride, dim);
             const vec<T> by(factor[r]);
             unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
                 const index at_column = column + c * size;
-                store_columns(sums[c] * by, first + r * row_stride, step, at_column,
+                store_columns(sums[c] * by, first_o + r * o_stride, step, at_column,
                               value_dim - at_column);
             });
         });

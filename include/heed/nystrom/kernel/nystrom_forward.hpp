@@ -35,8 +35,8 @@
 /// \file
 /// Nyström attention forward, in passes over q, k and v:
 ///
-///     1. q̃, k̃ = means of segments of q and of k
-///     2. F = attention(q̃, k, v)
+///     1. q̃ = means of segments of q
+///     2. F = attention(q̃, k, v), k̃ = means of segments of k
 ///     3. A = attention(q̃, k̃, I), P = A⁺, G = P·F; or G = F
 ///     4. o = attention(q, k̃, G), plus the convolution of v
 ///
@@ -156,9 +156,9 @@ void run_landmark_passes(const nystrom_options& options, const landmark_memory<T
     workspace& memory = all.of_queries.program.memory;
     const on_pool threads = all.of_queries.program.threads;
     find_landmarks(threads, memory, q, x.q);
-    find_landmarks(threads, memory, k, x.k);
     attend_with_few_queries(all.of_landmarks.program, all.normaliser, x.f,
                             all.of_landmarks.statistics);
+    find_landmarks(threads, memory, k, x.k);  // of which caches may hold some by now
     if (layout.inverts) {
         forward(all.among_landmarks.program, all.weights, x.a,
                 reinterpret_cast<std::byte*>(all.among_landmarks.statistics));

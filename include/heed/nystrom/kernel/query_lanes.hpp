@@ -21,8 +21,8 @@
 #include <heed/core/unroll.hpp>
 #include <heed/core/view.hpp>
 #include <heed/nystrom/kernel/row_fetch.hpp>
+#include <heed/nystrom/kernel/row_lanes.hpp>
 #include <heed/nystrom/kernel/segments.hpp>
-#include <heed/nystrom/kernel/turned_rows.hpp>
 #include <heed/softmax/softmax.hpp>
 
 /// \file
@@ -77,7 +77,7 @@ query_lanes<T> make_query_lanes(const attention_program<T>& program, const query
     const arena::scope mark(scratch);
     query_tile<T> tile = take_tile<T>(shape, program.source.query_map_count, at.count, scratch);
     fill_tile(program, at, tile);
-    turn_rows<T>({tile.plain[0], shape.dim}, at.count, shape.dim, width, lanes.turned);
+    pack_lanes<T>({tile.plain[0], shape.dim}, at.count, shape.dim, width, lanes.turned);
     return lanes;
 }
 

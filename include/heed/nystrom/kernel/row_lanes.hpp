@@ -15,7 +15,7 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// to[c·width + r] = rows[r][c] for r < count, zero for the other r < width; c < depth. `width` is
 /// that of whole vectors.
 template <class T>
-void turn_rows(const contiguous_rows<T>& rows, index count, index depth, index width, T* to) {
+void pack_lanes(const contiguous_rows<T>& rows, index count, index depth, index width, T* to) {
     constexpr int size = static_cast<int>(vec<T>::size);
     for (index r = 0; r < width; r += size) {
         for (index c = 0; c < depth; c += size) {
