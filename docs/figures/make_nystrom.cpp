@@ -1,10 +1,12 @@
 // Draws nystrom_error.png, what Nyström attention leaves out over the number of landmarks, and
-// nystrom_time.png, its time over the length beside exact attention's. From the repository's top:
+// nystrom_time.png and nystrom_memory.png, its time and memory over the length beside exact
+// attention's. From the repository's top:
 //
 //     g++ -std=c++20 -O3 -march=native -I include -I /usr/include/eigen3
 //     docs/figures/make_nystrom.cpp -o make_nystrom
 //     ./make_nystrom error | gnuplot > docs/figures/nystrom_error.png
 //     ./make_nystrom time | gnuplot > docs/figures/nystrom_time.png
+//     ./make_nystrom memory | gnuplot > docs/figures/nystrom_memory.png
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -117,9 +119,54 @@ void draw_times() {
     }
 }
 
+/// The most scratch memory that a call uses at once, in MiB.
+template <class F>
+double scratch_of(const F& f) {
+    heed::workspace memory;
+    memory.slot(0).watch_peak();
+    f(heed::in(memory));
+    return static_cast<double>(memory.slot(0).peak()) / (1 << 20);
+}
+
+void draw_memory() {
+    const int d = 64, longest = 1 << 17;
+    const matrix q = matrix::Random(longest, d), k = matrix::Random(longest, d),
+                 v = matrix::Random(longest, d);
+    matrix o(longest, d);
+    std::cout << "set terminal pngcairo size 640,420 noenhanced font 'sans,11'\nset logscale xy\n"
+                 "set xlabel 'tokens n'\nset ylabel 'MiB of scratch memory a head'\nset grid\n"
+                 "set key top left\nset yrange [0.1:1e5]\n"
+                 "set xtics ('1k' 1024, '4k' 4096, '16k' 16384, '64k' 65536)\n"
+                 "plot [512:131072] x**2/2**18 dt 2 lw 2 lc 'black' title 'an n × n matrix', "
+                 "x/2**10 dt 3 lw 2 lc 'black' title 'q, k, v and o themselves', "
+                 "'-' with linespoints lw 2 title 'exact attention'";
+    for (const int m : {64, 128, 256})
+        std::cout << ", '-' with linespoints lw 2 title '" << m << " landmarks'";
+    std::cout << '\n';
+    for (const int m : {0, 64, 128, 256}) {
+        for (int n = 512; n <= longest; n *= 2) {
+            // The first queries of an exact attention need what all of them need.
+            const double size = scratch_of([&](const auto& in) {
+                if (m > 0)
+                    heed::nystrom_attention_into(o.topRows(n), q.topRows(n), k.topRows(n),
+                                                 v.topRows(n), {.landmarks = m}, in);
+                else
+                    heed::attention_into(o.topRows(512), q.topRows(512), k.topRows(n), v.topRows(n),
+                                         in);
+            });
+            std::cout << n << ' ' << size << '\n';
+            std::cerr << m << " landmarks, n = " << n << ": " << size << " MiB\n";
+        }
+        std::cout << "e\n";
+    }
+}
+
 int main(int count, char** arguments) {
-    if (count > 1 && std::string(arguments[1]) == "time")
+    const std::string what = count > 1 ? arguments[1] : "error";
+    if (what == "time")
         draw_times();
+    else if (what == "memory")
+        draw_memory();
     else
         draw_errors();
 }

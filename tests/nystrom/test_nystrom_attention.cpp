@@ -76,6 +76,10 @@ TEST_CASE("Nyström attention is its definition, for any shape") {
         how.landmarks = e.keys == 300 ? 29 : 7;
         check_both(from, how, 6);
     }
+    const problem many(random, {1, 1, 1, 300, 300, 8, 8}, 2);
+    reference::nystrom_options how;
+    how.landmarks = 280;  // more than a block of keys holds
+    check_both(many, how, 1);
 }
 
 TEST_CASE("scales, temperatures and convolutions of Nyström attention") {
@@ -188,9 +192,12 @@ TEST_CASE("keys of any size, in any piece of a long sequence") {
     // The one landmark of q sees all keys; what it sees is far apart in size.
     in.q.setConstant(1);
     in.k.setConstant(-1e4f);
-    for (const index key : {5, 2047, 2048, 4100, 5999}) {
+    const auto coldest = heed::softmax.temperature(1e-42);  // log₂e/τ is beyond a float
+    for (const index key : {5, 1023, 1024, 4100, 5999}) {
         for (index c = 0; c < 4; ++c) in.k(0, 0, key, c) = 1e4f;
         auto o = heed::nystrom_attention(in.q, in.k, in.v, chosen);
+        for (index c = 0; c < 4; ++c) CHECK(o(0, 0, 2, c) == in.v(0, 0, key, c));
+        o = heed::nystrom_attention(in.q, in.k, in.v, chosen, coldest);
         for (index c = 0; c < 4; ++c) CHECK(o(0, 0, 2, c) == in.v(0, 0, key, c));
         // A NaN is in every landmark of its head.
         in.k(0, 0, key, 0) = std::numeric_limits<float>::quiet_NaN();
@@ -198,6 +205,23 @@ TEST_CASE("keys of any size, in any piece of a long sequence") {
         for (index i = 0; i < o.size(); ++i) CHECK(std::isnan(o.data()[i]));
         for (index c = 0; c < 4; ++c) in.k(0, 0, key, c) = -1e4f;
     }
+}
+
+TEST_CASE("Nyström attention of values whose sums are beyond a float") {
+    generator random(609);
+    inputs<float> in(random, {1, 2, 1, 70, 70, 4, 4});
+    const auto run = [&] {
+        return heed::nystrom_attention(in.q, in.k, in.v,
+                                       {.landmarks = 9, .inverse = heed::pseudo_inverse::none});
+    };
+    in.v.setConstant(1);
+    for (index i = 0; i < 70; ++i) in.v(0, 0, i, 2) = static_cast<float>(i % 5);
+    const auto small = run();
+    const float large = std::ldexp(1.0F, 125);
+    in.v = in.v * large;
+    const auto o = run();
+    for (index i = 0; i < o.size(); ++i)
+        CHECK(o.data()[i] == Approx(small.data()[i] * large).epsilon(1e-5));
 }
 
 TEST_CASE("Nyström attention of matrices, of nothing, and into the caller's memory") {

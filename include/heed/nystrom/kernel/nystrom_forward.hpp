@@ -35,8 +35,8 @@
 /// \file
 /// Nyström attention forward, in passes over q, k and v:
 ///
-///     1. q̃, k̃ = means of segments of q and of k
-///     2. F = attention(q̃, k, v)
+///     1. q̃ = means of segments of q
+///     2. F = attention(q̃, k, v), k̃ = means of segments of k
 ///     3. A = attention(q̃, k̃, I), P = A⁺, G = P·F; or G = F
 ///     4. o = attention(q, k̃, G), plus the convolution of v
 ///
@@ -144,7 +144,7 @@ template <class T>
 struct landmark_attentions {
     landmark_attention<T> of_landmarks, among_landmarks, of_queries;
     const weight_rule<T>& weights;
-    double temperature;
+    const softmax_normaliser& normaliser;  ///< whose rule that is
 };
 
 /// The passes of a run but the convolution.
@@ -156,16 +156,17 @@ void run_landmark_passes(const nystrom_options& options, const landmark_memory<T
     workspace& memory = all.of_queries.program.memory;
     const on_pool threads = all.of_queries.program.threads;
     find_landmarks(threads, memory, q, x.q);
-    find_landmarks(threads, memory, k, x.k);
-    attend_with_few_queries(all.of_landmarks.program, all.weights, all.temperature, k, x.f,
+    attend_with_few_queries(all.of_landmarks.program, all.normaliser, x.f,
                             all.of_landmarks.statistics);
+    find_landmarks(threads, memory, k, x.k);  // of which caches may hold some by now
     if (layout.inverts) {
         forward(all.among_landmarks.program, all.weights, x.a,
                 reinterpret_cast<std::byte*>(all.among_landmarks.statistics));
         invert_landmarks(threads, memory, options, layout, x);
         multiply_landmarks(threads, memory, layout, x);
     }
-    attend_to_few_keys(all.of_queries.program, all.weights, q, o, all.of_queries.statistics);
+    attend_to_few_keys(all.of_queries.program, all.weights, all.normaliser, q, o,
+                       all.of_queries.statistics);
 }
 
 /// o of a run; fills `kept`, unless it is null.
@@ -225,7 +226,7 @@ void forward_run(const Call& of, const nystrom_run& run, const tensor_view<T, 4>
                 run_landmark_passes<T>(
                     of.options, layout, x, q, k, o,
                     {prepare(of_landmarks, first), prepare(among_landmarks, second),
-                     prepare(of_queries, third), weights, normaliser.tau()});
+                     prepare(of_queries, third), weights, normaliser});
                 if (kept == nullptr) return;
                 first->end(of_landmarks.shape);
                 second->end(among_landmarks.shape);

@@ -1,18 +1,15 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include <heed/core/architecture.hpp>
-#include <heed/core/blocks.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/core/view.hpp>
 
 /// \file
 /// Rows on their way from memory into the cache before their turn.
 ///
-/// Built for the bandwidth of reading memory: with few landmarks a row has little work, and a
-/// kernel that waits for it, or reads it from one place at a time, waits for long.
+/// With few landmarks a row has little work: a kernel that waits for it waits for long, and one
+/// that asks for many at once waits until the first of them are there.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -28,19 +25,13 @@ template <bool ToWrite = false, class T>
         prefetch(reinterpret_cast<const void*>(address));
 }
 
-/// Places that are read side by side.
-inline constexpr index fetched_streams = 8;
-
-/// Asks for rows first … last − 1 of x [row, column]. Where columns are apart it does nothing.
+/// Asks for the `row`-th of rows `stride` apart, each of numbers next to one another.
 template <bool ToWrite = false, class T>
-[[gnu::always_inline]] inline void fetch_rows(const tensor_view<T, 2>& x, index first, index last) {
+[[gnu::always_inline]] inline void fetch_row(const T* rows, index row, index stride,
+                                             index columns) {
     constexpr index numbers_a_line = 64 / static_cast<index>(sizeof(T));
-    if (x.strides[1] != 1) return;
-    const index rows = count_blocks(last - first, fetched_streams);
-    for (index r = first; r < first + rows; ++r)
-        for (index c = 0; c < x.extents[1]; c += numbers_a_line)
-            for (index s = 0; s < fetched_streams; ++s)
-                fetch_number<ToWrite>(x.data, std::min(r + s * rows, last - 1) * x.strides[0] + c);
+    for (index c = 0; c < columns; c += numbers_a_line)
+        fetch_number<ToWrite>(rows, row * stride + c);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

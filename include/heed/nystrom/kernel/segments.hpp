@@ -75,19 +75,23 @@ void store_columns(vec<T> x, T* line, index step, index c, index count) {
 template <class T>
 void mean_of_rows(const tensor_view<const T, 2>& x, const row_segment& rows, T* to, index to_step) {
     constexpr index size = vec<T>::size;
-    constexpr int at_once = 8;
     const index columns = x.extents[1], stride = x.strides[0], step = x.strides[1];
     const T* first = x.data + rows.first * stride;
     index c = 0;
-    for (; step == 1 && c + at_once * size <= columns; c += at_once * size) {
-        vec<T> means[at_once];
-        mean_columns<T, at_once>(rows.size(), means, [&](index r, auto v) {
-            const T* at = first + r * stride + c + v * size;
-            fetch_number(at, rows_fetched_before * stride);
-            return vec<T>::load(at);
-        });
-        for (int v = 0; v < at_once; ++v) store_columns(means[v], to, to_step, c + v * size, size);
-    }
+    const auto whole_columns = [&]<int AtOnce>() {
+        for (; step == 1 && c + AtOnce * size <= columns; c += AtOnce * size) {
+            array_of<vec<T>, AtOnce> means;
+            mean_columns<T, AtOnce>(rows.size(), means, [&](index r, auto v) {
+                const T* at = first + r * stride + c + v * size;
+                fetch_number(at, rows_fetched_before * stride);
+                return vec<T>::load(at);
+            });
+            for (int v = 0; v < AtOnce; ++v)
+                store_columns(means[v], to, to_step, c + v * size, size);
+        }
+    };
+    whole_columns.template operator()<8>();
+    whole_columns.template operator()<4>();
     for (; c < columns; c += size) {
         vec<T> mean;
         mean_columns<T, 1>(rows.size(), &mean, [&](index r, auto) {
