@@ -64,12 +64,12 @@ recurrence_group<T, Parts> recurrence_numbers(const recurrence_parameters<T>& of
                 return r * (part == 0 ? std::cos(theta) : std::sin(theta));
             }
         };
-        all.lambda[part] = channel_numbers<T>(channels, memory, exact);
+        all.lambda[part] = numbers_of_channels<T>(channels, memory, exact);
         const T* const rounded = all.lambda[part];
-        all.less[part] = channel_numbers<T>(
+        all.less[part] = numbers_of_channels<T>(
             channels, memory, [&](index c) { return exact(c) - static_cast<double>(rounded[c]); });
     }
-    all.gamma = channel_numbers<T>(channels, memory, [&](index c) { return of.gamma(c); });
+    all.gamma = numbers_of_channels<T>(channels, memory, [&](index c) { return of.gamma(c); });
     return all;
 }
 

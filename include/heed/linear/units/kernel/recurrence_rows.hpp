@@ -38,9 +38,9 @@ struct unit_number {
 
 /// λx + y, or λ̄x + y.
 template <bool Conjugate, class T, int Parts>
-[[gnu::always_inline]] inline unit_number<T, Parts> multiply_add(
-    const unit_number<T, Parts>& lambda, const unit_number<T, Parts>& x,
-    const unit_number<T, Parts>& y) {
+[[gnu::always_inline]] inline unit_number<T, Parts> add_scaled(const unit_number<T, Parts>& lambda,
+                                                               const unit_number<T, Parts>& x,
+                                                               const unit_number<T, Parts>& y) {
     if constexpr (Parts == 1) {
         return {{fma(lambda.part[0], x.part[0], y.part[0])}};
     } else {
@@ -86,8 +86,8 @@ void recurrence_forward(const recurrence_group<T, Parts>& group, index tokens,
             const number before = number::load(state, c);
             number now = number::load(u_row, c);
             for (vec<T>& part : now.part) part = gamma * part;
-            now = multiply_add<false>(number::load(group.less, c), before, now);
-            now = multiply_add<false>(number::load(group.lambda, c), before, now);
+            now = add_scaled<false>(number::load(group.less, c), before, now);
+            now = add_scaled<false>(number::load(group.lambda, c), before, now);
             now.store(state, c);
             now.store(x_row, c);
         }
@@ -117,7 +117,7 @@ void recurrence_backward(const recurrence_group<T, Parts>& group, index first, i
         const auto du_row = rows.du[t];
         for (index c = 0; c < group.width; c += vec<T>::size) {
             const number later = number::load(rows.later, c);
-            multiply_add<true>(later, number::load(x_row, c), number::load(rows.of_lambda, c))
+            add_scaled<true>(later, number::load(x_row, c), number::load(rows.of_lambda, c))
                 .store(rows.of_lambda, c);
             number bar = number::load(dx_row, c), scaled = number::zero();
             const number u = number::load(u_row, c);
@@ -131,8 +131,8 @@ void recurrence_backward(const recurrence_group<T, Parts>& group, index first, i
             of_gamma.store(rows.of_gamma + c);
             scaled.store(du_row, c);
             const number by_less =
-                multiply_add<true>(number::load(group.less, c), bar, number::zero());
-            multiply_add<true>(number::load(group.lambda, c), bar, by_less).store(rows.later, c);
+                add_scaled<true>(number::load(group.less, c), bar, number::zero());
+            add_scaled<true>(number::load(group.lambda, c), bar, by_less).store(rows.later, c);
         }
     }
 }
@@ -143,8 +143,8 @@ void add_initial_state(const std::array<T*, static_cast<std::size_t>(Parts)>& st
                        const recurrence_backward_rows<T, Parts>& rows) {
     using number = unit_number<T, Parts>;
     for (index c = 0; c < width; c += vec<T>::size)
-        multiply_add<true>(number::load(rows.later, c), number::load(state, c),
-                           number::load(rows.of_lambda, c))
+        add_scaled<true>(number::load(rows.later, c), number::load(state, c),
+                         number::load(rows.of_lambda, c))
             .store(rows.of_lambda, c);
 }
 

@@ -62,8 +62,8 @@ rwkv_group<T> rwkv_numbers(const rwkv_inputs<T>& of, arena& memory) {
     const auto bonus = [&](index c) {
         return std::clamp(static_cast<double>(of.bonus(c)), -most, most);
     };
-    return {0, channel_numbers<T>(of.channels(), memory, log_decay),
-            channel_numbers<T>(of.channels(), memory, bonus)};
+    return {0, numbers_of_channels<T>(of.channels(), memory, log_decay),
+            numbers_of_channels<T>(of.channels(), memory, bonus)};
 }
 template <class T>
 rwkv_group<T> numbers_of_group(const rwkv_group<T>& all, const channel_group& group) {
