@@ -155,9 +155,9 @@ class rwkv_unit {
 /// counts as that). Where k is −∞ v is not read, and o is 0 while nothing has been seen. A NaN in k
 /// or v stays in its channel and in what comes after it, one in r in its number.
 ///
-/// Throws shape_error where shapes do not fit; argument_error where bonus or e^decay is not finite,
-/// and for overlapping outputs. O(size of r), backward keeps an eighth of it. Behind come heed::on
-/// and heed::in too.
+/// Throws shape_error where shapes do not fit; argument_error where decay is above 709 or
+/// bonus is not finite, and for overlapping outputs. O(size of r), backward keeps an eighth of it.
+/// Behind come heed::on and heed::in too.
 template <detail::vector_like Decay, detail::vector_like Bonus>
 [[nodiscard]] auto rwkv(Decay&& decay, Bonus&& bonus) {
     auto kept_decay = detail::keep_vector("decay", std::forward<Decay>(decay));

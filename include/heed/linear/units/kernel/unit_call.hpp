@@ -108,16 +108,22 @@ constexpr bool check_unit_extras() {
     return fits;
 }
 
-/// Refuses, by argument_error, a parameter of a channel that is not finite, or, if it is a
-/// logarithm, whose exponential is not.
+/// The greatest logarithm of a parameter: e to it is a number.
+inline constexpr double largest_logarithm = 709;
+
+/// Refuses, by argument_error, a parameter of a channel that is not finite, or a logarithm whose
+/// exponential is not.
 template <class T>
 void check_finite_parameter(std::string_view unit, std::string_view name,
                             const tensor_view<const T, 1>& numbers, bool is_logarithm) {
     for (index c = 0; c < numbers.extents[0]; ++c) {
         const auto x = static_cast<double>(numbers(c));
-        require_argument(is_logarithm ? std::isfinite(std::exp(x)) : std::isfinite(x), unit, ": ",
-                         name, " of channel ", c, " is ", x,
-                         is_logarithm ? ", but e to it must be finite" : ", but must be finite");
+        if (is_logarithm)
+            require_argument(x <= largest_logarithm, unit, ": ", name, " of channel ", c, " is ", x,
+                             ", but must be at most ", largest_logarithm);
+        else
+            require_argument(std::isfinite(x), unit, ": ", name, " of channel ", c, " is ", x,
+                             ", but must be finite");
     }
 }
 
