@@ -28,9 +28,9 @@ inline constexpr index unit_group = 4096 / static_cast<index>(sizeof(T));
 /// Channels in a group of a call: fewer than the most, if threads would else find no task. A
 /// channel's numbers do not depend on its group.
 template <class T>
-index channels_of_group(const call_resources& resources, index batch, index channels) {
+index channels_of_group(const call_resources& resources, index batch, index channels, index most) {
     const index threads = resources.pool != nullptr ? resources.pool->NumThreads() + 1 : 1;
-    index width = unit_group<T>;
+    index width = most;
     while (width > unit_group<T> / 16 && batch * count_blocks(channels, width) < threads)
         width /= 2;
     return width;
@@ -46,16 +46,18 @@ struct channel_group {
     index batch, first, channels, width;
 };
 
-/// f(the thread's arena, group) for every group of every sequence, on the call's threads.
+/// f(the thread's arena, group) for every group of every sequence, `most` channels each, on the
+/// call's threads.
 template <class T, class F>
-void for_each_group(const call_resources& resources, index batch, index channels, F&& f) {
-    const index most = channels_of_group<T>(resources, batch, channels);
-    const index groups = count_blocks(channels, most);
+void for_each_group(const call_resources& resources, index batch, index channels, F&& f,
+                    index most = unit_group<T>) {
+    const index width = channels_of_group<T>(resources, batch, channels, most);
+    const index groups = count_blocks(channels, width);
     for_each_task(resources.pool, *resources.memory, batch * groups, [&](index slot, index task) {
         arena& memory = resources.memory->slot(slot);
         const arena::scope scope(memory);
-        const index first = task % groups * most;
-        const index here = std::min(most, channels - first);
+        const index first = task % groups * width;
+        const index here = std::min(width, channels - first);
         f(memory, channel_group{task / groups, first, here, round_up(here, vec<T>::size)});
     });
 }
