@@ -1,4 +1,4 @@
-// The compiler says: heed: behind its tensors a recurrent unit takes heed::on, heed::in and heed::carry
+// The compiler says: heed: behind its tensors a recurrent unit takes heed::on, heed::in and
 #include <heed/heed.hpp>
 
 void run(const Eigen::MatrixXf& x, const Eigen::VectorXf& numbers) {

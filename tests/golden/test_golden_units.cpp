@@ -55,7 +55,7 @@ TEST_CASE("rwkv is transformers'", "[golden][linear]") {
                       from["last_denominator"], error);
         const auto d = unit.backward(d_o, r, k, v, heed::carry(before));
         check_numbers("d_r", d.r, from["d_r"], error);
-        check_numbers("d_k", d.k, from["d_k"], error);
+        check_numbers("d_k", d.k, from["d_k"], 1e-7);  // theirs goes through a float
         check_numbers("d_v", d.v, from["d_v"], error);
         check_numbers("d_decay", d.decay, from["d_decay"], error);
         check_numbers("d_bonus", d.bonus, from["d_bonus"], error);

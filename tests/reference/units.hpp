@@ -31,13 +31,11 @@ inline unit_result linear_recurrent_unit(const std::vector<double>& nu_log,
             const auto i = static_cast<std::size_t>(c);
             const auto number = [&](const tensor& from, index row, index second_row,
                                     index second_column) {
-                return std::complex<double>(
-                    from(b, 0, row, c),
-                    is_real ? 0 : from(b, 0, second_row, second_column));
+                return std::complex<double>(from(b, 0, row, c),
+                                            is_real ? 0 : from(b, 0, second_row, second_column));
             };
-            const std::complex<double> lambda =
-                std::exp(std::complex<double>(-std::exp(nu_log[i]),
-                                              is_real ? 0 : std::exp(theta_log[i])));
+            const std::complex<double> lambda = std::exp(
+                std::complex<double>(-std::exp(nu_log[i]), is_real ? 0 : std::exp(theta_log[i])));
             std::complex<double> x = number(initial, 0, 1, c);
             for (index t = 0; t < u.rows(); ++t) {
                 x = lambda * x + gamma[i] * number(u, t, t, count + c);

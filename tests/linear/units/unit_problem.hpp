@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <functional>
 #include <numeric>
 #include <string>
@@ -19,6 +18,7 @@
 #include "reference/tensor.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/same_bits.hpp"
 
 /// \file
 /// Inputs of recurrent units, and what is asked of each.
@@ -28,7 +28,7 @@ namespace heed_test {
 using heed::index;
 
 template <class T, int Order = Eigen::RowMajor>
-using tensor3 = Eigen::Tensor<T, 3, Order>;
+using unit_tensor = Eigen::Tensor<T, 3, Order>;
 
 struct unit_extents {
     index batch, tokens, channels;
@@ -59,8 +59,8 @@ inline std::vector<double> uniform_numbers(generator& random, index count, doubl
 }
 
 template <class T>
-tensor3<T> as_tensor(const reference::tensor& from) {
-    tensor3<T> to(from.batches(), from.rows(), from.columns());
+unit_tensor<T> as_tensor(const reference::tensor& from) {
+    unit_tensor<T> to(from.batches(), from.rows(), from.columns());
     std::transform(from.values.begin(), from.values.end(), to.data(),
                    [](double x) { return static_cast<T>(x); });
     return to;
@@ -79,7 +79,7 @@ Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic> as_part(const reference::tensor
 }
 
 template <class T>
-void near(const char* name, const tensor3<T>& found, const reference::tensor& expected,
+void near(const char* name, const unit_tensor<T>& found, const reference::tensor& expected,
           double tolerance) {
     INFO(name);
     REQUIRE(found.size() == static_cast<index>(expected.values.size()));
@@ -140,30 +140,22 @@ inline void check_slopes(generator& random, const char* name, std::vector<double
     }
 }
 
-template <class A, class B>
-bool same_bits(const A& a, const B& b) {
-    using scalar = std::remove_cvref_t<decltype(*a.data())>;
-    return a.size() == b.size() &&
-           std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(scalar)) ==
-               0;
-}
-
 /// Tokens first … first + count − 1 of every sequence, where they lie.
 template <class T>
-auto tokens_of(tensor3<T>& x, index first, index count) {
+auto tokens_of(unit_tensor<T>& x, index first, index count) {
     const index n = x.dimension(1), c = x.dimension(2);
     return heed::view(x.data() + first * c, {x.dimension(0), count, c}, {n * c, c, 1});
 }
 /// Sequence b alone.
 template <class T>
-auto sequence_of(tensor3<T>& x, index b) {
+auto sequence_of(unit_tensor<T>& x, index b) {
     return heed::view(x.data() + b * x.dimension(1) * x.dimension(2),
                       {x.dimension(1), x.dimension(2)});
 }
 
 template <class T>
-tensor3<T, Eigen::ColMajor> column_major(const tensor3<T>& x) {
-    tensor3<T, Eigen::ColMajor> to(x.dimensions());
+unit_tensor<T, Eigen::ColMajor> column_major(const unit_tensor<T>& x) {
+    unit_tensor<T, Eigen::ColMajor> to(x.dimensions());
     for (index b = 0; b < x.dimension(0); ++b)
         for (index t = 0; t < x.dimension(1); ++t)
             for (index c = 0; c < x.dimension(2); ++c) to(b, t, c) = x(b, t, c);

@@ -35,8 +35,8 @@ struct linear_recurrent_unit_gradient {
 /// last token. x has the same bits for any threads, batch and pieces; gradients for any threads. A
 /// NaN stays in its channel and in what comes after it.
 ///
-/// Throws shape_error where shapes do not fit; argument_error where a parameter is not finite (of
-/// nu_log and theta_log: e to it) and for overlapping outputs. O(size of u); behind come heed::on
+/// Throws shape_error where shapes do not fit; argument_error where nu_log or theta_log is above
+/// 709 or gamma is not finite, and for overlapping outputs. O(size of u); behind come heed::on
 /// and heed::in too.
 template <detail::vector_like NuLog, detail::vector_like ThetaLog, detail::vector_like Gamma>
 [[nodiscard]] auto linear_recurrent_unit(NuLog&& nu_log, ThetaLog&& theta_log, Gamma&& gamma) {

@@ -57,7 +57,7 @@ class rwkv_unit {
                 const auto held_k = detail::evaluate(k);
                 const auto held_v = detail::evaluate(v);
                 detail::run_rwkv(inputs<T>(held_r, held_k, held_v),
-                                 detail::rank3(detail::view_of(std::forward<O>(o))),
+                                 detail::batched(detail::view_of(std::forward<O>(o))),
                                  detail::unit_extras<T>(extras...));
             }
         }
@@ -100,14 +100,14 @@ class rwkv_unit {
                 const auto held_k = detail::evaluate(k);
                 const auto held_v = detail::evaluate(v);
                 const detail::rwkv_outputs<T> to{
-                    detail::rank3(detail::view_of(gradient.r)),
-                    detail::rank3(detail::view_of(gradient.k)),
-                    detail::rank3(detail::view_of(gradient.v)),
+                    detail::batched(detail::view_of(gradient.r)),
+                    detail::batched(detail::view_of(gradient.k)),
+                    detail::batched(detail::view_of(gradient.v)),
                     detail::parameter_output("d_decay", gradient.decay, channels()),
                     detail::parameter_output("d_bonus", gradient.bonus, channels()),
                     &gradient.state};
                 detail::run_rwkv_backward(inputs<T>(held_r, held_k, held_v),
-                                          detail::rank3(held_d_o.view()), to,
+                                          detail::batched(held_d_o.view()), to,
                                           detail::unit_extras<T>(extras...));
             }
         }
@@ -126,8 +126,8 @@ class rwkv_unit {
 
     template <class T, class HeldR, class HeldK, class HeldV>
     detail::rwkv_inputs<T> inputs(const HeldR& r, const HeldK& k, const HeldV& v) const {
-        return {decay_.view(), bonus_.view(), detail::rank3(r.view()), detail::rank3(k.view()),
-                detail::rank3(v.view())};
+        return {decay_.view(), bonus_.view(), detail::batched(r.view()), detail::batched(k.view()),
+                detail::batched(v.view())};
     }
 
     Decay decay_;
@@ -155,9 +155,9 @@ class rwkv_unit {
 /// counts as that). Where k is −∞ v is not read, and o is 0 while nothing has been seen. A NaN in k
 /// or v stays in its channel and in what comes after it, one in r in its number.
 ///
-/// Throws shape_error where shapes do not fit; argument_error where bonus or e^decay is not finite,
-/// and for overlapping outputs. O(size of r), backward keeps an eighth of it. Behind come heed::on
-/// and heed::in too.
+/// Throws shape_error where shapes do not fit; argument_error where decay is above 709 or
+/// bonus is not finite, and for overlapping outputs. O(size of r), backward keeps an eighth of it.
+/// Behind come heed::on and heed::in too.
 template <detail::vector_like Decay, detail::vector_like Bonus>
 [[nodiscard]] auto rwkv(Decay&& decay, Bonus&& bonus) {
     auto kept_decay = detail::keep_vector("decay", std::forward<Decay>(decay));

@@ -25,12 +25,10 @@ struct unit_state_access;
 /// first, which is the state of no sequence; it takes its shape from its first call. A value: a
 /// copy is a fork of the sequence.
 ///
-/// | unit | parts of the state | of its gradient |
-/// |---|---|---|
-/// | real_linear_recurrent_unit | x | the same |
-/// | linear_recurrent_unit | real parts of x, imaginary parts | the same |
-/// | rwkv | numerator y, denominator z, the logarithm m of the size of both, what m's rounding lost
-/// | of y and z at that size |
+/// - real_linear_recurrent_unit: x;
+/// - linear_recurrent_unit: the real parts of x, the imaginary ones;
+/// - rwkv: the numerator y and the denominator z, the logarithm m of the size of both, and what
+///   rounding lost of m; of a gradient that of y and that of z, at their size.
 template <class Scalar>
 class unit_state {
   public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <complex>
 #include <cstddef>
 #include <span>
 #include <string_view>
@@ -64,12 +65,12 @@ recurrence_group<T, Parts> recurrence_numbers(const recurrence_parameters<T>& of
                 return r * (part == 0 ? std::cos(theta) : std::sin(theta));
             }
         };
-        all.lambda[part] = channel_numbers<T>(channels, memory, exact);
+        all.lambda[part] = numbers_of_channels<T>(channels, memory, exact);
         const T* const rounded = all.lambda[part];
-        all.less[part] = channel_numbers<T>(
+        all.less[part] = numbers_of_channels<T>(
             channels, memory, [&](index c) { return exact(c) - static_cast<double>(rounded[c]); });
     }
-    all.gamma = channel_numbers<T>(channels, memory, [&](index c) { return of.gamma(c); });
+    all.gamma = numbers_of_channels<T>(channels, memory, [&](index c) { return of.gamma(c); });
     return all;
 }
 
@@ -226,7 +227,8 @@ void run_recurrence_backward(const recurrence_parameters<T>& of, const recurrenc
             const auto u_from = walkers_of<token_reader<T>, Parts>(u, group, memory);
             const auto du_to = walkers_of<token_writer<T>, Parts>(to.u, group, memory);
             recurrence_backward_rows<T, Parts> rows{};
-            rows.later = load_parts<T, Parts>(extras.of_final_state, group, memory);
+            const auto of_final_state = load_parts<T, Parts>(extras.of_final_state, group, memory);
+            rows.later = load_parts<T, Parts>(nullptr, group, memory);
             rows.of_gamma = filled(T(0), group.width, memory);
             rows.of_lambda = load_parts<T, Parts>(nullptr, group, memory);
             const auto add_lambda = [&] {
@@ -240,9 +242,9 @@ void run_recurrence_backward(const recurrence_parameters<T>& of, const recurrenc
                 rows.du = rows_of(du_to, first);
                 index last = count;
                 if (first + count == tokens) {
-                    // Behind the last token stands no product with λ, but the state's gradient.
+                    rows.added = of_final_state;
                     recurrence_backward(numbers, --last, count, rows);
-                    for (T* part : rows.of_lambda) std::fill_n(part, group.width, T(0));
+                    rows.added = {};
                 }
                 recurrence_backward(numbers, 0, last, rows);
                 for (const token_writer<T>& part : du_to) part.done(first, count);
@@ -251,20 +253,25 @@ void run_recurrence_backward(const recurrence_parameters<T>& of, const recurrenc
             });
             if (tokens > 0) {
                 const auto before = load_parts<T, Parts>(extras.initial, group, memory);
-                add_initial_state(before, group.width, rows);
+                recurrence_backward_state(numbers, before, rows);
                 add_lambda();
             }
+            const auto& of_initial_state = tokens > 0 ? rows.later : of_final_state;
             for (std::size_t i = 0; i < parts; ++i)
-                store_part(rows.later[i], &state_gradient, static_cast<index>(i), group);
+                store_part(of_initial_state[i], &state_gradient, static_cast<index>(i), group);
         });
     for (index c = 0; c < channels; ++c) {
-        // With A = Σ λ·x̄_t⁻·x_{t−1}: dν = −Re A, dθ = −Im A.
-        const auto log_gradient = [&](index part, const tensor_view<const T, 1>& parameter) {
-            return static_cast<T>(-sums.total(1 + part, c) *
-                                  std::exp(static_cast<double>(parameter(c))));
-        };
-        to.parameters.nu_log(c) = log_gradient(0, of.nu_log);
-        if constexpr (Parts == 2) to.parameters.theta_log(c) = log_gradient(1, of.theta_log);
+        // With A = λ Σ x̄_t⁻ x_{t−1}: dν = −Re A, dθ = −Im A.
+        const double real = sums.total(1, c), nu = std::exp(static_cast<double>(of.nu_log(c)));
+        if constexpr (Parts == 1) {
+            to.parameters.nu_log(c) = static_cast<T>(-nu * std::exp(-nu) * real);
+        } else {
+            const double theta = std::exp(static_cast<double>(of.theta_log(c)));
+            const std::complex<double> a = std::exp(std::complex<double>(-nu, theta)) *
+                                           std::complex<double>(real, sums.total(2, c));
+            to.parameters.nu_log(c) = static_cast<T>(-nu * a.real());
+            to.parameters.theta_log(c) = static_cast<T>(-theta * a.imag());
+        }
         to.parameters.gamma(c) = static_cast<T>(sums.total(0, c));
     }
     *to.state = std::move(state_gradient);

@@ -50,8 +50,8 @@ class recurrence_layer {
             using T = scalar_of<U>;
             if constexpr (check_unit_extras<T, false, Extras...>()) {
                 const auto held = evaluate(u);
-                run_recurrence<parts>(parameters<T>(), rank3(view_of(std::forward<X>(x))),
-                                      rank3(held.view()), unit_extras<T>(extras...));
+                run_recurrence<parts>(parameters<T>(), batched(view_of(std::forward<X>(x))),
+                                      batched(held.view()), unit_extras<T>(extras...));
             }
         }
     }
@@ -96,9 +96,9 @@ class recurrence_layer {
                         parameter_output("d_theta_log", gradient.theta_log, channels());
                 run_recurrence_backward<parts>(
                     parameters<T>(),
-                    recurrence_outputs<T>{rank3(view_of(gradient.u)), of_parameters,
+                    recurrence_outputs<T>{batched(view_of(gradient.u)), of_parameters,
                                           &gradient.state},
-                    rank3(held_dx.view()), rank3(held_x.view()), rank3(held_u.view()),
+                    batched(held_dx.view()), batched(held_x.view()), batched(held_u.view()),
                     unit_extras<T>(extras...));
             }
         }

@@ -38,9 +38,9 @@ struct unit_number {
 
 /// λx + y, or λ̄x + y.
 template <bool Conjugate, class T, int Parts>
-[[gnu::always_inline]] inline unit_number<T, Parts> multiply_add(
-    const unit_number<T, Parts>& lambda, const unit_number<T, Parts>& x,
-    const unit_number<T, Parts>& y) {
+[[gnu::always_inline]] inline unit_number<T, Parts> add_scaled(const unit_number<T, Parts>& lambda,
+                                                               const unit_number<T, Parts>& x,
+                                                               const unit_number<T, Parts>& y) {
     if constexpr (Parts == 1) {
         return {{fma(lambda.part[0], x.part[0], y.part[0])}};
     } else {
@@ -69,6 +69,9 @@ struct recurrence_rows {
         for (std::size_t i = 0; i < row.size(); ++i) row[i] = part[i][t];
         return row;
     }
+    [[gnu::always_inline]] void prefetch(index token, index c) const {
+        for (const token_rows<T>& each : part) each.prefetch(token, c);
+    }
 };
 
 /// x of every token; `state` is x before the first one, and then that of the last one.
@@ -82,12 +85,13 @@ void recurrence_forward(const recurrence_group<T, Parts>& group, index tokens,
         const auto u_row = u[t];
         const auto x_row = x[t];
         for (index c = 0; c < group.width; c += vec<T>::size) {
+            prefetch_column(t + unit_rows_ahead, c, u, x);
             const vec<T> gamma = vec<T>::load(group.gamma + c);
             const number before = number::load(state, c);
             number now = number::load(u_row, c);
             for (vec<T>& part : now.part) part = gamma * part;
-            now = multiply_add<false>(number::load(group.less, c), before, now);
-            now = multiply_add<false>(number::load(group.lambda, c), before, now);
+            now = add_scaled<false>(number::load(group.less, c), before, now);
+            now = add_scaled<false>(number::load(group.lambda, c), before, now);
             now.store(state, c);
             now.store(x_row, c);
         }
@@ -99,10 +103,11 @@ template <class T, int Parts>
 struct recurrence_backward_rows {
     recurrence_rows<const T, Parts> dx, x, u;
     recurrence_rows<T, Parts> du;
-    /// λ̄ times the gradient of the token behind the block, and then that of the block's first.
+    /// x̄ of the token behind the block, and then that of the block's first.
     std::array<T*, static_cast<std::size_t>(Parts)> later;
-    /// Sums over the block's tokens, to which it adds: Σ Re(x̄ u), and Σ (λ̄x̄_t)⁻·x_{t−1} for every
-    /// t whose t − 1 is in the block.
+    /// What is added to x̄ beside dx: the gradient of the final state to that of the last token.
+    std::array<T*, static_cast<std::size_t>(Parts)> added;
+    /// Sums over the block's tokens, to which it adds: Σ Re(x̄_t⁻ u_t), and Σ x̄_{t+1}⁻ x_t.
     T* of_gamma;
     std::array<T*, static_cast<std::size_t>(Parts)> of_lambda;
 };
@@ -112,40 +117,50 @@ template <class T, int Parts>
 void recurrence_backward(const recurrence_group<T, Parts>& group, index first, index last,
                          const recurrence_backward_rows<T, Parts>& rows) {
     using number = unit_number<T, Parts>;
+    const bool adds = rows.added[0] != nullptr;
     for (index t = last; t-- > first;) {
         const auto dx_row = rows.dx[t], x_row = rows.x[t], u_row = rows.u[t];
         const auto du_row = rows.du[t];
         for (index c = 0; c < group.width; c += vec<T>::size) {
+            prefetch_column(t - unit_rows_ahead, c, rows.dx, rows.x, rows.u, rows.du);
             const number later = number::load(rows.later, c);
-            multiply_add<true>(later, number::load(x_row, c), number::load(rows.of_lambda, c))
+            add_scaled<true>(later, number::load(x_row, c), number::load(rows.of_lambda, c))
                 .store(rows.of_lambda, c);
-            number bar = number::load(dx_row, c), scaled = number::zero();
+            number bar = number::load(dx_row, c);
+            if (adds) {
+                const number more = number::load(rows.added, c);
+                for (std::size_t i = 0; i < std::size_t(Parts); ++i) bar.part[i] += more.part[i];
+            }
+            bar = add_scaled<true>(number::load(group.less, c), later, bar);
+            bar = add_scaled<true>(number::load(group.lambda, c), later, bar);
+            bar.store(rows.later, c);
             const number u = number::load(u_row, c);
             vec<T> of_gamma = vec<T>::load(rows.of_gamma + c);
             const vec<T> gamma = vec<T>::load(group.gamma + c);
             for (std::size_t i = 0; i < std::size_t(Parts); ++i) {
-                bar.part[i] += later.part[i];
                 of_gamma = fma(bar.part[i], u.part[i], of_gamma);
-                scaled.part[i] = gamma * bar.part[i];
+                bar.part[i] = gamma * bar.part[i];
             }
             of_gamma.store(rows.of_gamma + c);
-            scaled.store(du_row, c);
-            const number by_less =
-                multiply_add<true>(number::load(group.less, c), bar, number::zero());
-            multiply_add<true>(number::load(group.lambda, c), bar, by_less).store(rows.later, c);
+            bar.store(du_row, c);
         }
     }
 }
 
-/// What the state before the first token adds to `of_lambda`, once `later` is that token's.
+/// Before the first token, whose x̄ is `later`: what the state there adds to `of_lambda`; and
+/// `later` becomes the state's gradient, λ̄x̄.
 template <class T, int Parts>
-void add_initial_state(const std::array<T*, static_cast<std::size_t>(Parts)>& state, index width,
-                       const recurrence_backward_rows<T, Parts>& rows) {
+void recurrence_backward_state(const recurrence_group<T, Parts>& group,
+                               const std::array<T*, static_cast<std::size_t>(Parts)>& state,
+                               const recurrence_backward_rows<T, Parts>& rows) {
     using number = unit_number<T, Parts>;
-    for (index c = 0; c < width; c += vec<T>::size)
-        multiply_add<true>(number::load(rows.later, c), number::load(state, c),
-                           number::load(rows.of_lambda, c))
+    for (index c = 0; c < group.width; c += vec<T>::size) {
+        const number later = number::load(rows.later, c);
+        add_scaled<true>(later, number::load(state, c), number::load(rows.of_lambda, c))
             .store(rows.of_lambda, c);
+        const number by_less = add_scaled<true>(number::load(group.less, c), later, number::zero());
+        add_scaled<true>(number::load(group.lambda, c), later, by_less).store(rows.later, c);
+    }
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

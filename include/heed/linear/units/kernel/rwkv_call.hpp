@@ -62,8 +62,8 @@ rwkv_group<T> rwkv_numbers(const rwkv_inputs<T>& of, arena& memory) {
     const auto bonus = [&](index c) {
         return std::clamp(static_cast<double>(of.bonus(c)), -most, most);
     };
-    return {0, channel_numbers<T>(of.channels(), memory, log_decay),
-            channel_numbers<T>(of.channels(), memory, bonus)};
+    return {0, numbers_of_channels<T>(of.channels(), memory, log_decay),
+            numbers_of_channels<T>(of.channels(), memory, bonus)};
 }
 template <class T>
 rwkv_group<T> numbers_of_group(const rwkv_group<T>& all, const channel_group& group) {
@@ -145,7 +145,7 @@ class rwkv_backward_group {
           dv_(to.v, group, memory) {}
 
     /// Adds to the sums of decay (0) and bonus (1); leaves the gradient of the initial state.
-    void run(const unit_state<T>* initial, const unit_state<T>* final_gradient,
+    void run(const unit_state<T>* initial, const unit_state<T>* of_final_state,
              const parameter_sums& parameters, unit_state<T>& state_gradient) {
         const index width = group_.width;
         const std::array<T*, 4> sums = load_sums(initial, group_, memory_);
@@ -157,7 +157,7 @@ class rwkv_backward_group {
                             nullptr);
         });
 
-        const std::array<T*, 4> gradients = begin(final_gradient, sums);
+        const std::array<T*, 4> gradients = begin(of_final_state, sums);
         rwkv_backward_rows<T> rows{};
         rows.kept = memory_.take<T>(4 * width * unit_block);
         rows.gradients = gradients.data();
@@ -245,12 +245,14 @@ void run_rwkv_backward(const rwkv_inputs<T>& of, const tensor_view<const T, 3>& 
     const parameter_sums sums(2, of.batch(), of.channels(), own);
     unit_state<T> state_gradient;
     unit_state_access<T>::shape(state_gradient, 2, of.batch(), of.channels());
-    for_each_group<T>(extras.resources, of.batch(), of.channels(),
-                      [&](arena& memory, const channel_group& group) {
-                          rwkv_backward_group<T>(of, d_o, to, numbers_of_group(all, group), group,
-                                                 memory)
-                              .run(extras.initial, extras.of_final_state, sums, state_gradient);
-                      });
+    // Narrow groups: the sums before each token of a block stay in the second cache.
+    for_each_group<T>(
+        extras.resources, of.batch(), of.channels(),
+        [&](arena& memory, const channel_group& group) {
+            rwkv_backward_group<T>(of, d_o, to, numbers_of_group(all, group), group, memory)
+                .run(extras.initial, extras.of_final_state, sums, state_gradient);
+        },
+        unit_group<T> / 4);
     for (index c = 0; c < of.channels(); ++c) {
         // log λ = −e^decay
         to.decay(c) =

@@ -135,6 +135,7 @@ void rwkv_forward(const rwkv_group<T>& group, index tokens, const token_rows<con
         const T *const r_row = r[t], *const k_row = k[t], *const v_row = v[t];
         T* const o_row = o[t];
         for (index c = 0; c < group.width; c += vec<T>::size) {
+            prefetch_column(t + unit_rows_ahead, c, r, k, v, o);
             const rwkv_token<T> token(vec<T>::load(k_row + c), vec<T>::load(v_row + c));
             const auto before = rwkv_sums<T>::load(sums, c);
             const rwkv_output<T> out(before, token, vec<T>::load(group.bonus + c));
@@ -153,6 +154,7 @@ void rwkv_advance(const rwkv_group<T>& group, index tokens, const token_rows<con
     for (index t = 0; t < tokens; ++t) {
         const T *const k_row = k[t], *const v_row = v[t];
         for (index c = 0; c < group.width; c += vec<T>::size) {
+            prefetch_column(t + unit_rows_ahead, c, k, v);
             const auto before = rwkv_sums<T>::load(sums, c);
             if (kept != nullptr) {
                 T* const at = kept + 4 * t * group.width;
@@ -186,6 +188,7 @@ void rwkv_backward(const rwkv_group<T>& group, index tokens, const rwkv_backward
         T* const at = rows.kept + 4 * t * group.width;
         T* const parts[]{at, at + group.width, at + 2 * group.width, at + 3 * group.width};
         for (index c = 0; c < group.width; c += vec<T>::size) {
+            prefetch_column(t - unit_rows_ahead, c, rows.d_o, rows.r, rows.dr, rows.dk, rows.dv);
             const vec<T> log_decay = vec<T>::load(group.log_decay + c);
             const rwkv_token<T> token(vec<T>::load(rows.k[t] + c), vec<T>::load(rows.v[t] + c));
             const auto before = rwkv_sums<T>::load(parts, c);

@@ -21,9 +21,24 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// Tokens in a block.
 inline constexpr index unit_block = 32;
 
-/// Channels in a group: wide enough that rows are read in long runs, and its state stays in L1.
+/// Channels in a group at most: rows are read in long runs, and the group's state stays near.
 template <class T>
-inline constexpr index unit_group = 1024 / static_cast<index>(sizeof(T));
+inline constexpr index unit_group = 4096 / static_cast<index>(sizeof(T));
+
+/// Channels in a group of a call: fewer than the most, if threads would else find no task. A
+/// channel's numbers do not depend on its group.
+template <class T>
+index channels_of_group(const call_resources& resources, index batch, index channels, index most) {
+    const index threads = resources.pool != nullptr ? resources.pool->NumThreads() + 1 : 1;
+    index width = most;
+    while (width > unit_group<T> / 16 && batch * count_blocks(channels, width) < threads)
+        width /= 2;
+    return width;
+}
+
+/// Rows of tokens that are asked for ahead of the one that is worked on: rows lie far apart, where
+/// the processor does not look by itself.
+inline constexpr index unit_rows_ahead = 4;
 
 /// The channels of a task: `channels` of them from `first` on, `width` with those that fill the
 /// last vector.
@@ -31,15 +46,18 @@ struct channel_group {
     index batch, first, channels, width;
 };
 
-/// f(the thread's arena, group) for every group of every sequence, on the call's threads.
+/// f(the thread's arena, group) for every group of every sequence, `most` channels each, on the
+/// call's threads.
 template <class T, class F>
-void for_each_group(const call_resources& resources, index batch, index channels, F&& f) {
-    const index groups = count_blocks(channels, unit_group<T>);
+void for_each_group(const call_resources& resources, index batch, index channels, F&& f,
+                    index most = unit_group<T>) {
+    const index width = channels_of_group<T>(resources, batch, channels, most);
+    const index groups = count_blocks(channels, width);
     for_each_task(resources.pool, *resources.memory, batch * groups, [&](index slot, index task) {
         arena& memory = resources.memory->slot(slot);
         const arena::scope scope(memory);
-        const index first = task % groups * unit_group<T>;
-        const index here = std::min(unit_group<T>, channels - first);
+        const index first = task % groups * width;
+        const index here = std::min(width, channels - first);
         f(memory, channel_group{task / groups, first, here, round_up(here, vec<T>::size)});
     });
 }
@@ -63,7 +81,17 @@ struct token_rows {
     index stride = 0;
 
     T* operator[](index token) const { return data + token * stride; }
+    /// Of whatever token: an address is all that is needed.
+    [[gnu::always_inline]] void prefetch(index token, index c) const {
+        heed::prefetch(data + token * stride + c);
+    }
 };
+
+/// Asks for what a token has at column c of each.
+template <class... Rows>
+[[gnu::always_inline]] inline void prefetch_column(index token, index c, const Rows&... rows) {
+    (rows.prefetch(token, c), ...);
+}
 
 /// Whether a group's numbers are whole vectors where they lie.
 template <class T>

@@ -29,7 +29,7 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// The view as [batch, sequence, channels].
 template <class T, int Rank>
-tensor_view<T, 3> rank3(const tensor_view<T, Rank>& x) {
+tensor_view<T, 3> batched(const tensor_view<T, Rank>& x) {
     static_assert(Rank == 2 || Rank == 3);
     if constexpr (Rank == 3)
         return x;
@@ -108,16 +108,22 @@ constexpr bool check_unit_extras() {
     return fits;
 }
 
-/// Refuses, by argument_error, a parameter of a channel that is not finite, or, if it is a
-/// logarithm, whose exponential is not.
+/// The greatest logarithm of a parameter: e to it is a number.
+inline constexpr double largest_logarithm = 709;
+
+/// Refuses, by argument_error, a parameter of a channel that is not finite, or a logarithm whose
+/// exponential is not.
 template <class T>
 void check_finite_parameter(std::string_view unit, std::string_view name,
                             const tensor_view<const T, 1>& numbers, bool is_logarithm) {
     for (index c = 0; c < numbers.extents[0]; ++c) {
         const auto x = static_cast<double>(numbers(c));
-        require_argument(is_logarithm ? std::isfinite(std::exp(x)) : std::isfinite(x), unit, ": ",
-                         name, " of channel ", c, " is ", x,
-                         is_logarithm ? ", but e to it must be finite" : ", but must be finite");
+        if (is_logarithm)
+            require_argument(x <= largest_logarithm, unit, ": ", name, " of channel ", c, " is ", x,
+                             ", but must be at most ", largest_logarithm);
+        else
+            require_argument(std::isfinite(x), unit, ": ", name, " of channel ", c, " is ", x,
+                             ", but must be finite");
     }
 }
 
@@ -220,7 +226,7 @@ void store_part(const T* from, unit_state<T>* state, index i, const channel_grou
 class parameter_sums {
   public:
     parameter_sums(index sums, index batch, index channels, arena& memory)
-        : sums_(sums), batch_(batch), channels_(channels) {
+        : batch_(batch), channels_(channels) {
         const index size = sums * batch * channels;
         numbers_ = memory.take<double>(size);
         std::fill_n(numbers_, size, 0.0);
@@ -241,13 +247,13 @@ class parameter_sums {
     }
 
   private:
-    index sums_, batch_, channels_;
+    index batch_, channels_;
     double* numbers_;
 };
 
 /// One number for each channel in whole vectors of every group: f(channel).
 template <class T, class F>
-T* channel_numbers(index channels, arena& memory, F&& f) {
+T* numbers_of_channels(index channels, arena& memory, F&& f) {
     const index width = round_up(channels, vec<T>::size);
     T* const numbers = memory.take<T>(width);
     for (index c = 0; c < channels; ++c) numbers[c] = static_cast<T>(f(c));
