@@ -22,8 +22,8 @@ using char_lm::token;
 /// end: keys from among those. What follows a query is its key's value; nothing else is scored.
 /// Keys are the first tokens of the vocabulary, values those behind them.
 struct recall_task {
-    index keys = 64;    ///< of the vocabulary
-    index values = 64;  ///< as many again
+    index keys = 32;    ///< of the vocabulary
+    index values = 32;  ///< behind them
     index length = 128;
     std::vector<index> pairs{4, 8, 16, 32};  ///< in training one of these at random
 
