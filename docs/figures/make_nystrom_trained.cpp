@@ -45,6 +45,7 @@ class listening_attention final : public char_lm::attention<float> {
     listening_attention(std::unique_ptr<char_lm::attention<float>> attention, rows& heard)
         : attention_(std::move(attention)), heard_(heard) {}
 
+    index state_size(index length) const override { return attention_->state_size(length); }
     std::unique_ptr<char_lm::attention_stats> make_stats() const override {
         return attention_->make_stats();
     }
@@ -60,8 +61,12 @@ class listening_attention final : public char_lm::attention<float> {
         heard_ = qkv;
         attention_->infer(qkv, sequences, scale, out);
     }
-    void decode(const rows& cache, index length, score_scale scale, rows& out) const override {
-        attention_->decode(cache, length, scale, out);
+    std::unique_ptr<char_lm::attention_cache> make_cache(index capacity) const override {
+        return attention_->make_cache(capacity);
+    }
+    void decode(const rows& qkv, char_lm::attention_cache& seen, score_scale scale,
+                rows& out) const override {
+        attention_->decode(qkv, seen, scale, out);
     }
     rows weights(const rows& qkv, index head, score_scale scale) const override {
         return attention_->weights(qkv, head, scale);

@@ -15,18 +15,23 @@ struct attention_stats {
     virtual ~attention_stats() = default;
 };
 
-/// Keys and values of the characters that one attention has seen.
+/// What one attention keeps of the characters that it has seen: their keys and values, or a state.
 struct attention_cache {
     virtual ~attention_cache() = default;
     virtual void clear() = 0;
 };
 
-/// Causal multi-head attention with rotary positions, over rows that hold [q | k | v] of one token
-/// side by side.
+/// Causal multi-head attention, over rows that hold [q | k | v | gates] of one token side by side.
 template <class Scalar>
 class attention {
   public:
     virtual ~attention() = default;
+
+    /// Columns of gates: what it asks of a token beside q, k and v, a decay for example.
+    [[nodiscard]] virtual index gate_columns() const { return 0; }
+
+    /// How many numbers it has to keep of a sequence of so many tokens, to go on with the next.
+    [[nodiscard]] virtual index state_size(index length) const = 0;
 
     [[nodiscard]] virtual std::unique_ptr<attention_stats> make_stats() const = 0;
 
@@ -52,7 +57,8 @@ class attention {
     virtual void decode(const matrix<Scalar>& qkv, attention_cache& seen, score_scale scale,
                         matrix<Scalar>& out) const = 0;
 
-    /// What each pair of tokens of one sequence gets of one head: [length, length].
+    /// How much of each token's value (across) comes to a token (down), in one head of one
+    /// sequence: [length, length].
     [[nodiscard]] virtual matrix<Scalar> weights(const matrix<Scalar>& qkv, index head,
                                                  score_scale scale) const = 0;
 

@@ -68,6 +68,10 @@ class attention_with final : public attention<Scalar> {
           trained_with_(sizes.scale),
           parts_(std::move(parts)) {}
 
+    [[nodiscard]] index state_size(index length) const override {
+        return 2 * length * heads_ * dimension_;  // keys and values
+    }
+
     [[nodiscard]] std::unique_ptr<attention_stats> make_stats() const override {
         return std::make_unique<stats_of>();
     }

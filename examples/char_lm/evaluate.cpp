@@ -6,6 +6,14 @@
 
 namespace char_lm {
 
+score score_of(const matrix<float>& logits, index row, index target) {
+    const auto x = logits.row(row).array();
+    index best = 0;
+    const float highest = x.maxCoeff(&best);
+    return {best == target ? 1.0 : 0.0,
+            double(std::log((x - highest).exp().sum()) + highest - x[target])};
+}
+
 std::vector<text_window> spread_windows(std::span<const token> text, index length, index scored,
                                         index count) {
     const index room = static_cast<index>(text.size()) - length - 1;
@@ -33,11 +41,9 @@ score evaluate(const transformer<float>& model, std::span<const float> parameter
         score& sum = sums[std::size_t(w)];
         for (index i = length - scored; i < length; ++i) {
             const index target = window[std::size_t(i) + 1];
-            const auto row = logits.row(i).array();
-            index best = 0;
-            const float highest = row.maxCoeff(&best);
-            sum.accuracy += best == target ? 1 : 0;
-            sum.loss += double(std::log((row - highest).exp().sum()) + highest - row[target]);
+            const score one = score_of(logits, i, target);
+            sum.accuracy += one.accuracy;
+            sum.loss += one.loss;
         }
     });
 

@@ -14,6 +14,9 @@ struct score {
     double loss = 0;      ///< nats a character
 };
 
+/// Of one token: how well its row of logits predicts the target.
+score score_of(const matrix<float>& logits, index row, index target);
+
 /// Characters of a text, and the one that follows each.
 using text_window = std::span<const token>;
 

@@ -128,7 +128,42 @@ struct silu {
     }
 };
 
-/// The loss of the whole model: −log softmax(logits)[target], the mean over all tokens.
+/// The first half of a token's numbers become those of the token before it, as in RWKV (arXiv
+/// 2305.13048): what stands side by side is seen by one layer. Before a sequence all are 0.
+struct token_shift {
+    /// x holds sequences of `length` tokens, one behind the other.
+    template <class Scalar>
+    static void forward(matrix<Scalar>& x, index length) {
+        for (index t = x.rows(); t-- > 0;) {
+            auto half = x.row(t).head(x.cols() / 2);
+            if (t % length == 0)
+                half.setZero();
+            else
+                half = x.row(t - 1).head(x.cols() / 2);
+        }
+    }
+    template <class Scalar>
+    static void backward(matrix<Scalar>& dx, index length) {
+        for (index t = 0; t < dx.rows(); ++t) {
+            auto half = dx.row(t).head(dx.cols() / 2);
+            if (t % length == length - 1)
+                half.setZero();
+            else
+                half = dx.row(t + 1).head(dx.cols() / 2);
+        }
+    }
+    /// One token at a time: `before` is the half of the token before it, and becomes this one's.
+    template <class Scalar>
+    static void step(matrix<Scalar>& x, column<Scalar>& before) {
+        auto half = x.row(0).head(x.cols() / 2);
+        const column<Scalar> now = half.transpose();
+        half = before.transpose();
+        before = now;
+    }
+};
+
+/// The loss of the whole model: −log softmax(logits)[target], the mean over the tokens that are
+/// scored.
 struct cross_entropy {
     /// The sum (not the mean) of the losses. `logits` become the gradient of the mean taken over
     /// `count` tokens, (softmax − onehot)/count: the shards of a batch share one mean.
@@ -139,6 +174,10 @@ struct cross_entropy {
         for (index t = 0; t < logits.rows(); ++t) {
             auto row = logits.row(t).array();
             const index target = targets[std::size_t(t)];
+            if (target == not_scored) {
+                row.setZero();
+                continue;
+            }
             row -= row.maxCoeff();
             const Scalar at_target = row[target];
             row = row.exp();

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "attentions.hpp"
 #include "corpus.hpp"
 #include "error.hpp"
 #include "evaluate.hpp"
@@ -91,6 +92,16 @@ training_result learn(const transformer<float>& model, flat_vector<float>& param
     return {points, end};
 }
 
+/// Whether the model's attention has scores, which are scaled and normalised.
+bool has_scores(const options& o) { return o.attention == "softmax"; }
+
+/// What sets the model's attention apart.
+std::string name_of(const options& o) { return has_scores(o) ? o.normaliser : o.attention; }
+
+attention_factory<float> chosen_attention(const options& o) {
+    return has_scores(o) ? attention_with_normaliser(o.normaliser) : attention_by_name(o.attention);
+}
+
 /// How few characters attention chooses, over all heads, by one window of text.
 struct choice {
     double support = 0;  ///< share of the characters seen that get any weight at all
@@ -109,8 +120,9 @@ choice look_at_choice(const transformer<float>& model, const flat_vector<float>&
             for (index i = 0; i < p.rows(); ++i) {
                 const auto row = p.row(i).head(i + 1).array();
                 const double norm = std::sqrt(double(row.square().sum()));
-                mean.support += double((row > 0).count()) / double(i + 1);
-                if (norm > 0) mean.sparsity += double(row.sum()) / norm / std::sqrt(double(i + 1));
+                mean.support += double((row != 0).count()) / double(i + 1);
+                if (norm > 0)
+                    mean.sparsity += double(row.abs().sum()) / norm / std::sqrt(double(i + 1));
             }
         }
     }
@@ -130,17 +142,20 @@ void compare_with_softmax(const transformer<float>& model, const flat_vector<flo
     o.training.steps = result.end.step;
     const auto plain_result = learn(plain, plain_parameters, text, o, threads);
 
-    std::printf("\n%-18s%12s%12s%14s%16s\n", "", "loss, nats", "support", "sparsity S*",
-                "ms a step");
-    const auto row = [&](const char* name, const training_result& of, const choice& chosen) {
-        std::printf("%-18s%12.3f%10.1f %%%14.3f%16.1f\n", name, of.curve.back().validation,
-                    100 * chosen.support, chosen.sparsity,
-                    1e3 * of.end.seconds / double(of.end.step));
+    std::printf("\n%-18s%12s%12s%14s%16s%18s\n", "", "loss, nats", "support", "sparsity S*",
+                "ms a step", "numbers kept");
+    const auto row = [&](const std::string& name, const transformer<float>& of,
+                         const training_result& trained, const choice& chosen) {
+        std::printf("%-18s%12.3f%10.1f %%%14.3f%16.1f%18td\n", name.c_str(),
+                    trained.curve.back().validation, 100 * chosen.support, chosen.sparsity,
+                    1e3 * trained.end.seconds / double(trained.end.step), of.state_size(o.context));
     };
-    row(o.normaliser.c_str(), result, look_at_choice(model, parameters, text, o));
-    row("softmax", plain_result, look_at_choice(plain, plain_parameters, text, o));
+    row(name_of(o), model, result, look_at_choice(model, parameters, text, o));
+    row("softmax", plain, plain_result, look_at_choice(plain, plain_parameters, text, o));
     std::printf(
-        "\nSupport: the share of the characters it sees that a character gives any weight to.\n");
+        "\nSupport: the share of the characters it sees that a character gives any weight to.\n"
+        "Numbers kept: of a window of %td characters, by all layers, to go on writing.\n",
+        o.context);
 }
 
 void write_sample(const transformer<float>& model, const flat_vector<float>& parameters,
@@ -159,7 +174,7 @@ void write_sample(const transformer<float>& model, const flat_vector<float>& par
     close_written(stream, file);
 }
 
-/// Accuracy at 1, 2, 4 and 8 training lengths, with both scales.
+/// Accuracy at 1, 2, 4 and 8 training lengths, with both scales where there are scores.
 void look_further(const transformer<float>& model, const flat_vector<float>& parameters,
                   const corpus& text, const options& o, team& threads) {
     // The longest length that the held-out text holds decides where the stretches lie.
@@ -180,6 +195,13 @@ void look_further(const transformer<float>& model, const flat_vector<float>& par
             std::fflush(stdout);
         }
     };
+    if (!has_scores(o)) {
+        row(o.attention.c_str(), score_scale::standard);
+        std::printf(
+            "\n\nThe state is as large at the end as at the start, and a character costs the "
+            "same.\n");
+        return;
+    }
     if (o.log_n) {
         row("log n scaling, as in training", score_scale::log_n);
         row("without it", score_scale::standard);
@@ -229,7 +251,7 @@ void run(const options& o) {
     team threads(o.threads);
     const transformer<float> model({text.vocabulary_size(), o.layers, o.heads, o.width, o.context,
                                     o.log_n ? score_scale::log_n : score_scale::standard},
-                                   attention_with_normaliser(o.normaliser));
+                                   chosen_attention(o));
     flat_vector<float> parameters(std::size_t(model.parameter_count()));
     model.initialise(parameters, o.training.seed);
 
@@ -247,8 +269,7 @@ void run(const options& o) {
     std::fflush(stdout);
 
     const auto result = learn(model, parameters, text, o, threads);
-    if (o.normaliser != "softmax")
-        compare_with_softmax(model, parameters, result, text, o, threads);
+    if (name_of(o) != "softmax") compare_with_softmax(model, parameters, result, text, o, threads);
     write_sample(model, parameters, text, o);
     look_further(model, parameters, text, o, threads);
 

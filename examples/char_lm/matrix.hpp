@@ -14,7 +14,10 @@ namespace char_lm {
 using index = std::ptrdiff_t;
 
 /// A character, as its number in the vocabulary.
-using token = std::uint8_t;
+using token = std::uint16_t;
+
+/// As what follows a token: nothing that is to be predicted.
+inline constexpr token not_scored = 0xFFFF;
 
 /// Row-major, so that a row is one character's features, side by side in memory.
 template <class Scalar>

@@ -27,6 +27,7 @@ struct architecture {
     index context = 128;                        ///< length of the training windows
     score_scale scale = score_scale::standard;  ///< in training: standard or log_n
     bool query_key_bias = false;                ///< q and k get a learned vector (kexue 9577)
+    bool token_shift = false;  ///< attention reads half of its input from the token before
 };
 
 template <class Scalar>
@@ -56,6 +57,7 @@ class transformer {
     /// values, so only one of them may go on.
     struct cache {
         std::vector<std::shared_ptr<attention_cache>> seen;  ///< of each block
+        std::vector<column<Scalar>> shifted;                 ///< what goes to the next token
         index length = 0;
         std::shared_ptr<workspace> work;
 
@@ -68,6 +70,9 @@ class transformer {
     [[nodiscard]] const architecture& sizes() const;
     [[nodiscard]] index parameter_count() const;
 
+    /// How many numbers the attentions of all layers keep of a sequence of so many tokens.
+    [[nodiscard]] index state_size(index length) const;
+
     /// How many parameters, from the first on, are weight matrices: those that decay. Behind them
     /// come the gains of the norms.
     [[nodiscard]] index decayed_count() const;
@@ -78,8 +83,8 @@ class transformer {
     void initialise(std::span<Scalar> parameters, std::uint64_t seed) const;
 
     /// The sum of the losses over `sequences` windows that stand one behind the other in `inputs`,
-    /// and the gradient of that sum divided by `count`, written to `gradient`. `first_window` is
-    /// the first of them, counted over all training.
+    /// and the gradient of that sum divided by `count`, written to `gradient`. A target may be
+    /// `not_scored`. `first_window` is the first of them, counted over all training.
     double loss_and_gradient(std::span<const Scalar> parameters, std::span<const token> inputs,
                              std::span<const token> targets, index sequences, index first_window,
                              index count, workspace& work, std::span<Scalar> gradient) const;

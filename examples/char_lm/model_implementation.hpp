@@ -18,7 +18,7 @@ namespace char_lm {
 /// The weights of one block of the transformer.
 struct block {
     rms_norm before_attention;
-    linear qkv;  ///< to [q | k | v] of all heads, one product
+    linear qkv;  ///< to [q | k | v | gates] of all heads, one product
     bias qk;     ///< of q and k, if the architecture has one
     linear out;
     rms_norm before_mlp;
@@ -38,9 +38,11 @@ struct transformer<Scalar>::parts {
     index gained = 0;   ///< behind the gains, before the biases
     std::vector<std::unique_ptr<attention<Scalar>>> attend;  ///< of each block
 
-    template <class Attend>
+    template <class Shift, class Attend>
     void forward(const Scalar* p, std::span<const token> inputs, workspace& work,
-                 Attend attend_in_block) const;
+                 Shift shift_in_block, Attend attend_in_block) const;
+    void forward_windows(const Scalar* p, std::span<const token> inputs, index sequences,
+                         workspace& work, auto attend_in_block) const;
     void backward(const Scalar* p, Scalar* g, std::span<const token> inputs, index sequences,
                   workspace& work) const;
 
@@ -48,8 +50,9 @@ struct transformer<Scalar>::parts {
         : sizes(a), blocks(std::size_t(a.layers)) {
         for (index layer = 0; layer < a.layers; ++layer) attend.push_back(make_attention(a, layer));
         embed.table = layout.add(a.vocabulary, a.width);
-        for (block& b : blocks) {
-            b.qkv.w = layout.add(a.width, 3 * a.width);
+        for (std::size_t i = 0; i < blocks.size(); ++i) {
+            block& b = blocks[i];
+            b.qkv.w = layout.add(a.width, 3 * a.width + attend[i]->gate_columns());
             b.out.w = layout.add(a.width, a.width);
             b.up.w = layout.add(a.width, 4 * a.width);
             b.down.w = layout.add(4 * a.width, a.width);
@@ -71,7 +74,7 @@ struct transformer<Scalar>::workspace {
     /// What one block computed, kept for its backward.
     struct kept {
         matrix<Scalar> x;       ///< the residual stream as it comes in
-        matrix<Scalar> normed;  ///< norm(x), what attention reads
+        matrix<Scalar> normed;  ///< norm(x), shifted: what attention reads
         matrix<Scalar> qkv;
         matrix<Scalar> attended;
         std::unique_ptr<attention_stats> stats;
@@ -113,6 +116,13 @@ index transformer<Scalar>::decayed_count() const {
 }
 
 template <class Scalar>
+index transformer<Scalar>::state_size(index length) const {
+    index size = 0;
+    for (const auto& attend : parts_->attend) size += attend->state_size(length);
+    return size;
+}
+
+template <class Scalar>
 auto transformer<Scalar>::make_workspace() const -> std::shared_ptr<workspace> {
     auto work = std::make_shared<workspace>();
     work->blocks.resize(parts_->blocks.size());
@@ -123,7 +133,8 @@ auto transformer<Scalar>::make_workspace() const -> std::shared_ptr<workspace> {
 
 template <class Scalar>
 auto transformer<Scalar>::make_cache(index capacity) const -> cache {
-    cache empty{{}, 0, make_workspace()};
+    const column<Scalar> nothing = column<Scalar>::Zero(parts_->sizes.width / 2);
+    cache empty{{}, {parts_->attend.size(), nothing}, 0, make_workspace()};
     for (const auto& attend : parts_->attend) empty.seen.push_back(attend->make_cache(capacity));
     return empty;
 }
@@ -131,6 +142,7 @@ auto transformer<Scalar>::make_cache(index capacity) const -> cache {
 template <class Scalar>
 void transformer<Scalar>::cache::clear() {
     for (const auto& of_block : seen) of_block->clear();
+    for (column<Scalar>& of_block : shifted) of_block.setZero();
     length = 0;
 }
 
@@ -160,18 +172,20 @@ void transformer<Scalar>::initialise(std::span<Scalar> parameters, std::uint64_t
 }
 
 /// Forward: every block keeps in `work` what its backward reads. `attend_in_block(i, kept)` is the
-/// attention of block i, from kept.qkv to kept.attended: training, use and generation differ only
-/// in it.
+/// attention of block i, from kept.qkv to kept.attended, `shift_in_block(i, normed)` its token
+/// shift: training, use and generation differ only in them.
 template <class Scalar>
-template <class Attend>
+template <class Shift, class Attend>
 void transformer<Scalar>::parts::forward(const Scalar* p, std::span<const token> inputs,
-                                         workspace& work, Attend attend_in_block) const {
+                                         workspace& work, Shift shift_in_block,
+                                         Attend attend_in_block) const {
     embed.forward(p, inputs, work.x);
     for (std::size_t i = 0; i < blocks.size(); ++i) {
         const block& b = blocks[i];
         auto& kept = work.blocks[i];
         kept.x.swap(work.x);
         b.before_attention.forward(p, kept.x, kept.normed);
+        if (sizes.token_shift) shift_in_block(i, kept.normed);
         b.qkv.forward(p, kept.normed, kept.qkv);
         b.qk.forward(p, kept.qkv);
         attend_in_block(i, kept);
@@ -186,6 +200,16 @@ void transformer<Scalar>::parts::forward(const Scalar* p, std::span<const token>
     }
     last_norm.forward(p, work.x, work.normed);
     to_logits.forward(p, work.normed, work.logits);
+}
+
+/// Forward over whole windows, one behind the other.
+template <class Scalar>
+void transformer<Scalar>::parts::forward_windows(const Scalar* p, std::span<const token> inputs,
+                                                 index sequences, workspace& work,
+                                                 auto attend_in_block) const {
+    const index length = static_cast<index>(inputs.size()) / sequences;
+    const auto shift = [&](std::size_t, matrix<Scalar>& x) { token_shift::forward(x, length); };
+    forward(p, inputs, work, shift, attend_in_block);
 }
 
 /// Backward: the same way from the end. work.logits hold their own gradient, d_x becomes that of
@@ -209,6 +233,8 @@ void transformer<Scalar>::parts::backward(const Scalar* p, Scalar* g, std::span<
                             work.d_qkv);
         b.qk.backward(g, work.d_qkv);
         b.qkv.backward(p, g, kept.normed, work.d_qkv, work.d_branch);
+        if (sizes.token_shift)
+            token_shift::backward(work.d_branch, work.d_branch.rows() / sequences);
         b.before_attention.backward(p, g, kept.x, work.d_branch, work.d_x);
     }
     embed.backward(g, inputs, work.d_x);
@@ -223,7 +249,7 @@ double transformer<Scalar>::loss_and_gradient(std::span<const Scalar> parameters
     const auto attend = [&](std::size_t i, auto& kept) {
         parts_->attend[i]->forward(kept.qkv, sequences, first_window, kept.attended, *kept.stats);
     };
-    parts_->forward(parameters.data(), inputs, work, attend);
+    parts_->forward_windows(parameters.data(), inputs, sequences, work, attend);
     const double loss = cross_entropy::forward_backward(work.logits, targets, count);
     parts_->backward(parameters.data(), gradient.data(), inputs, sequences, work);
     return loss;
@@ -236,7 +262,7 @@ const matrix<Scalar>& transformer<Scalar>::infer(std::span<const Scalar> paramet
     const auto attend = [&](std::size_t i, auto& kept) {
         parts_->attend[i]->infer(kept.qkv, sequences, scale, kept.attended);
     };
-    parts_->forward(parameters.data(), inputs, work, attend);
+    parts_->forward_windows(parameters.data(), inputs, sequences, work, attend);
     return work.logits;
 }
 
@@ -246,8 +272,11 @@ const matrix<Scalar>& transformer<Scalar>::step(std::span<const Scalar> paramete
     const auto attend = [&](std::size_t i, auto& kept) {
         parts_->attend[i]->decode(kept.qkv, *seen.seen[i], parts_->sizes.scale, kept.attended);
     };
+    const auto shift = [&](std::size_t i, matrix<Scalar>& x) {
+        token_shift::step(x, seen.shifted[i]);
+    };
     ++seen.length;
-    parts_->forward(parameters.data(), std::span<const token>(&next, 1), *seen.work, attend);
+    parts_->forward(parameters.data(), std::span<const token>(&next, 1), *seen.work, shift, attend);
     return seen.work->logits;
 }
 

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "attentions.hpp"
 #include "error.hpp"
 #include "normalisers.hpp"
 #include "training_options.hpp"
@@ -24,6 +25,13 @@ void check_together(const options& o) {
         throw failure(exit_code::bad_options,
                       "--width / --heads (" + std::to_string(o.width / o.heads) +
                           ") must be even: rotary positions turn pairs of numbers");
+    const bool has_scores = o.attention == "softmax";
+    if (!has_scores && o.normaliser != "softmax")
+        throw failure(exit_code::bad_options,
+                      "--attention " + o.attention + " forms no scores: it takes no --normaliser");
+    if (!has_scores && o.log_n)
+        throw failure(exit_code::bad_options,
+                      "--attention " + o.attention + " forms no scores: it takes no --log-n");
 }
 
 }  // namespace
@@ -68,6 +76,11 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
         ->type_name("N")
         ->group(model);
 
+    app.add_option("--attention", o.attention,
+                   "Exact attention, or one whose cost is linear, which is compared with it")
+        ->check(CLI::IsMember(attention_names()))
+        ->type_name("NAME")
+        ->group(model);
     app.add_option("--normaliser", o.normaliser,
                    "What turns scores into weights; other than softmax it is compared with it")
         ->check(CLI::IsMember(normaliser_names()))

@@ -22,6 +22,7 @@ struct options {
     std::ptrdiff_t layers = 4;
     std::ptrdiff_t heads = 4;
     std::ptrdiff_t width = 128;
+    std::string attention = "softmax";  ///< or one whose cost is linear
     std::string normaliser = "softmax";
     bool log_n = false;  ///< scores scaled by log n in training too
 

@@ -12,28 +12,6 @@ namespace char_lm {
 
 namespace {
 
-/// Windows of text at random places, with the same windows one character on as what to predict.
-struct batch {
-    std::vector<token> inputs, targets;
-
-    void draw(std::span<const token> text, index windows, index context, double repeating,
-              std::mt19937_64& engine) {
-        const auto length = std::size_t(context) + 1;
-        inputs.clear();
-        targets.clear();
-        for (index w = 0; w < windows; ++w) {
-            const auto stretch = text.subspan(engine() % (text.size() - length + 1), length);
-            std::vector<token> window(stretch.begin(), stretch.end());
-            if (repeating > 0 && std::bernoulli_distribution(repeating)(engine)) {
-                const std::size_t period = length / 8 + engine() % (length / 2 - length / 8);
-                for (std::size_t i = period; i < length; ++i) window[i] = window[i - period];
-            }
-            inputs.insert(inputs.end(), window.begin(), window.end() - 1);
-            targets.insert(targets.end(), window.begin() + 1, window.end());
-        }
-    }
-};
-
 /// Up along a line for the first twentieth, then down along a cosine to nothing.
 double learning_rate_at(double fraction, double highest) {
     constexpr double warm_up = 0.05;
@@ -85,8 +63,25 @@ double sum_gradients(std::vector<shard>& shards, team& threads, index piece) {
 
 }  // namespace
 
-void train(const transformer<float>& model, flat_vector<float>& parameters, const corpus& text,
-           const training_settings& settings, team& threads,
+batch_source windows_of(const corpus& text, index context, double repeating) {
+    return
+        [=, text = text.training()](index windows, std::mt19937_64& engine, training_batch& batch) {
+            const auto length = std::size_t(context) + 1;
+            for (index w = 0; w < windows; ++w) {
+                const auto stretch = text.subspan(engine() % (text.size() - length + 1), length);
+                std::vector<token> window(stretch.begin(), stretch.end());
+                if (repeating > 0 && std::bernoulli_distribution(repeating)(engine)) {
+                    const std::size_t period = length / 8 + engine() % (length / 2 - length / 8);
+                    for (std::size_t i = period; i < length; ++i) window[i] = window[i - period];
+                }
+                batch.inputs.insert(batch.inputs.end(), window.begin(), window.end() - 1);
+                batch.targets.insert(batch.targets.end(), window.begin() + 1, window.end());
+            }
+        };
+}
+
+void train(const transformer<float>& model, flat_vector<float>& parameters,
+           const batch_source& draw, const training_settings& settings, team& threads,
            const std::function<void(const training_state&)>& watch) {
     using clock = std::chrono::steady_clock;
     constexpr index piece = 1 << 14;      // 64 KiB of floats: four such arrays fit into L2
@@ -100,13 +95,17 @@ void train(const transformer<float>& model, flat_vector<float>& parameters, cons
     for (int i = 0; i < threads.size(); ++i) work.push_back(model.make_workspace());
     adamw optimiser(size, {});
     std::mt19937_64 engine(settings.seed);
-    batch now;
+    training_batch now;
 
     const auto start = clock::now();
     training_state state;
     while (state.fraction < 1) {
-        now.draw(text.training(), settings.batch, context, settings.repeating, engine);
+        now.inputs.clear();
+        now.targets.clear();
+        draw(settings.batch, engine, now);
         const index tokens = settings.batch * context;
+        const index scored =
+            tokens - std::count(now.targets.begin(), now.targets.end(), not_scored);
         threads.share(static_cast<index>(shards.size()), [&](int member, index s) {
             shard& part = shards[std::size_t(s)];
             const auto first = std::size_t(part.first * context);
@@ -114,7 +113,7 @@ void train(const transformer<float>& model, flat_vector<float>& parameters, cons
             part.loss =
                 model.loss_and_gradient(parameters, std::span(now.inputs).subspan(first, count),
                                         std::span(now.targets).subspan(first, count), part.windows,
-                                        state.step * settings.batch + part.first, tokens,
+                                        state.step * settings.batch + part.first, scored,
                                         *work[std::size_t(member)], part.gradient);
         });
 
@@ -135,13 +134,20 @@ void train(const transformer<float>& model, flat_vector<float>& parameters, cons
         ++state.step;
         state.loss = 0;
         for (const shard& part : shards) state.loss += part.loss;
-        state.loss /= double(tokens);
+        state.loss /= double(scored);
         state.seconds = std::chrono::duration<double>(clock::now() - start).count();
         state.tokens_a_second = double(state.step * tokens) / state.seconds;
         state.fraction = settings.steps > 0 ? double(state.step) / double(settings.steps)
                                             : state.seconds / settings.seconds;
         watch(state);
     }
+}
+
+void train(const transformer<float>& model, flat_vector<float>& parameters, const corpus& text,
+           const training_settings& settings, team& threads,
+           const std::function<void(const training_state&)>& watch) {
+    train(model, parameters, windows_of(text, model.sizes().context, settings.repeating), settings,
+          threads, watch);
 }
 
 }  // namespace char_lm

@@ -2,12 +2,26 @@
 
 #include <cstdint>
 #include <functional>
+#include <random>
+#include <vector>
 
 #include "corpus.hpp"
 #include "model.hpp"
 #include "team.hpp"
 
 namespace char_lm {
+
+/// Windows one behind the other, and what follows each of their tokens.
+struct training_batch {
+    std::vector<token> inputs, targets;
+};
+
+/// Appends so many windows to a batch, of the model's training length each.
+using batch_source =
+    std::function<void(index windows, std::mt19937_64& engine, training_batch& batch)>;
+
+/// Windows of a text at random places; `repeating` is the share that repeats a piece of it.
+batch_source windows_of(const corpus& text, index context, double repeating);
 
 struct training_settings {
     double seconds = 60;
@@ -27,11 +41,16 @@ struct training_state {
     double tokens_a_second = 0;  ///< since the start
 };
 
-/// Trains `parameters` in place, calling `watch` after every step.
+/// Trains `parameters` in place on what `draw` gives, calling `watch` after every step.
 ///
 /// A batch is cut into shards of a few windows. Each shard has gradients of its own, and they are
 /// summed in the shards' order, so with settings.steps a run gives the same numbers again, for any
 /// number of threads.
+void train(const transformer<float>& model, flat_vector<float>& parameters,
+           const batch_source& draw, const training_settings& settings, team& threads,
+           const std::function<void(const training_state&)>& watch);
+
+/// Trains on the windows of a text.
 void train(const transformer<float>& model, flat_vector<float>& parameters, const corpus& text,
            const training_settings& settings, team& threads,
            const std::function<void(const training_state&)>& watch);

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <memory>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "attention_with.hpp"
@@ -25,7 +26,8 @@ const architecture tiny{.vocabulary = 7,
                         .width = 8,
                         .context = 6,
                         .scale = score_scale::standard,
-                        .query_key_bias = false};
+                        .query_key_bias = false,
+                        .token_shift = false};
 
 std::unique_ptr<attention<double>> softmax(const architecture& sizes, index) {
     return make_rotary_attention<double>(sizes, heed::softmax);
@@ -56,6 +58,7 @@ TEST_CASE("the gradient of the whole model is that of central differences") {
     auto sizes = tiny;
     sizes.scale = GENERATE(score_scale::standard, score_scale::log_n);
     sizes.query_key_bias = GENERATE(false, true);
+    sizes.token_shift = sizes.query_key_bias;
     const model m(sizes, sizes.query_key_bias ? softmax : entmax15);
     auto parameters = some_parameters(m);
     const index sequences = 3;
@@ -94,16 +97,30 @@ TEST_CASE("the gradient of the whole model is that of central differences") {
 }
 
 TEST_CASE("one character at a time gives what the whole window gives") {
-    const model m(tiny, softmax);
+    auto sizes = tiny;
+    sizes.token_shift = GENERATE(false, true);
+    const model m(sizes, softmax);
     const auto parameters = some_parameters(m);
     const auto text = some_text(tiny.context);
     const auto work = m.make_workspace();
     const matrix<double> window = m.infer(parameters, text, 1, score_scale::standard, *work);
     auto seen = m.make_cache(tiny.context);
-    for (index i = 0; i < tiny.context; ++i) {
-        const auto& logits = m.step(parameters, text[std::size_t(i)], seen);
-        CHECK((logits.row(0) - window.row(i)).cwiseAbs().maxCoeff() < 1e-12);
+    for (int time = 0; time < 2; ++time) {
+        for (index i = 0; i < tiny.context; ++i) {
+            const auto& logits = m.step(parameters, text[std::size_t(i)], seen);
+            CHECK((logits.row(0) - window.row(i)).cwiseAbs().maxCoeff() < 1e-12);
+        }
+        seen.clear();
     }
+}
+
+TEST_CASE("targets that are not scored count neither in the loss nor in its gradient") {
+    matrix<double> logits = matrix<double>::Identity(3, 4), scored_alone = logits.topRows(1);
+    const std::vector<token> targets{2, not_scored, not_scored};
+    const double loss = cross_entropy::forward_backward(logits, targets, 1);
+    CHECK(loss == cross_entropy::forward_backward(scored_alone, std::span(targets).first(1), 1));
+    CHECK(logits.topRows(1) == scored_alone);
+    CHECK(logits.bottomRows(2).cwiseAbs().maxCoeff() == 0);
 }
 
 TEST_CASE("no character depends on those behind it, nor on other windows of the batch") {
