@@ -221,6 +221,24 @@ TEST_CASE("decays that do not fit") {
           "q, k, v and the decay have 4, 2, 2 and 0 heads, but the most of them must be a multiple "
           "of each",
           heed::log_decay(decays(2, 0, 6, -1)));
+    tensor4<float> channels(2, 2, 6, 4);
+    channels.setConstant(-1);
+    channels(1, 0, 5, 3) = 0.25F;
+    fails(argument,
+          "heed::log_decay: the number of sequence 1, head 0, token 5, channel 3 is 0.25, but must "
+          "be at most 0",
+          heed::log_decay(channels));
+    fails(shape,
+          "heed::log_decay has shape [2, 2, 6, 5], but q, k and v have 2 sequences, 6 keys and 4 "
+          "channels",
+          heed::log_decay(filled(2, 2, 6, 5)));
+    channels(1, 0, 5, 3) = -1;
+    heed::linear_state<float> of_tokens;
+    heed::linear_attention(q, k, v, heed::causal, heed::log_decay(decays(2, 2, 6, -1)),
+                           heed::carry(of_tokens));
+    refuses<argument_error>(
+        "the state is of calls with decays a token, but this one has them a channel", q, k, v,
+        heed::causal, heed::log_decay(channels), heed::carry(of_tokens));
     std::optional<heed::causal_mask> none;
     refuses<argument_error>(
         "a decay goes along a causal sequence, but this call's heed::causal was not chosen", q, k,

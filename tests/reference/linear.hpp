@@ -17,8 +17,8 @@
 /// \file
 /// Linear attention in doubles (spec, section 4), query after query and key after key: o_i = Σ_j
 /// (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j); with decays as a recurrence, token after token. Shapes:
-/// q [B, H_q, N, d], k [B, H_k, M, d], v [B, H_v, M, d_v], log α [B, H_α, M, 1], o [B, H, N, d_v],
-/// H the largest of them.
+/// q [B, H_q, N, d], k [B, H_k, M, d], v [B, H_v, M, d_v], log α [B, H_α, M, 1] or of a number a
+/// channel [B, H_α, M, d], o [B, H, N, d_v], H the largest of them.
 
 namespace reference {
 
@@ -204,7 +204,7 @@ inline std::vector<double> unit_row(std::vector<double> x) {
     return x;
 }
 
-/// S_t = α_t S_{t−1} + v_t k_tᵀ, or by the delta rule S_t = α_t S_{t−1}(I − β_t k_t k_tᵀ) +
+/// S_t = S_{t−1} Diag(α_t) + v_t k_tᵀ, or by the delta rule S_{t−1} Diag(α_t)(I − β_t k_t k_tᵀ) +
 /// β_t v_t k_tᵀ, o_t = c·S_t q_t of one head; the result has S_t [d_v, d] behind each
 /// token. Where a query does not see the key at its place, that is padding; where it does not see
 /// the key before, a document begins.
@@ -229,12 +229,16 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
     for (index t = 0; t < std::max(k.rows(), q.rows() + how.offset); ++t) {
         const index i = t - how.offset;
         if (t < k.rows() && how.visible(b, h, i, t)) {
-            const double decay = std::exp(number(how.log_decays, t, 0));
-            const bool anew = decay == 0 || (t > 0 && !how.visible(b, h, i, t - 1));
+            const bool begins = t > 0 && !how.visible(b, h, i, t - 1);
+            row decay(static_cast<std::size_t>(k.columns()), 1);
+            for (index f = 0; how.log_decays && f < k.columns(); ++f)
+                decay[static_cast<std::size_t>(f)] = std::exp((*how.log_decays)(
+                    b, head_of(*how.log_decays), t, std::min(f, how.log_decays->columns() - 1)));
             const std::vector<double> key = row_of(keys[static_cast<std::size_t>(t)]);
             for (index c = 0; c < v.columns(); ++c) {
                 row& sums = s[static_cast<std::size_t>(c)];
-                for (double& x : sums) x = anew ? 0 : decay * x;
+                for (std::size_t f = 0; f < sums.size(); ++f)
+                    sums[f] = begins || decay[f] == 0 ? 0 : decay[f] * sums[f];
                 double value = v(b, head_of(v), t, c);
                 if (how.deltas) value = number(how.deltas, t, 1) * (value - dot(sums, key));
                 for (std::size_t f = 0; f < key.size(); ++f) sums[f] += value * key[f];

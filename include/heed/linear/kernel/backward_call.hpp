@@ -15,6 +15,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/kernel/backward.hpp>
+#include <heed/linear/kernel/state_kind.hpp>
 #include <heed/linear/linear_stats.hpp>
 #include <heed/linear/part.hpp>
 
@@ -83,13 +84,19 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     arena& own = call.memory().slot(0);
     const arena::scope mark(own);
     linear_gradients<T> to{d_o, o, z, dq, dk, dv};
-    if constexpr (Call::learns_decay) to.d_log_decays = take_token_gradient<T>(call, own);
+    constexpr bool learns_channels = Call::learns_decay && Call::decays == decayed::channels;
+    if constexpr (learns_channels) {
+        to.d_channel_decays = std::get<0>(d_decay);
+        clear(to.d_channel_decays);
+    } else if constexpr (Call::learns_decay) {
+        to.d_log_decays = take_token_gradient<T>(call, own);
+    }
     if constexpr (Call::learns_update) to.d_deltas = take_token_gradient<T>(call, own);
     linear_backward<T>(call.template program<true>(own), to);
     // The gradient of an optional part that is not there is 0.
-    if constexpr (Call::learns_decay)
+    if constexpr (Call::learns_decay && !learns_channels)
         call.decay().template sum_gradient<T>(std::get<0>(d_decay), to.d_log_decays);
-    else
+    else if constexpr (!learns_channels)
         std::apply([&](const auto&... view) { (clear(view), ...); }, d_decay);
     if constexpr (Call::learns_update)
         call.update().template sum_gradient<T>(std::get<0>(d_update), to.d_deltas);

@@ -73,7 +73,8 @@ struct linear_gradients {
     const T* z;  ///< [batch, head, query], where the call divides
     tensor_view<T, 4> dq, dk, dv;
     tensor_view<T, 3> d_log_decays{};  ///< [batch, head of o, key], 0 at first; null: not wanted
-    tensor_view<T, 3> d_deltas{};      ///< the same, of β
+    tensor_view<T, 4> d_channel_decays{};  ///< [batch, head, key, channel], added to; or null
+    tensor_view<T, 3> d_deltas{};          ///< the same, of β
 };
 
 /// dN and dz of a chunk of queries: o = factor·N, factor = 1/max(z, ε) or a scale.

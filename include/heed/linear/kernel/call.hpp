@@ -80,7 +80,7 @@ class linear_call : public linear_call_parts<Parts...> {
                 map_type::name,
                 divides,
                 turned,
-                has_decay,
+                given::decays,
                 has_update,
                 turned != encoded::none || reaches};
     }
@@ -116,7 +116,9 @@ class linear_call : public linear_call_parts<Parts...> {
             result.firsts = firsts;
             result.state = state().heads(kind());
         }
-        if constexpr (has_decay)
+        if constexpr (given::decays == decayed::channels)
+            result.channel_decays = this->decay().template numbers<T>(scratch, shape);
+        else if constexpr (has_decay)
             result.log_decays = this->decay().template numbers<T>(scratch, shape);
         if constexpr (has_update)
             result.deltas = this->update().template numbers<T>(scratch, shape);

@@ -16,6 +16,7 @@
 #include <heed/linear/kernel/identity_rule.hpp>
 #include <heed/linear/kernel/positive_map.hpp>
 #include <heed/linear/kernel/roles.hpp>
+#include <heed/linear/kernel/state_kind.hpp>
 #include <heed/linear/part.hpp>
 
 /// \file
@@ -49,6 +50,12 @@ part_heads heads_among(const Parts&... parts) {
     return heads;
 }
 
+/// Whether a part, learned or not, is a decay of channels.
+template <class P>
+inline constexpr bool decays_channels = requires {
+    unwrapped<P>::of_channels;
+};
+
 /// The parts of a call whose choices have been made.
 template <class... Parts>
 class linear_call_parts {
@@ -61,6 +68,9 @@ class linear_call_parts {
     static constexpr bool has_state = count_of<role::state, Parts...> != 0;
     static constexpr bool has_decay = count_of<role::decay, Parts...> != 0;
     static constexpr bool has_update = count_of<role::update, Parts...> != 0;
+    static constexpr decayed decays = !has_decay                        ? decayed::none
+                                      : (decays_channels<Parts> || ...) ? decayed::channels
+                                                                        : decayed::tokens;
     static constexpr bool learns_decay =
         ((is_learned<Parts> && part_of<Parts, role::decay>) || ...);
     static constexpr bool learns_update =

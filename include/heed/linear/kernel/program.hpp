@@ -56,8 +56,9 @@ struct linear_program {
     index run_count;
     const index* lengths;  ///< keys of each sequence of the batch; null: all
     const index* firsts;   ///< tokens that each sequence has seen in earlier calls; null: none
-    tensor_view<const T, 3> log_decays;  ///< [batch, head, key]; null: none
-    tensor_view<const T, 3> deltas;      ///< β of the delta rule, the same; null: none
+    tensor_view<const T, 3> log_decays;      ///< [batch, head, key]; null: none
+    tensor_view<const T, 4> channel_decays;  ///< or [batch, head, key, channel]; null: none
+    tensor_view<const T, 3> deltas;          ///< β of the delta rule, the same; null: none
     kept_heads<T> state;
     on_pool threads;
     workspace* memory;
@@ -68,6 +69,7 @@ struct linear_program {
     bool turns_features() const { return turned == encoded::features; }
     bool turns_inputs() const { return turned == encoded::inputs; }
     bool decays() const { return log_decays.data != nullptr; }
+    bool decays_channels() const { return channel_decays.data != nullptr; }
     bool updates() const { return deltas.data != nullptr; }
 
     index query_head(index head) const { return head * shape.query_heads / shape.heads; }
