@@ -1,9 +1,11 @@
 #include <cstddef>
 
+#include <Eigen/Core>
 #include <benchmark/benchmark.h>
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/masks/causal.hpp>
+#include <heed/linear/bonus.hpp>
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_attention.hpp>
@@ -107,6 +109,15 @@ void causal_channel_decay(benchmark::State& state) {
     team threads(state.range(3));
     const auto logs = channel_decays_of(of);
     measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::log_decay(logs));
+}
+void causal_bonus(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = channel_decays_of(of);
+    const Eigen::MatrixXf u = Eigen::MatrixXf::Constant(of.heads, of.dim, 0.5F);
+    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::log_decay(logs),
+            heed::bonus(u));
 }
 /// Backward with the gradient of the decays too.
 template <class Decay>
@@ -256,6 +267,7 @@ HEED_LINEAR(causal_no_map, 4, 4096);
 HEED_LINEAR(causal_decay, 4, 4096);
 HEED_LINEAR(causal_log_decay, 4, 4096);
 HEED_LINEAR(causal_channel_decay, 4, 4096);
+HEED_LINEAR(causal_bonus, 4, 4096);
 HEED_LINEAR(causal_delta, 4, 4096);
 HEED_LINEAR(causal_channel_delta, 4, 4096);
 HEED_LINEAR(causal_backward, 4, 2048);

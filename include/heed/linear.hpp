@@ -1,8 +1,9 @@
 #pragma once
 
 /// \file
-/// Linear attention: the calls, states, denominators, decays, updates, and feature maps.
+/// Linear attention: the calls, states, denominators, decays, updates, the bonus, and feature maps.
 
+#include <heed/linear/bonus.hpp>
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/denominator.hpp>

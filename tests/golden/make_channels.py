@@ -65,12 +65,19 @@ def kda(leaf):
     return o.transpose(1, 2), last
 
 
+def rwkv6(leaf):
+    rule = naive("rwkv6/recurrent_naive.py", "naive_recurrent_rwkv6")
+    return rule(leaf["q"], leaf["k"], leaf["v"], leaf["g"], leaf["u"],
+                initial_state=leaf.get("state"), output_final_state=True)
+
+
 def betas():
     return file.normal(1, HEADS, TOKENS).abs().clamp(max=1)
 
 
 example("gla", gla, {})
 example("gla_with_state", gla, {}, with_state=True)
+example("rwkv6", rwkv6, {"u": lambda: file.normal(HEADS, DIM)})
 example("kda", kda, {"beta": betas})
 example("kda_with_state", kda, {"beta": betas}, with_state=True)
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <heed/attention/masks/causal.hpp>
+#include <heed/linear/bonus.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_attention.hpp>
 #include <heed/linear/linear_state.hpp>
@@ -64,7 +65,14 @@ void compare(const example& from, const Parts&... parts) {
     near(from, gradients.k, "d_k");
     near(from, gradients.v, "d_v");
     near(from, gradients.template of<0>(), "d_g");
-    if constexpr (sizeof...(Parts) == 2) near(from, gradients.template of<1>(), "d_beta");
+    if constexpr (sizeof...(Parts) == 2)
+        near(from, gradients.template of<1>(), from.has("u") ? "d_u" : "d_beta");
+}
+
+TEST_CASE("RWKV-6 is flash-linear-attention's", "[golden][linear]") {
+    const example& from = load("channels", "rwkv6");
+    compare(from, heed::learn(heed::log_decay(from.tensor<double, 4>("g"))),
+            heed::learn(heed::bonus(from.tensor<double, 2>("u"))));
 }
 
 TEST_CASE("Kimi delta attention is flash-linear-attention's", "[golden][linear]") {

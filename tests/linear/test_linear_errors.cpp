@@ -12,6 +12,7 @@
 #include <heed/attention/masks/cumulative_lengths.hpp>
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/scales/scale.hpp>
+#include <heed/linear/bonus.hpp>
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/denominator.hpp>
@@ -272,6 +273,21 @@ TEST_CASE("decays that do not fit") {
         "memory, but outputs must lie apart from one another",
         [&] { back(same); });
     CHECK(dq.data()[0] == 0.5F);
+}
+
+TEST_CASE("a bonus that does not fit") {
+    const auto q = filled(2, 4, 6, 4), k = filled(2, 2, 6, 4), v = filled(2, 2, 6, 5);
+    refuses<heed::shape_error>("heed::bonus has shape [4, 3], but q and k have 4 channels", q, k, v,
+                               heed::causal, heed::bonus(Eigen::MatrixXf(4, 3)));
+    refuses<heed::shape_error>(
+        "q, k, v and heed::bonus have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
+        "of each",
+        q, k, v, heed::causal, heed::bonus(Eigen::MatrixXf(3, 4)));
+    std::optional<heed::causal_mask> none;
+    refuses<heed::argument_error>(
+        "heed::bonus is that of the present token of a causal sequence, but this call's "
+        "heed::causal was not chosen",
+        q, k, v, none, heed::bonus(Eigen::MatrixXf(4, 4)));
 }
 
 TEST_CASE("what does not fit the delta rule") {

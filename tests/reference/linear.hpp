@@ -37,7 +37,9 @@ struct linear_options {
     index offset = 0;                  ///< query i stands at i + offset
     std::optional<tensor> log_decays;  ///< causal then, and nothing divides
     std::optional<tensor> deltas;      ///< the same: β of the delta rule
-    bool unit_rows = false;            ///< q and k are of length 1, but for ε
+    std::optional<tensor>
+        bonus;               ///< causal: u [1, H_u, 1, d], of which tokens read S before their own
+    bool unit_rows = false;  ///< q and k are of length 1, but for ε
 };
 
 /// A feature map, and nothing else.
@@ -206,8 +208,8 @@ inline std::vector<double> unit_row(std::vector<double> x) {
 
 /// S_t = S_{t−1} Diag(α_t) + v_t k_tᵀ, or by the delta rule S_{t−1} Diag(α_t)(I − β_t k_t k_tᵀ) +
 /// β_t v_t k_tᵀ, o_t = c·S_t q_t of one head; the result has S_t [d_v, d] behind each
-/// token. Where a query does not see the key at its place, that is padding; where it does not see
-/// the key before, a document begins.
+/// token. With a bonus o_t = c·(S_{t−1} + v_t (u⊙k_t)ᵀ) q_t. Where a query does not see the key at
+/// its place, that is padding; where it does not see the key before, a document begins.
 inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q, const tensor& k,
                                                                 const tensor& v,
                                                                 const linear_options& how, index b,
@@ -228,6 +230,8 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
     std::vector<std::vector<std::vector<double>>> states;
     for (index t = 0; t < std::max(k.rows(), q.rows() + how.offset); ++t) {
         const index i = t - how.offset;
+        const auto before = s;
+        const bool own = how.bonus && i >= 0 && t < k.rows() && how.visible(b, h, i, t);
         if (t < k.rows() && how.visible(b, h, i, t)) {
             const bool begins = t > 0 && !how.visible(b, h, i, t - 1);
             row decay(static_cast<std::size_t>(k.columns()), 1);
@@ -247,8 +251,21 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
         states.push_back(s);
         if (i < 0) continue;
         const std::vector<double> query = row_of(queries[static_cast<std::size_t>(i)]);
+        if (!own) {
+            for (index c = 0; c < v.columns(); ++c)
+                o(b, h, i, c) = factor * dot(s[static_cast<std::size_t>(c)], query);
+            continue;
+        }
+        const bool begins = t > 0 && !how.visible(b, h, i, t - 1);
+        double weight = 0;
+        for (index f = 0; f < k.columns(); ++f)
+            weight += query[static_cast<std::size_t>(f)] *
+                      (*how.bonus)(0, head_of(*how.bonus), 0, f) *
+                      row_of(keys[static_cast<std::size_t>(t)])[static_cast<std::size_t>(f)];
         for (index c = 0; c < v.columns(); ++c)
-            o(b, h, i, c) = factor * dot(s[static_cast<std::size_t>(c)], query);
+            o(b, h, i, c) =
+                factor * ((begins ? 0 : dot(before[static_cast<std::size_t>(c)], query)) +
+                          weight * v(b, head_of(v), t, c));
     }
     return states;
 }
@@ -256,12 +273,12 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
 inline tensor linear_attention(const tensor& q, const tensor& k, const tensor& v,
                                const linear_options& how) {
     index heads = std::max({q.heads(), k.heads(), v.heads()});
-    for (const std::optional<tensor>& numbers : {how.log_decays, how.deltas})
+    for (const std::optional<tensor>& numbers : {how.log_decays, how.deltas, how.bonus})
         if (numbers) heads = std::max(heads, numbers->heads());
     tensor o(q.batches(), heads, q.rows(), v.columns());
     for (index b = 0; b < o.batches(); ++b) {
         for (index h = 0; h < o.heads(); ++h) {
-            if (how.log_decays || how.deltas)
+            if (how.log_decays || how.deltas || how.bonus)
                 recurrence(q, k, v, how, b, h, o);
             else if (how.map)
                 sum_of_features(q, k, v, how, b, h, o);

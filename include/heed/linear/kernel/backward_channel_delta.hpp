@@ -143,7 +143,7 @@ class backward_channel_delta : public channel_walk<T> {
         copy_values(values_, count, segment_.written(p));
         transpose_rows<T>(state_.s.sum, features_, value_dim_, by_value_.s.sum);
         transpose_into_chunk<T>(values_, count, value_dim_, 0, by_value_.keys);
-        this->d_queries_of(p, count, by_value_.s.sum, by_value_.keys);
+        this->d_queries_of(p, 0, count, count, by_value_.s.sum, by_value_.keys);
         fold_written(count);
         return count;
     }
@@ -177,7 +177,7 @@ class backward_channel_delta : public channel_walk<T> {
         multiply_transposed<T>(state_.keys, features_, count, nullptr, T(1) / channel_unit<T>);
         add_chunk<T>(by_feature_.s, features_, state_.keys, reversed(d_written, count), count, 0,
                      columns_);
-        if (alone_ != nullptr) decay_rows(by_feature_.s, features_, *alone_);
+        this->fold_alone(queries);
     }
     /// dv, and dβ.
     void d_values(index p, index count, index queries) {

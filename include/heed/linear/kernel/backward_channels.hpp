@@ -39,6 +39,7 @@ class backward_channels : public channel_walk<T> {
     using walk::gradient_;
     using walk::last_;
     using walk::outputs_;
+    using walk::own_;
     using walk::p_;
     using walk::program_;
     using walk::related_keys_;
@@ -61,8 +62,10 @@ class backward_channels : public channel_walk<T> {
         const arena::scope mark(scratch_);
         this->begin(batch, head, program_.run(batch, number), program_.runs[number].offset());
         gradient_.begin(batch, head, run_);
+        own_.begin(head);
         go_forth();
         go_back();
+        own_.finish(batch, head);
     }
 
   private:
@@ -71,9 +74,14 @@ class backward_channels : public channel_walk<T> {
         this->for_channel_chunks(0, run_.keys(), [&](index p, index limit) {
             const index count = this->load_chunk(p, limit);
             gradient_.keep(p, by_value_.s.sum);
-            if (alone_ != nullptr) decay_columns(by_value_.s, value_dim_, *alone_);
             transpose_into_chunk<T>(values_, count, value_dim_, 0, by_value_.keys);
-            this->d_queries_of(p, count, by_value_.s.sum, by_value_.keys);
+            const bool before = alone_ != nullptr && own_.any();  // the first reads S as it was
+            const auto read = [&](index from, index to) {
+                this->d_queries_of(p, from, to, count, by_value_.s.sum, by_value_.keys);
+            };
+            if (before) read(0, 1);
+            if (alone_ != nullptr) decay_columns(by_value_.s, value_dim_, *alone_);
+            read(before ? 1 : 0, count);
             multiply_all_rows(related_keys_, count, last_);
             decay_columns_and_add<T>(by_value_.s, value_dim_, by_value_.keys, related_keys_, count,
                                      width_, decay_);
@@ -98,7 +106,7 @@ class backward_channels : public channel_walk<T> {
         d_values(p, count, queries);
         d_keys(p, count, queries);
         this->fold_queries(queries);
-        if (alone_ != nullptr) decay_rows(by_feature_.s, features_, *alone_);
+        this->fold_alone(queries);
     }
 
     /// dv of the chunk's keys, of which the last `queries` stand with loaded queries.
@@ -108,7 +116,7 @@ class backward_channels : public channel_walk<T> {
         chunk_operands<T> of{reversed(contiguous_rows<T>(d_features_), count), by_feature_.s.sum,
                              features_};
         if (queries > 0) {
-            of.sight = {0, queries};
+            of.sight = {0, queries, 1 - own_.shift()};
             weigh_chunk<T>(reversed(related_keys_, count), count, features_, by_feature_.keys,
                            of.sight, p_);
             of.p = p_;
@@ -116,6 +124,10 @@ class backward_channels : public channel_walk<T> {
             of.finite = outputs_.finite();
         }
         multiply_chunk<T>(of, {reversed(d_values_, count), nullptr}, count, 0, columns_);
+        const index first = count - queries;
+        if (own_.any())
+            own_.add_outputs(this->place_of(turned_keys_, first), outputs_.rows(), queries,
+                             {d_values_[first], d_values_.stride});
         this->put_d_values(p, count);
     }
     /// dk of the same.
@@ -126,7 +138,7 @@ class backward_channels : public channel_walk<T> {
         const auto v = reversed(contiguous_rows<T>(values_), count);
         chunk_operands<T> of{v, turned_sum_, value_dim_};
         if (queries > 0) {
-            of.sight = {0, queries};
+            of.sight = {0, queries, 1 - own_.shift()};
             weigh_chunk<T>(v, count, value_dim_, this->outputs_transposed_, of.sight, p_);
             of.p = p_;
             of.c = reversed(rows_.turned_queries(), queries);
@@ -135,6 +147,8 @@ class backward_channels : public channel_walk<T> {
         multiply_chunk<T>(of, {reversed(d_features_, count), nullptr}, count, 0, width_);
         chunk_.divide(d_features_, 0, count);
         gradient_.subtract(p, count, turned_keys_, d_features_);
+        const index first = count - queries;
+        if (own_.any()) own_.add_queries(queries, {d_features_[first], d_features_.stride});
         this->turn_and_put_d_keys(p, count);
     }
 

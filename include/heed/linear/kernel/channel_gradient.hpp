@@ -26,21 +26,23 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 template <class T>
 class channel_gradient {
   public:
-    /// `gradient` [batch, head of the decay, key, channel] is added to; null: not wanted.
+    /// `gradient` [batch, head of the decay, key, channel] is added to, or `alike` [batch, head of
+    /// o, key] set to their sum; null: not wanted.
     channel_gradient(const linear_program<T>& program, const tensor_view<T, 4>& gradient,
-                     arena& scratch)
+                     const tensor_view<T, 3>& alike, arena& scratch)
         : program_(program),
           gradient_(gradient),
+          alike_(alike),
           scratch_(scratch),
           width_(padded<T>(program.shape.dim)),
           behind_(learns() ? scratch.take<double>(width_) : nullptr) {}
 
-    bool learns() const { return gradient_.data != nullptr; }
+    bool learns() const { return gradient_.data != nullptr || alike_.data != nullptr; }
 
     void begin(index batch, index head, const sequence_run& run) {
         if (!learns()) return;
         batch_ = batch;
-        head_ = program_.decay_head(head);
+        head_ = head;
         run_ = run;
         differences_ = {scratch_.take<T>(run.keys() * width_), width_};
         std::fill_n(differences_.data, static_cast<std::size_t>(run.keys() * width_), T(0));
@@ -59,6 +61,14 @@ class channel_gradient {
     /// −x⊙dx of those that write it.
     void add(index p, index count, contiguous_rows<T> x, contiguous_rows<T> dx) const {
         add_times(T(1), p, count, x, dx);
+    }
+    /// The same beside a bonus, by which a row reads S behind the key before its own. The first one
+    /// behind an S that is kept has its gradient there.
+    void add_before(index p, index count, contiguous_rows<T> x, contiguous_rows<T> dx) const {
+        for (index r = 0; r < count; ++r)
+            if ((p + r) % kept_tokens != 0 || p + r >= run_.keys())
+                add_times(T(1), std::min(p + r, run_.keys()) - 1, 1, {x[r], x.stride},
+                          {dx[r], dx.stride});
     }
     void subtract(index p, index count, contiguous_rows<T> x, contiguous_rows<T> dx) const {
         add_times(T(-1), p, count, x, dx);
@@ -79,11 +89,17 @@ class channel_gradient {
         if (!learns()) return;
         for (index r = count; r-- > 0;) {
             if (p + r == 0) return;  // nothing is before it
+            double sum = 0;
             for (index f = 0; f < program_.shape.dim; ++f) {
                 behind_[f] += static_cast<double>(differences_[p + r][f]);
                 if (begins_anew(logs[r][f])) behind_[f] = 0;
-                gradient_(batch_, head_, run_.key_first + p + r, f) += static_cast<T>(behind_[f]);
+                sum += behind_[f];
+                if (gradient_.data != nullptr)
+                    gradient_(batch_, program_.decay_head(head_), run_.key_first + p + r, f) +=
+                        static_cast<T>(behind_[f]);
             }
+            if (alike_.data != nullptr)
+                alike_(batch_, head_, run_.key_first + p + r) = static_cast<T>(sum);
         }
     }
 
@@ -105,6 +121,7 @@ class channel_gradient {
 
     const linear_program<T>& program_;
     tensor_view<T, 4> gradient_;
+    tensor_view<T, 3> alike_;
     arena& scratch_;
     index width_;
     double* behind_;  ///< what of the gradient the tokens behind make

@@ -9,6 +9,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/linear/kernel/backward_results.hpp>
 #include <heed/linear/kernel/backward_rows.hpp>
+#include <heed/linear/kernel/bonus_gradient.hpp>
 #include <heed/linear/kernel/channel_gradient.hpp>
 #include <heed/linear/kernel/chunk_channels.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
@@ -42,7 +43,8 @@ class channel_walk : public backward_results<T> {
     channel_walk(const linear_program<T>& program, const linear_gradients<T>& of, arena& scratch)
         : backward_results<T>(program, of, scratch),
           chunk_(features_, scratch),
-          gradient_(program, of.d_channel_decays, scratch),
+          gradient_(program, of.d_channel_decays, of.d_alike_decays, scratch),
+          own_(program, of.d_bonus, scratch),
           sums_{scratch.take<T>(width_), scratch.take<T>(width_)},
           decay_{scratch.take<T>(width_), scratch.take<T>(width_)},
           related_keys_(chunk_rows<T>::take(scratch, width_)),
@@ -82,6 +84,9 @@ class channel_walk : public backward_results<T> {
     /// The line before a key.
     static index line_before(index end) { return (end - 1) / chunk_length * chunk_length; }
 
+    static contiguous_rows<T> place_of(contiguous_rows<T> rows, index place) {
+        return {rows[place], rows.stride};
+    }
     contiguous_rows<T> logs_at(index p, index count) {
         return rows_of(program_.channel_decays, this->batch_, program_.decay_head(head_),
                        run_.key_first + p, count, gathered_);
@@ -102,6 +107,7 @@ class channel_walk : public backward_results<T> {
         this->load_keys(p, known);
         copy_rows_of(turned_keys_, 0, known, related_keys_, 0);
         chunk_.divide(related_keys_, 0, known);
+        keys_count_ = known;
         last_ = chunk_.at(known - 1);
         return known;
     }
@@ -114,7 +120,10 @@ class channel_walk : public backward_results<T> {
         const index queries = std::max<index>(0, last - first);
         if (queries == 0) return 0;
         this->load_queries(first - offset_, queries);
-        chunk_.multiply(rows_.turned_queries(), first - p, queries, count - 1);
+        if (own_.any())
+            own_.take(rows_.turned_queries(), outputs_.rows(), place_of(this->values_, first - p),
+                      queries);
+        chunk_.multiply(rows_.turned_queries(), first - p - own_.shift(), queries, count - 1);
         take_queries(queries);
         return queries;
     }
@@ -125,21 +134,23 @@ class channel_walk : public backward_results<T> {
                                 outputs_transposed_);
     }
 
-    /// dq of the queries that stand with the chunk's keys p …, from Sᵀ before it and the rows that
-    /// the keys have written, transposed.
-    void d_queries_of(index p, index keys, contiguous_rows<T> turned_sum, const T* written) {
-        const index first = std::max<index>(0, p - offset_);
-        const index count = std::min(run_.queries(), p + keys - offset_) - first;
+    /// dq of the queries that stand with keys p + from … p + to − 1 of the chunk that begins with p
+    /// and has `keys`, from Sᵀ before it and the rows that the keys have written, transposed.
+    void d_queries_of(index p, index from, index to, index keys, contiguous_rows<T> turned_sum,
+                      const T* written) {
+        const index first = std::max<index>(0, p + from - offset_);
+        const index count = std::min(run_.queries(), p + to - offset_) - first;
         if (count <= 0) return;
         this->load_queries(first, count);
-        const chunk_sight sight{first + offset_ - p, keys};
+        const chunk_sight sight{first + offset_ - p, keys, 1 - own_.shift()};
+        if (own_.any()) own_.weigh(outputs_.rows(), place_of(this->values_, sight.first), count);
         weigh_chunk<T>(outputs_.rows(), count, value_dim_, written, sight, p_);
         chunk_.leave_unit(outputs_.rows(), count);
         multiply_chunk<T>({outputs_.rows(), turned_sum, value_dim_, p_, related_keys_, sight,
                            all_finite<T>(related_keys_, keys, width_)},
                           {d_features_, nullptr}, count, 0, width_);
-        chunk_.multiply(d_features_, sight.first, count, keys - 1);
-        put_d_queries(first, count);
+        chunk_.multiply(d_features_, sight.first - own_.shift(), count, keys - 1);
+        put_d_queries(first, count, sight.first);
     }
     void put_queries_before() {
         const index before = std::min(run_.queries(), std::max<index>(0, -offset_));
@@ -152,7 +163,7 @@ class channel_walk : public backward_results<T> {
             this->load_queries(i, count);
             multiply_chunk<T>({outputs_.rows(), turned_sum, value_dim_}, {d_features_, nullptr},
                               count, 0, width_);
-            put_d_queries(i, count);
+            put_d_queries(i, count, -1);
         });
     }
     /// What these add to the gradient of S.
@@ -171,11 +182,33 @@ class channel_walk : public backward_results<T> {
     void fold_queries(index queries) {
         const auto& to = this->by_feature_;
         multiply_transposed<T>(to.keys, features_, queries, nullptr, T(1) / channel_unit<T>);
-        decay_rows_and_add<T>(to.s, features_, to.keys, reversed(outputs_.rows(), queries), queries,
-                              this->columns_, decay_);
+        decay_rows_and_add<T>(to.s, features_, to.keys, reversed(outputs_.rows(), queries),
+                              queries - (reads_before(queries) ? 1 : 0), this->columns_, decay_);
     }
-    void put_d_queries(index i, index count) {
-        gradient_.add(i + offset_, count, rows_.turned_queries(), d_features_);
+    /// And before the decays that S took at once.
+    void fold_alone(index queries) {
+        if (alone_ == nullptr) return;
+        const auto& to = this->by_feature_;
+        decay_rows(to.s, features_, *alone_);
+        if (reads_before(queries))
+            add_chunk<T>(to.s, features_, to.keys + queries - 1, outputs_.rows(), 1, 0,
+                         this->columns_);
+    }
+    /// Whether the chunk's first query, the last of those that were taken, reads S before that: by
+    /// a bonus.
+    bool reads_before(index queries) const {
+        return own_.any() && alone_ != nullptr && queries == keys_count_;
+    }
+    /// `place` is that of the first of them in the chunk; −1: behind all keys.
+    void put_d_queries(index i, index count, index place) {
+        if (!own_.any()) {
+            gradient_.add(i + offset_, count, rows_.turned_queries(), d_features_);
+        } else {
+            gradient_.add_before(i + offset_, count, rows_.turned_queries(), d_features_);
+            if (place >= 0)
+                own_.add_keys(rows_.turned_queries(), {turned_keys_[place], turned_keys_.stride},
+                              count, d_features_);
+        }
         results::put_d_queries(i, count, 0);
     }
     /// d_features_ are those of loaded keys p …, turned.
@@ -188,10 +221,12 @@ class channel_walk : public backward_results<T> {
 
     chunk_channels<T> chunk_;
     channel_gradient<T> gradient_;
+    bonus_gradient<T> own_;
     channel_parts<T> sums_, decay_;  ///< G of the chunk, and e^G
     written_rows<T> related_keys_;   ///< k/E
     T *outputs_transposed_, *gathered_, *p_;
 
+    index keys_count_ = 0;                     ///< of the chunk
     const T* last_ = nullptr;                  ///< E of the chunk's last token
     const channel_parts<T>* alone_ = nullptr;  ///< what S was multiplied by before the chunk
 };

@@ -187,6 +187,15 @@ void multiply_transposed(T* b_transposed, index depth, index keys, const T* fact
     }
 }
 
+/// Σ a·b·c over whole vectors.
+template <class T>
+T dot_of_three(const T* a, const T* b, const T* c, index count) {
+    vec<T> sum(T(0));
+    for (index f = 0; f < count; f += vec<T>::size)
+        sum = fma(vec<T>::load(a + f) * vec<T>::load(b + f), vec<T>::load(c + f), sum);
+    return reduce_add(sum);
+}
+
 /// Each row of x times `by`.
 template <class T>
 void multiply_all_rows(written_rows<T> x, index rows, const T* by) {
@@ -202,8 +211,10 @@ class chunk_channels {
     chunk_channels(index channels, arena& scratch)
         : channels_(channels),
           width_(padded<T>(channels)),
-          factors_{scratch.take<T>(chunk_length * width_), width_},
-          alone_{scratch.take<T>(width_), scratch.take<T>(width_)} {}
+          factors_{scratch.take<T>((chunk_length + 1) * width_) + width_, width_},
+          alone_{scratch.take<T>(width_), scratch.take<T>(width_)} {
+        std::fill_n(factors_[-1], static_cast<std::size_t>(width_), channel_unit<T>);
+    }
 
     /// Tokens behind the chunk's first `tail`, from rows of log decays: how many fit, as far as
     /// there are. With `sums` G of the last of them. Where `alone` says that the decays of the
@@ -249,7 +260,7 @@ class chunk_channels {
         return alone_;
     }
 
-    /// E of the token at a place.
+    /// E of the token at a place, −1 being before the chunk.
     const T* at(index place) const { return factors_[place]; }
 
     /// Rows of which the first stands at the place `first`, times E; those behind `last` stand

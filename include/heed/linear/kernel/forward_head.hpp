@@ -232,7 +232,8 @@ class forward_head {
                                     (at.batch * program_.shape.heads + h) * program_.shape.queries +
                                     query);
             }
-            chunk_operands<T> of{rows_.turned_queries(), at.head.s.sum, features()};
+            chunk_operands<T> of{rows_.turned_queries(), channels_.sum(at.head), features()};
+            if (channels_.any()) channels_.see_own(h, of.a, sight, count);
             if (channels_.any()) channels_.relate(rows_.turned_queries(), sight, count);
             if (sees_chunk) {
                 weigh_chunk<T>(of.a, count, features(), at.head.keys, sight, p_);
@@ -241,6 +242,7 @@ class forward_head {
                 of.sight = sight;
                 of.finite = at.head.progress->finite;
             }
+            if (channels_.any() && sees_chunk) channels_.weigh_own(sight, count, p_);
             if (channels_.any()) channels_.leave_unit(rows_.turned_queries(), sight, count);
             if (program_.decays()) decay(at.head, sight, count, rows_.turned_queries(), of);
             write(at.batch, h, query, count, of, rows_.factors(h, z, count));
