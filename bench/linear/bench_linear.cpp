@@ -1,9 +1,11 @@
 #include <cstddef>
 
+#include <Eigen/Core>
 #include <benchmark/benchmark.h>
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/masks/causal.hpp>
+#include <heed/linear/bonus.hpp>
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_attention.hpp>
@@ -94,13 +96,33 @@ void causal_log_decay(benchmark::State& state) {
     const auto logs = decays_of(of);
     measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::log_decay(logs));
 }
-void causal_log_decay_backward(benchmark::State& state) {
+/// Decays of every token and channel.
+Eigen::Tensor<float, 4, Eigen::RowMajor> channel_decays_of(const tokens& of) {
+    Eigen::Tensor<float, 4, Eigen::RowMajor> logs(1, of.heads, of.count, of.dim);
+    for (std::ptrdiff_t i = 0; i < logs.size(); ++i)
+        logs.data()[i] = -0.01F * static_cast<float>(i % 17);
+    return logs;
+}
+void causal_channel_decay(benchmark::State& state) {
     const tokens of = tokens_of(state);
     problem<float> in(square(of.heads, of.count, of.dim));
     team threads(state.range(3));
-    const double flops = of.flops(of.dim, 10);
-    const auto logs = decays_of(of);
-    const auto decay = heed::learn(heed::log_decay(logs));
+    const auto logs = channel_decays_of(of);
+    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::log_decay(logs));
+}
+void causal_bonus(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = channel_decays_of(of);
+    const Eigen::MatrixXf u = Eigen::MatrixXf::Constant(of.heads, of.dim, 0.5F);
+    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::log_decay(logs),
+            heed::bonus(u));
+}
+/// Backward with the gradient of the decays too.
+template <class Decay>
+void measure_decay_backward(benchmark::State& state, double flops, problem<float>& in,
+                            team& threads, const Decay& decay) {
     heed::linear_stats<float> stats;
     heed::linear_attention_forward_into(in.o, stats, in.q, in.k, in.v, heed::causal, decay);
     auto gradients =
@@ -112,6 +134,22 @@ void causal_log_decay_backward(benchmark::State& state) {
                                                  heed::causal, decay, threads.part());
         },
         [&] { return flops * seconds_a_flop<float>(threads); });
+}
+void causal_channel_decay_backward(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = channel_decays_of(of);
+    measure_decay_backward(state, of.flops(of.dim, 10), in, threads,
+                           heed::learn(heed::log_decay(logs)));
+}
+void causal_log_decay_backward(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = decays_of(of);
+    measure_decay_backward(state, of.flops(of.dim, 10), in, threads,
+                           heed::learn(heed::log_decay(logs)));
 }
 /// β of every token.
 Eigen::Tensor<float, 3, Eigen::RowMajor> deltas_of(const tokens& of) {
@@ -128,14 +166,19 @@ void causal_delta(benchmark::State& state) {
     measure(state, of.flops(of.dim, 6), in, threads, heed::causal, heed::log_decay(logs),
             heed::delta(beta), heed::unit_rows);
 }
-void causal_delta_backward(benchmark::State& state) {
+void causal_channel_delta(benchmark::State& state) {
     const tokens of = tokens_of(state);
     problem<float> in(square(of.heads, of.count, of.dim));
     team threads(state.range(3));
-    const double flops = of.flops(of.dim, 18);
-    const auto logs = decays_of(of), beta = deltas_of(of);
-    const auto decay = heed::learn(heed::log_decay(logs));
-    const auto delta = heed::learn(heed::delta(beta));
+    const auto logs = channel_decays_of(of);
+    const auto beta = deltas_of(of);
+    measure(state, of.flops(of.dim, 6), in, threads, heed::causal, heed::log_decay(logs),
+            heed::delta(beta), heed::unit_rows);
+}
+/// Backward with the gradients of the decays and of β.
+template <class Decay, class Delta>
+void measure_delta_backward(benchmark::State& state, double flops, problem<float>& in,
+                            team& threads, const Decay& decay, const Delta& delta) {
     heed::linear_stats<float> stats;
     heed::linear_attention_forward_into(in.o, stats, in.q, in.k, in.v, heed::causal, decay, delta,
                                         heed::unit_rows);
@@ -149,6 +192,23 @@ void causal_delta_backward(benchmark::State& state) {
                                                  threads.part());
         },
         [&] { return flops * seconds_a_flop<float>(threads); });
+}
+void causal_channel_delta_backward(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = channel_decays_of(of);
+    const auto beta = deltas_of(of);
+    measure_delta_backward(state, of.flops(of.dim, 18), in, threads,
+                           heed::learn(heed::log_decay(logs)), heed::learn(heed::delta(beta)));
+}
+void causal_delta_backward(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = decays_of(of), beta = deltas_of(of);
+    measure_delta_backward(state, of.flops(of.dim, 18), in, threads,
+                           heed::learn(heed::log_decay(logs)), heed::learn(heed::delta(beta)));
 }
 /// The same without a decay, for comparison: no map, nothing divides.
 void causal_no_map(benchmark::State& state) {
@@ -206,10 +266,15 @@ HEED_LINEAR(causal_favor, 4, 1024);
 HEED_LINEAR(causal_no_map, 4, 4096);
 HEED_LINEAR(causal_decay, 4, 4096);
 HEED_LINEAR(causal_log_decay, 4, 4096);
+HEED_LINEAR(causal_channel_decay, 4, 4096);
+HEED_LINEAR(causal_bonus, 4, 4096);
 HEED_LINEAR(causal_delta, 4, 4096);
+HEED_LINEAR(causal_channel_delta, 4, 4096);
 HEED_LINEAR(causal_backward, 4, 2048);
 HEED_LINEAR(causal_log_decay_backward, 4, 2048);
+HEED_LINEAR(causal_channel_decay_backward, 4, 2048);
 HEED_LINEAR(causal_delta_backward, 4, 2048);
+HEED_LINEAR(causal_channel_delta_backward, 4, 2048);
 HEED_LINEAR(step, 32, 1);
 BENCHMARK(causal)
     ->ArgNames({"heads", "n", "d", "threads"})

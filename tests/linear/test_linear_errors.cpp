@@ -12,6 +12,7 @@
 #include <heed/attention/masks/cumulative_lengths.hpp>
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/attention/scales/scale.hpp>
+#include <heed/linear/bonus.hpp>
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/denominator.hpp>
@@ -221,6 +222,24 @@ TEST_CASE("decays that do not fit") {
           "q, k, v and the decay have 4, 2, 2 and 0 heads, but the most of them must be a multiple "
           "of each",
           heed::log_decay(decays(2, 0, 6, -1)));
+    tensor4<float> channels(2, 2, 6, 4);
+    channels.setConstant(-1);
+    channels(1, 0, 5, 3) = 0.25F;
+    fails(argument,
+          "heed::log_decay: the number of sequence 1, head 0, token 5, channel 3 is 0.25, but must "
+          "be at most 0",
+          heed::log_decay(channels));
+    fails(shape,
+          "heed::log_decay has shape [2, 2, 6, 5], but q, k and v have 2 sequences, 6 keys and 4 "
+          "channels",
+          heed::log_decay(filled(2, 2, 6, 5)));
+    channels(1, 0, 5, 3) = -1;
+    heed::linear_state<float> of_tokens;
+    heed::linear_attention(q, k, v, heed::causal, heed::log_decay(decays(2, 2, 6, -1)),
+                           heed::carry(of_tokens));
+    refuses<argument_error>(
+        "the state is of calls with decays a token, but this one has them a channel", q, k, v,
+        heed::causal, heed::log_decay(channels), heed::carry(of_tokens));
     std::optional<heed::causal_mask> none;
     refuses<argument_error>(
         "a decay goes along a causal sequence, but this call's heed::causal was not chosen", q, k,
@@ -254,6 +273,21 @@ TEST_CASE("decays that do not fit") {
         "memory, but outputs must lie apart from one another",
         [&] { back(same); });
     CHECK(dq.data()[0] == 0.5F);
+}
+
+TEST_CASE("a bonus that does not fit") {
+    const auto q = filled(2, 4, 6, 4), k = filled(2, 2, 6, 4), v = filled(2, 2, 6, 5);
+    refuses<heed::shape_error>("heed::bonus has shape [4, 3], but q and k have 4 channels", q, k, v,
+                               heed::causal, heed::bonus(Eigen::MatrixXf(4, 3)));
+    refuses<heed::shape_error>(
+        "q, k, v and heed::bonus have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
+        "of each",
+        q, k, v, heed::causal, heed::bonus(Eigen::MatrixXf(3, 4)));
+    std::optional<heed::causal_mask> none;
+    refuses<heed::argument_error>(
+        "heed::bonus is that of the present token of a causal sequence, but this call's "
+        "heed::causal was not chosen",
+        q, k, v, none, heed::bonus(Eigen::MatrixXf(4, 4)));
 }
 
 TEST_CASE("what does not fit the delta rule") {

@@ -17,8 +17,8 @@
 /// \file
 /// Linear attention in doubles (spec, section 4), query after query and key after key: o_i = Σ_j
 /// (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j); with decays as a recurrence, token after token. Shapes:
-/// q [B, H_q, N, d], k [B, H_k, M, d], v [B, H_v, M, d_v], log α [B, H_α, M, 1], o [B, H, N, d_v],
-/// H the largest of them.
+/// q [B, H_q, N, d], k [B, H_k, M, d], v [B, H_v, M, d_v], log α [B, H_α, M, 1] or of a number a
+/// channel [B, H_α, M, d], o [B, H, N, d_v], H the largest of them.
 
 namespace reference {
 
@@ -37,7 +37,9 @@ struct linear_options {
     index offset = 0;                  ///< query i stands at i + offset
     std::optional<tensor> log_decays;  ///< causal then, and nothing divides
     std::optional<tensor> deltas;      ///< the same: β of the delta rule
-    bool unit_rows = false;            ///< q and k are of length 1, but for ε
+    std::optional<tensor>
+        bonus;               ///< causal: u [1, H_u, 1, d], of which tokens read S before their own
+    bool unit_rows = false;  ///< q and k are of length 1, but for ε
 };
 
 /// A feature map, and nothing else.
@@ -204,10 +206,10 @@ inline std::vector<double> unit_row(std::vector<double> x) {
     return x;
 }
 
-/// S_t = α_t S_{t−1} + v_t k_tᵀ, or by the delta rule S_t = α_t S_{t−1}(I − β_t k_t k_tᵀ) +
+/// S_t = S_{t−1} Diag(α_t) + v_t k_tᵀ, or by the delta rule S_{t−1} Diag(α_t)(I − β_t k_t k_tᵀ) +
 /// β_t v_t k_tᵀ, o_t = c·S_t q_t of one head; the result has S_t [d_v, d] behind each
-/// token. Where a query does not see the key at its place, that is padding; where it does not see
-/// the key before, a document begins.
+/// token. With a bonus o_t = c·(S_{t−1} + v_t (u⊙k_t)ᵀ) q_t. Where a query does not see the key at
+/// its place, that is padding; where it does not see the key before, a document begins.
 inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q, const tensor& k,
                                                                 const tensor& v,
                                                                 const linear_options& how, index b,
@@ -228,13 +230,19 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
     std::vector<std::vector<std::vector<double>>> states;
     for (index t = 0; t < std::max(k.rows(), q.rows() + how.offset); ++t) {
         const index i = t - how.offset;
+        const auto before = s;
+        const bool own = how.bonus && i >= 0 && t < k.rows() && how.visible(b, h, i, t);
         if (t < k.rows() && how.visible(b, h, i, t)) {
-            const double decay = std::exp(number(how.log_decays, t, 0));
-            const bool anew = decay == 0 || (t > 0 && !how.visible(b, h, i, t - 1));
+            const bool begins = t > 0 && !how.visible(b, h, i, t - 1);
+            row decay(static_cast<std::size_t>(k.columns()), 1);
+            for (index f = 0; how.log_decays && f < k.columns(); ++f)
+                decay[static_cast<std::size_t>(f)] = std::exp((*how.log_decays)(
+                    b, head_of(*how.log_decays), t, std::min(f, how.log_decays->columns() - 1)));
             const std::vector<double> key = row_of(keys[static_cast<std::size_t>(t)]);
             for (index c = 0; c < v.columns(); ++c) {
                 row& sums = s[static_cast<std::size_t>(c)];
-                for (double& x : sums) x = anew ? 0 : decay * x;
+                for (std::size_t f = 0; f < sums.size(); ++f)
+                    sums[f] = begins || decay[f] == 0 ? 0 : decay[f] * sums[f];
                 double value = v(b, head_of(v), t, c);
                 if (how.deltas) value = number(how.deltas, t, 1) * (value - dot(sums, key));
                 for (std::size_t f = 0; f < key.size(); ++f) sums[f] += value * key[f];
@@ -243,8 +251,21 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
         states.push_back(s);
         if (i < 0) continue;
         const std::vector<double> query = row_of(queries[static_cast<std::size_t>(i)]);
+        if (!own) {
+            for (index c = 0; c < v.columns(); ++c)
+                o(b, h, i, c) = factor * dot(s[static_cast<std::size_t>(c)], query);
+            continue;
+        }
+        const bool begins = t > 0 && !how.visible(b, h, i, t - 1);
+        double weight = 0;
+        for (index f = 0; f < k.columns(); ++f)
+            weight += query[static_cast<std::size_t>(f)] *
+                      (*how.bonus)(0, head_of(*how.bonus), 0, f) *
+                      row_of(keys[static_cast<std::size_t>(t)])[static_cast<std::size_t>(f)];
         for (index c = 0; c < v.columns(); ++c)
-            o(b, h, i, c) = factor * dot(s[static_cast<std::size_t>(c)], query);
+            o(b, h, i, c) =
+                factor * ((begins ? 0 : dot(before[static_cast<std::size_t>(c)], query)) +
+                          weight * v(b, head_of(v), t, c));
     }
     return states;
 }
@@ -252,12 +273,12 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
 inline tensor linear_attention(const tensor& q, const tensor& k, const tensor& v,
                                const linear_options& how) {
     index heads = std::max({q.heads(), k.heads(), v.heads()});
-    for (const std::optional<tensor>& numbers : {how.log_decays, how.deltas})
+    for (const std::optional<tensor>& numbers : {how.log_decays, how.deltas, how.bonus})
         if (numbers) heads = std::max(heads, numbers->heads());
     tensor o(q.batches(), heads, q.rows(), v.columns());
     for (index b = 0; b < o.batches(); ++b) {
         for (index h = 0; h < o.heads(); ++h) {
-            if (how.log_decays || how.deltas)
+            if (how.log_decays || how.deltas || how.bonus)
                 recurrence(q, k, v, how, b, h, o);
             else if (how.map)
                 sum_of_features(q, k, v, how, b, h, o);

@@ -26,7 +26,7 @@
 /// q [batch, heads, queries, dim], k [batch, heads, keys, dim], v [batch, heads, keys, value_dim];
 /// leading axes may be missing in all three. The numbers of heads may differ: each divides the
 /// largest, which is o's. Behind v come parts in any order: a feature map, a denominator,
-/// a decay, an update, heed::unit_rows, heed::causal, heed::key_lengths or
+/// a decay, an update, a bonus, heed::unit_rows, heed::causal, heed::key_lengths or
 /// heed::cumulative_lengths, heed::rotary, heed::carry, heed::on, heed::in. Without a map q and k
 /// are the features, nothing divides, and o is multiplied by a scale, 1/√dim unless heed::scale
 /// says otherwise. See docs/linear/linear_attention.md.
@@ -84,7 +84,7 @@ void with_linear_call(const Q& q, const K& k, const V& v, F&& f, const Parts&...
             const auto held_v = evaluate(v);
             const std::tuple<const Parts&...> all(parts...);
             with_roles<role::feature_map, role::row_norm, role::normaliser, role::denominator,
-                       role::decay, role::update, role::state, role::mask, role::scale,
+                       role::decay, role::update, role::bonus, role::state, role::mask, role::scale,
                        role::position_encoding, role::threads, role::memory>(
                 all, [&]<class... Chosen>(const Chosen&... chosen) {
                     if constexpr (check_denominator<Chosen...>())

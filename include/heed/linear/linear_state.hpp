@@ -89,7 +89,8 @@ class linear_state {
         matrix_type result(kind_.value_dim, kind_.features);
         for (index f = 0; f < kind_.features; ++f)
             for (index c = 0; c < kind_.value_dim; ++c)
-                result(c, f) = static_cast<Scalar>(sum_of(of, f, c));
+                result(c, f) = static_cast<Scalar>(decays_channels() ? channel_sum_of(of, f, c)
+                                                                     : sum_of(of, f, c));
         return result;
     }
     /// Z of a head, all keys included; zeros where calls do not divide.
@@ -173,6 +174,21 @@ class linear_state {
                    static_cast<double>(of.values[j][column]);
         return sum;
     }
+    /// Where decays are a channel's.
+    static double channel_sum_of(const heads_of& of, index feature, index column) {
+        const detail::channel_parts<Scalar> g = of.channels();
+        const index keys = of.progress->keys;
+        const double since =
+            keys == 0 ? 0 : detail::two_parts<Scalar>{g.high[feature], g.low[feature]}.value();
+        double sum = static_cast<double>(of.s.sum[feature][column]) +
+                     static_cast<double>(of.s.lost[feature][column]);
+        for (index j = 0; j < keys; ++j)
+            sum += static_cast<double>(detail::channel_unit<Scalar>) *
+                   static_cast<double>(of.keys[feature * detail::chunk_length + j]) *
+                   static_cast<double>(of.values[j][column]);
+        return std::exp(since) * sum;
+    }
+    bool decays_channels() const { return kind_.decays == detail::decayed::channels; }
     static double relative_total_of(const heads_of& of, index feature) {
         return static_cast<double>(of.total[feature]) +
                static_cast<double>(of.total_lost[feature]) +
@@ -194,9 +210,13 @@ class linear_state {
             std::copy_n(older_.data() + which * layout().size(), layout().size(), numbers);
             progress = older_progress_[at];
             if (tokens == 0 && length % detail::chunk_length == 0) {
-                // At a line the chunk is part of S; only a key that raised references gets here.
-                detail::fold_chunk(layout().at(numbers, &progress), kind_.features,
-                                   layout().columns);
+                // At a line the chunk is part of S; only a key that raised references, or whose
+                // decays S took at once, gets here.
+                const heads_of of = layout().at(numbers, &progress);
+                if (decays_channels())
+                    detail::fold_channels(of, kind_.features, layout().columns);
+                else
+                    detail::fold_chunk(of, kind_.features, layout().columns);
                 return;
             }
             older_progress_[at].keys = 0;  // it holds this chunk now, not the one before
@@ -209,6 +229,7 @@ class linear_state {
             return;
         }
         const heads_of of = layout().at(numbers, &progress);
+        if (decays_channels()) return detail::sum_channels(of, kind_.features);
         // The sum of the keys that are left, in the order in which they came.
         std::fill_n(of.running, static_cast<std::size_t>(layout().row()), Scalar(0));
         for (index j = 0; j < progress.keys; ++j)

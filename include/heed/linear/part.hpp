@@ -23,6 +23,7 @@ struct feature_map {};     ///< φ, which stands for the exponential of a produc
 struct denominator {};     ///< by what Σ_j φ(q_i)·φ(k_j) v_j is divided
 struct decay {};           ///< by what the state is multiplied at a token
 struct update {};          ///< what a token takes out of the state before it writes its value
+struct bonus {};           ///< what the present token weighs
 struct row_norm {};        ///< what length rows of q and k are given before all else
 struct state {};           ///< what earlier calls have seen
 struct state_gradient {};  ///< backward only: the gradient of the state at the end
@@ -39,6 +40,7 @@ struct linear_shape {
     index value_heads = 0;
     index decay_heads = 1;
     index update_heads = 1;
+    index bonus_heads = 1;
     index queries = 0;
     index keys = 0;
     index dim = 0;        ///< of q and k
@@ -124,6 +126,9 @@ struct decay_base : detail::linear_part_base<role::decay> {
 /// The base of an update by the delta rule: S_t = α_t S_{t−1}(I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ. An
 /// update has what a decay has, its numbers being β.
 struct update_base : detail::linear_part_base<role::update> {};
+
+/// The base of a bonus: bonus.hpp.
+struct bonus_base : detail::linear_part_base<role::bonus> {};
 
 /// The base of what gives rows of q and k their length: rule and name, as a feature map has them.
 struct row_norm_base : detail::linear_part_base<role::row_norm> {

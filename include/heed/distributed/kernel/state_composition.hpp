@@ -36,6 +36,9 @@ class state_composition {
             require_argument(!of.updates,
                              "a state is of calls with heed::delta, but those do not add up: what "
                              "a later piece does to the state before it is a matrix");
+            require_argument(of.decays != decayed::channels,
+                             "a state is of calls with decays a channel, but heed::compose takes "
+                             "the sum of those of a head");
             require_argument(!of.by_position, "a state is of calls with a rotary encoding or ",
                              of.map,
                              ", but its features must not depend on where a token stands: a later "
@@ -44,7 +47,7 @@ class state_composition {
         if (!whole_.empty() && !later_.empty()) state_access<T>{whole_}.check(kind());
     }
 
-    bool has_decays() const { return kind().decays; }
+    bool has_decays() const { return kind().decays != decayed::none; }
     /// Whether that is not known yet: nothing comes behind what says nothing of its calls' parts.
     bool may_have_decays() const {
         return has_decays() || (later_.empty() && whole_.kind_.map.empty());

@@ -6,12 +6,13 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/vector_input.hpp>
 #include <heed/core/view.hpp>
+#include <heed/linear/detail/channel_numbers.hpp>
 #include <heed/linear/detail/head_numbers.hpp>
 #include <heed/linear/detail/token_numbers.hpp>
 #include <heed/linear/part.hpp>
 
 /// \file
-/// A decay for each token, by its logarithm.
+/// A decay for each token, or for each of its channels, by its logarithm.
 
 namespace heed::inline HEED_ARCHITECTURE {
 
@@ -45,6 +46,10 @@ struct given_log_decay {
 ///
 /// The call throws shape_error where the shape does not fit, argument_error where a number is above
 /// 0; what is padding is not read. Takes up to a tenth more time than without.
+///
+/// g [batch, heads, keys, dim] has a number a channel of k: S_t = S_{t−1} Diag(α_t) + v_t k_tᵀ
+/// (gated linear attention, arXiv 2312.06635). −∞ clears its channel alone. Always four axes, and
+/// all sequences'; the rest is as above.
 template <detail::vector_like Logs>
 [[nodiscard]] auto log_decay(Logs&& g) {
     if constexpr (detail::is_one_axis<Logs>()) {
@@ -52,14 +57,20 @@ template <detail::vector_like Logs>
         return detail::head_numbers<decay_base, detail::given_log_decay, decltype(kept)>(
             std::move(kept));
     } else {
-        constexpr bool good_rank = rank_of<Logs> == 2 || rank_of<Logs> == 3;
+        constexpr bool good_rank = rank_of<Logs> >= 2 && rank_of<Logs> <= 4;
         static_assert(good_rank,
-                      "heed: heed::log_decay takes [heads], [heads, keys] or [batch, heads, keys]");
+                      "heed: heed::log_decay takes [heads], [heads, keys], [batch, heads, keys] or "
+                      "[batch, heads, keys, dim]");
         if constexpr (good_rank) {
             auto kept = detail::keep(std::forward<Logs>(g));
-            return detail::token_numbers<decay_base, detail::given_log_decay,
-                                         std::remove_cvref_t<Logs>, decltype(kept)>(
-                std::move(kept));
+            if constexpr (rank_of<Logs> == 4)
+                return detail::channel_numbers<decay_base, detail::given_log_decay,
+                                               std::remove_cvref_t<Logs>, decltype(kept)>(
+                    std::move(kept));
+            else
+                return detail::token_numbers<decay_base, detail::given_log_decay,
+                                             std::remove_cvref_t<Logs>, decltype(kept)>(
+                    std::move(kept));
         }
     }
 }

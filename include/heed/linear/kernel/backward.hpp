@@ -6,6 +6,8 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/parallel.hpp>
 #include <heed/core/workspace.hpp>
+#include <heed/linear/kernel/backward_channel_delta.hpp>
+#include <heed/linear/kernel/backward_channels.hpp>
 #include <heed/linear/kernel/backward_delta.hpp>
 #include <heed/linear/kernel/backward_head.hpp>
 #include <heed/linear/kernel/backward_rows.hpp>
@@ -31,13 +33,20 @@ void walk_bundle(const linear_program<T>& program, Backward& backward, index bat
 template <class T>
 void linear_backward(const linear_program<T>& program, const linear_gradients<T>& of) {
     const linear_shape& shape = program.shape;
-    const index bundles = std::gcd(std::gcd(shape.query_heads, shape.key_heads), shape.value_heads);
+    index bundles = std::gcd(std::gcd(shape.query_heads, shape.key_heads), shape.value_heads);
+    if (of.d_channel_decays.data != nullptr) bundles = std::gcd(bundles, shape.decay_heads);
     const index heads = bundles == 0 ? 0 : shape.heads / bundles;
     const auto run = [&](index slot, index task) {
         arena& scratch = program.memory->slot(slot);
         const arena::scope mark(scratch);
         const index batch = task / bundles, first = task % bundles * heads;
-        if (program.updates()) {
+        if (program.decays_channels() && program.updates()) {
+            backward_channel_delta<T> backward(program, of, scratch);
+            walk_bundle(program, backward, batch, first, first + heads);
+        } else if (program.decays_channels()) {
+            backward_channels<T> backward(program, of, scratch);
+            walk_bundle(program, backward, batch, first, first + heads);
+        } else if (program.updates()) {
             backward_delta<T> backward(program, of, scratch);
             walk_bundle(program, backward, batch, first, first + heads);
         } else {

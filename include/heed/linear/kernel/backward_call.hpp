@@ -15,6 +15,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/kernel/backward.hpp>
+#include <heed/linear/kernel/state_kind.hpp>
 #include <heed/linear/linear_stats.hpp>
 #include <heed/linear/part.hpp>
 
@@ -50,6 +51,16 @@ tensor_view<T, 3> take_token_gradient(const Call& call, arena& scratch) {
     return taken;
 }
 
+/// The same for a number of each channel, [batch, head of o, channel].
+template <class Call>
+tensor_view<double, 3> take_bonus_gradient(const Call& call, arena& scratch) {
+    const std::array<index, 3> of{call.shape.batch, call.shape.heads, call.shape.dim};
+    const tensor_view<double, 3> taken{
+        scratch.take<double>(of[0] * of[1] * of[2]), of, {of[1] * of[2], of[2], 1}};
+    fill(call.threads().pool, call.memory(), taken, 0.0);
+    return taken;
+}
+
 /// Checks all shapes and memory of backward, then runs it. `Parts` are those of the call, before
 /// choices are made.
 template <class T, class... Parts, class Gradients, class Call>
@@ -70,6 +81,8 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     const auto learned = learned_views<T>(gradients.learned);
     const auto d_decay = gradients_of<role::decay, Parts...>(learned);
     const auto d_update = gradients_of<role::update, Parts...>(learned);
+    const auto d_bonus = gradients_of<role::bonus, Parts...>(learned);
+    if constexpr (Call::learns_bonus) call.bonus().check_gradient(std::get<0>(d_bonus));
     if constexpr (Call::learns_decay) call.decay().check_gradient(std::get<0>(d_decay));
     if constexpr (Call::learns_update) call.update().check_gradient(std::get<0>(d_update));
     check_gradient_memory({dq, dk, dv, o, d_o}, call, learned);
@@ -83,14 +96,26 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     arena& own = call.memory().slot(0);
     const arena::scope mark(own);
     linear_gradients<T> to{d_o, o, z, dq, dk, dv};
-    if constexpr (Call::learns_decay) to.d_log_decays = take_token_gradient<T>(call, own);
+    constexpr bool learns_channels = Call::learns_channels;
+    if constexpr (learns_channels) {
+        to.d_channel_decays = std::get<0>(d_decay);
+        clear(to.d_channel_decays);
+    } else if constexpr (Call::learns_decay) {
+        (Call::has_bonus ? to.d_alike_decays : to.d_log_decays) = take_token_gradient<T>(call, own);
+    }
+    if constexpr (Call::learns_bonus) to.d_bonus = take_bonus_gradient(call, own);
     if constexpr (Call::learns_update) to.d_deltas = take_token_gradient<T>(call, own);
     linear_backward<T>(call.template program<true>(own), to);
     // The gradient of an optional part that is not there is 0.
-    if constexpr (Call::learns_decay)
-        call.decay().template sum_gradient<T>(std::get<0>(d_decay), to.d_log_decays);
-    else
+    if constexpr (Call::learns_decay && !learns_channels)
+        call.decay().template sum_gradient<T>(
+            std::get<0>(d_decay), Call::has_bonus ? to.d_alike_decays : to.d_log_decays);
+    else if constexpr (!learns_channels)
         std::apply([&](const auto&... view) { (clear(view), ...); }, d_decay);
+    if constexpr (Call::learns_bonus)
+        call.bonus().template sum_gradient<T>(std::get<0>(d_bonus), to.d_bonus);
+    else
+        std::apply([&](const auto&... view) { (clear(view), ...); }, d_bonus);
     if constexpr (Call::learns_update)
         call.update().template sum_gradient<T>(std::get<0>(d_update), to.d_deltas);
     else
@@ -101,7 +126,8 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
 /// learned. That of an optional one that is not there has no elements.
 template <class T, class P>
 auto make_linear_gradient(const linear_shape& shape, const P& part) {
-    constexpr bool may_be_one = may_play<P, role::decay> || may_play<P, role::update>;
+    constexpr bool may_be_one =
+        may_play<P, role::decay> || may_play<P, role::update> || may_play<P, role::bonus>;
     if constexpr (is_learned<P> && may_be_one) {
         part.part.check_call(shape);  // before memory is asked for
         return std::make_tuple(part.part.template make_gradient<T>(as_attention(shape)));

@@ -73,7 +73,10 @@ struct linear_gradients {
     const T* z;  ///< [batch, head, query], where the call divides
     tensor_view<T, 4> dq, dk, dv;
     tensor_view<T, 3> d_log_decays{};  ///< [batch, head of o, key], 0 at first; null: not wanted
-    tensor_view<T, 3> d_deltas{};      ///< the same, of β
+    tensor_view<T, 4> d_channel_decays{};  ///< [batch, head, key, channel], added to; or null
+    tensor_view<T, 3> d_alike_decays{};    ///< or their sum over channels that decay alike
+    tensor_view<double, 3> d_bonus{};      ///< [batch, head of o, channel], 0 at first; or null
+    tensor_view<T, 3> d_deltas{};          ///< the same, of β
 };
 
 /// dN and dz of a chunk of queries: o = factor·N, factor = 1/max(z, ε) or a scale.

@@ -80,7 +80,7 @@ class linear_call : public linear_call_parts<Parts...> {
                 map_type::name,
                 divides,
                 turned,
-                has_decay,
+                given::decays,
                 has_update,
                 turned != encoded::none || reaches};
     }
@@ -116,8 +116,8 @@ class linear_call : public linear_call_parts<Parts...> {
             result.firsts = firsts;
             result.state = state().heads(kind());
         }
-        if constexpr (has_decay)
-            result.log_decays = this->decay().template numbers<T>(scratch, shape);
+        set_decays(result, scratch);
+        if constexpr (given::has_bonus) result.bonus = this->bonus().template numbers<T>();
         if constexpr (has_update)
             result.deltas = this->update().template numbers<T>(scratch, shape);
         result.denominator.divides = divides;
@@ -222,6 +222,10 @@ class linear_call : public linear_call_parts<Parts...> {
                              "heed::causal was not chosen");
             state().check(kind());
         }
+        if constexpr (given::has_bonus)
+            require_argument(is_causal,
+                             "heed::bonus is that of the present token of a causal sequence, but "
+                             "this call's heed::causal was not chosen");
         if constexpr (has_update)
             require_argument(is_causal,
                              "heed::delta goes along a causal sequence, but this call's "
@@ -265,6 +269,26 @@ class linear_call : public linear_call_parts<Parts...> {
             });
         } else {
             f(sequence_run{0, shape.queries, 0, shape.keys});
+        }
+    }
+    /// Those of tokens, beside a bonus, are of as many channels.
+    void set_decays([[maybe_unused]] linear_program<T>& to, [[maybe_unused]] arena& scratch) const {
+        if constexpr (has_decay) {
+            const auto numbers = this->decay().template numbers<T>(scratch, shape);
+            if constexpr (rank_of<decltype(numbers)> == 4) {
+                to.channel_decays = numbers;
+            } else if constexpr (given::has_bonus) {
+                to.channel_decays = {
+                    numbers.data,
+                    {shape.batch, shape.decay_heads, shape.keys, shape.dim},
+                    {numbers.strides[0], numbers.strides[1], numbers.strides[2], 0}};
+            } else {
+                to.log_decays = numbers;
+            }
+        } else if constexpr (given::has_bonus) {
+            T* none = scratch.take<T>(1);
+            *none = T(0);
+            to.channel_decays = {none, {shape.batch, 1, shape.keys, shape.dim}, {0, 0, 0, 0}};
         }
     }
     void set_runs(linear_program<T>& to, arena& scratch) const {

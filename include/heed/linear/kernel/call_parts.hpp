@@ -16,6 +16,7 @@
 #include <heed/linear/kernel/identity_rule.hpp>
 #include <heed/linear/kernel/positive_map.hpp>
 #include <heed/linear/kernel/roles.hpp>
+#include <heed/linear/kernel/state_kind.hpp>
 #include <heed/linear/part.hpp>
 
 /// \file
@@ -37,17 +38,24 @@ decltype(auto) map_among(const Parts&... parts) {
         return (without_map);
 }
 
-/// The heads that the decay and the update among these have numbers for.
+/// The heads that the decay, the update and the bonus among these have numbers for.
 template <class... Parts>
 part_heads heads_among(const Parts&... parts) {
     part_heads heads;
     [[maybe_unused]] const auto one = [&]<class P>(const P& part) {
         if constexpr (part_of<P, role::decay>) heads.decay = unwrap(part).heads();
         if constexpr (part_of<P, role::update>) heads.update = unwrap(part).heads();
+        if constexpr (part_of<P, role::bonus>) heads.bonus = unwrap(part).heads();
     };
     (visit_part(parts, one), ...);
     return heads;
 }
+
+/// Whether a part, learned or not, is a decay of channels.
+template <class P>
+inline constexpr bool decays_channels = requires {
+    unwrapped<P>::of_channels;
+};
 
 /// The parts of a call whose choices have been made.
 template <class... Parts>
@@ -61,8 +69,17 @@ class linear_call_parts {
     static constexpr bool has_state = count_of<role::state, Parts...> != 0;
     static constexpr bool has_decay = count_of<role::decay, Parts...> != 0;
     static constexpr bool has_update = count_of<role::update, Parts...> != 0;
+    static constexpr bool has_bonus = count_of<role::bonus, Parts...> != 0;
+    /// Beside a bonus all decays are a channel's, none being decays of 1.
+    static constexpr decayed decays = has_bonus || (decays_channels<Parts> || ...)
+                                          ? decayed::channels
+                                      : !has_decay ? decayed::none
+                                                   : decayed::tokens;
     static constexpr bool learns_decay =
         ((is_learned<Parts> && part_of<Parts, role::decay>) || ...);
+    static constexpr bool learns_channels = learns_decay && (decays_channels<Parts> || ...);
+    static constexpr bool learns_bonus =
+        ((is_learned<Parts> && part_of<Parts, role::bonus>) || ...);
     static constexpr bool learns_update =
         ((is_learned<Parts> && part_of<Parts, role::update>) || ...);
     static constexpr bool has_encoding = count_of<role::position_encoding, Parts...> != 0;
@@ -113,6 +130,13 @@ class linear_call_parts {
     const auto& update() const requires(has_update) {
         return with([](const auto&... parts) -> const auto& {
             return unwrap(the_part<role::update>(nothing, parts...));
+        });
+    }
+
+    /// Its bonus, the same.
+    const auto& bonus() const requires(has_bonus) {
+        return with([](const auto&... parts) -> const auto& {
+            return unwrap(the_part<role::bonus>(nothing, parts...));
         });
     }
 

@@ -15,7 +15,7 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// How many heads the parts of a call have numbers for.
 struct part_heads {
-    index decay = 1, update = 1;
+    index decay = 1, update = 1, bonus = 1;
 };
 
 /// [batch, head, sequence, dim] of q, k and v, or the shape_error that says why not; beside parts
@@ -38,8 +38,9 @@ linear_shape linear_shape_of(const tensor_view<const T, 4>& q, const tensor_view
     require_shape(v.extents[2] == k.extents[2], "k has shape ", k.extents, " and v has shape ",
                   v.extents, ", but they must have the same sequence");
     const std::array<index, 3> heads{q.extents[1], k.extents[1], v.extents[1]};
-    const index most = std::max({heads[0], heads[1], heads[2], parts.decay == 1 ? 0 : parts.decay,
-                                 parts.update == 1 ? 0 : parts.update});
+    const index most =
+        std::max({heads[0], heads[1], heads[2], parts.decay == 1 ? 0 : parts.decay,
+                  parts.update == 1 ? 0 : parts.update, parts.bonus == 1 ? 0 : parts.bonus});
     const bool divide = std::all_of(heads.begin(), heads.end(), [&](index count) {
         return count == 0 ? most == 0 : most % count == 0;
     });
@@ -50,6 +51,7 @@ linear_shape linear_shape_of(const tensor_view<const T, 4>& q, const tensor_view
     };
     check_part("the decay", parts.decay);
     check_part("heed::delta", parts.update);
+    check_part("heed::bonus", parts.bonus);
     require_shape(divide, "q, k and v have ", heads[0], ", ", heads[1], " and ", heads[2],
                   " heads, but the most of them must be a multiple of each");
     require_shape(k.extents[2] < (index(1) << 31), "k has ", k.extents[2],
@@ -61,6 +63,7 @@ linear_shape linear_shape_of(const tensor_view<const T, 4>& q, const tensor_view
             .value_heads = heads[2],
             .decay_heads = parts.decay,
             .update_heads = parts.update,
+            .bonus_heads = parts.bonus,
             .queries = q.extents[2],
             .keys = k.extents[2],
             .dim = dim,

@@ -130,15 +130,20 @@ struct chunk_decays {
 /// sum ← e^G·(sum + lost) + addend, compensated, e^G in two parts: a factor near 1 that is rounded
 /// would be wrong in the same way thousands of times.
 template <class T>
-[[gnu::always_inline]] inline void decay_and_add(T* sum, T* lost, const two_parts<T>& decay,
+[[gnu::always_inline]] inline void decay_and_add(T* sum, T* lost, vec<T> high, vec<T> low,
                                                  vec<T> addend) {
-    const vec<T> high(decay.high), old = vec<T>::load(sum);
+    const vec<T> old = vec<T>::load(sum);
     // A bare product would be contracted with the sum that it goes into.
     const vec<T> product = fma(high, old, vec<T>(T(0)));
-    const vec<T> rounding = fma(vec<T>(decay.low), old, fma(high, old, -product));
+    const vec<T> rounding = fma(low, old, fma(high, old, -product));
     fma(high, vec<T>::load(lost), rounding).store(lost);
     product.store(sum);
     add_compensated(sum, lost, addend);
+}
+template <class T>
+[[gnu::always_inline]] inline void decay_and_add(T* sum, T* lost, const two_parts<T>& decay,
+                                                 vec<T> addend) {
+    decay_and_add(sum, lost, vec<T>(decay.high), vec<T>(decay.low), addend);
 }
 
 /// Column j of b, of which there are `keys`, times e^{G−G_j}.

@@ -12,6 +12,7 @@
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/chunk_update.hpp>
+#include <heed/linear/kernel/forward_channels.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
 #include <heed/linear/kernel/program.hpp>
 #include <heed/linear/kernel/references.hpp>
@@ -48,6 +49,7 @@ class forward_head {
           to_(to),
           columns_(padded<T>(program.shape.value_dim)),
           rows_(program, scratch),
+          channels_(program, scratch),
           p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)),
           solved_keys_(program.updates()
                            ? chunk_rows<T>::take(scratch, padded<T>(program.map->feature_count))
@@ -80,6 +82,7 @@ class forward_head {
             if ((base + p) % chunk_length == 0) fold(head, older);
         }
         // Behind the last key rows see all there is.
+        if (channels_.any()) channels_.find_last(head);
         for (index i = std::max<index>(0, run.keys() - offset); i < run.queries();) {
             const index count = std::min(chunk_length, run.queries() - i);
             rows_.repeat_sum(head, count);
@@ -123,7 +126,9 @@ class forward_head {
                         older->s.sum.data);
             *older->progress = *head.progress;
         }
-        if (program_.decays())
+        if (channels_.any())
+            fold_channels(head, features(), columns_);
+        else if (program_.decays())
             fold_decayed_chunk(head, features(), columns_);
         else
             fold_chunk(head, features(), columns_);
@@ -136,6 +141,9 @@ class forward_head {
         const head_sums<T>& head = at.head;
         const index first_head = at.state_head * program_.heads_a_state();
         if (program_.decays()) count = take_decays(at, at.run.key_first + p, count, older);
+        if (channels_.any())
+            count = channels_.take(head, at.batch, first_head, at.run.key_first + p, count,
+                                   [&] { fold(head, older); });
         chunk_tokens tokens{at.batch, at.run.key_first + p, p, count};
         index tail = head.progress->keys;
         written_rows<T> rows{head.key_rows[tail], head.key_rows.stride};
@@ -156,29 +164,37 @@ class forward_head {
             tokens.count = count;
         }
         const written_rows<T> turned = rows_.turn_keys(rows, tokens);
+        if (program_.updates()) copy_keys(turned, count);
+        if (channels_.any()) channels_.relate_keys(turned, tail, count);
         transpose_into_chunk<T>(turned, count, features(), tail, head.keys);
+        if (channels_.any()) channels_.keep(head, count);
         const auto v = rows_of(program_.v, at.batch, program_.value_head(first_head), tokens.row,
                                count, values_);
         bool finite = copy_padded<T>(v, count, program_.shape.value_dim,
                                      {head.values[tail], head.values.stride});
         if (program_.updates()) {
-            update_values(head, turned, tokens, first_head);
+            update_values(head, tokens, first_head);
             finite = all_finite<T>({head.values[tail], head.values.stride}, count, columns_);
         }
         head.progress->finite = head.progress->finite && finite;
-        if (!program_.decays() && !program_.updates()) rows_.sum_keys(head, rows, count);
+        if (!program_.decays() && !channels_.any() && !program_.updates())
+            rows_.sum_keys(head, rows, count);
         return count;
     }
-    /// What the delta rule writes takes the place of the new keys' values.
-    void update_values(const head_sums<T>& head, contiguous_rows<T> keys,
-                       const chunk_tokens& tokens, index of_head) {
-        const index tail = head.progress->keys, count = tokens.count;
-        const chunk_sight sight{tail, tail + count, 0};
+    /// New keys as the delta rule reads by them.
+    void copy_keys(contiguous_rows<T> keys, index count) {
         for (index r = 0; r < count; ++r)
             std::copy_n(keys[r], static_cast<std::size_t>(solved_keys_.stride), solved_keys_[r]);
+    }
+    /// What the delta rule writes takes the place of the new keys' values.
+    void update_values(const head_sums<T>& head, const chunk_tokens& tokens, index of_head) {
+        const index tail = head.progress->keys, count = tokens.count;
+        const chunk_sight sight{tail, tail + count, 0};
         chunk_operands<T> of{solved_keys_, head.s.sum, features()};
+        if (channels_.any()) channels_.relate(solved_keys_, sight, count);
         weigh_chunk<T>(solved_keys_, count, features(), head.keys, sight, p_);
         of.p = p_;
+        if (channels_.any()) channels_.leave_unit(solved_keys_, sight, count);
         if (program_.decays()) decay(head, sight, count, solved_keys_, of);
         T beta[chunk_length];
         program_.read_deltas(tokens.batch, of_head, tokens.row, count, beta);
@@ -216,7 +232,9 @@ class forward_head {
                                     (at.batch * program_.shape.heads + h) * program_.shape.queries +
                                     query);
             }
-            chunk_operands<T> of{rows_.turned_queries(), at.head.s.sum, features()};
+            chunk_operands<T> of{rows_.turned_queries(), channels_.sum(at.head), features()};
+            if (channels_.any()) channels_.see_own(h, of.a, sight, count);
+            if (channels_.any()) channels_.relate(rows_.turned_queries(), sight, count);
             if (sees_chunk) {
                 weigh_chunk<T>(of.a, count, features(), at.head.keys, sight, p_);
                 of.p = p_;
@@ -224,6 +242,8 @@ class forward_head {
                 of.sight = sight;
                 of.finite = at.head.progress->finite;
             }
+            if (channels_.any() && sees_chunk) channels_.weigh_own(sight, count, p_);
+            if (channels_.any()) channels_.leave_unit(rows_.turned_queries(), sight, count);
             if (program_.decays()) decay(at.head, sight, count, rows_.turned_queries(), of);
             write(at.batch, h, query, count, of, rows_.factors(h, z, count));
         }
@@ -272,6 +292,7 @@ class forward_head {
     linear_outputs<T> to_;
     index columns_;
     chunk_rows<T> rows_;
+    forward_channels<T> channels_;
     T* p_;
     written_rows<T> solved_keys_;
     T *values_, *factor_;

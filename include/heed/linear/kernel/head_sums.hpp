@@ -7,6 +7,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/linear/kernel/chunk_channels.hpp>
 #include <heed/linear/kernel/chunk_decays.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
 
@@ -19,10 +20,10 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// How far a head is.
 struct head_progress {
     index keys = 0;      ///< of the chunk that is not full
-    bool begun = false;  ///< whether references are those of a key
+    bool begun = false;  ///< whether references, or decays a channel, are those of a key
     bool finite = true;  ///< whether the values of the chunk are
     bool anew = false;   ///< whether the chunk's first token forgets what was before it
-    bool cuts = false;   ///< whether it ended a chunk off the grid, or raised references
+    bool cuts = false;   ///< whether it ended a chunk off the grid, or changed S or references
 };
 
 /// The sums of one head, in memory of someone else's.
@@ -33,10 +34,13 @@ struct head_sums {
     T* running;                ///< Σ φ(k_j) of the chunk's keys
     T* reference;              ///< logits that features are relative to
     T* keys;                   ///< the chunk's φ(k_j) as S takes them, transposed
-    written_rows<T> key_rows;  ///< the same before an encoding, one a row
+    written_rows<T> key_rows;  ///< the same before an encoding, one a row; or decays a channel
     written_rows<T> values;    ///< the chunk's values, padded
     decay_sums<T> decays;      ///< of the chunk's tokens, where there are decays
     head_progress* progress;
+
+    /// G of the chunk, where decays are a channel's: nothing divides then, and Z is not needed.
+    channel_parts<T> channels() const { return {total, total_lost}; }
 };
 
 /// How the numbers of a head lie in memory.
@@ -103,6 +107,29 @@ void fold_decayed_chunk(const head_sums<T>& head, index features, index columns)
     progress.finite = true;
     progress.anew = false;
     progress.cuts = false;
+}
+
+/// The same by decays a channel.
+template <class T>
+void fold_channels(const head_sums<T>& head, index features, index columns) {
+    head_progress& progress = *head.progress;
+    if (progress.keys == 0) return;
+    const channel_parts<T> decay = head.channels();
+    exponentiate_channels(decay, features);
+    multiply_transposed(head.keys, features, progress.keys, decay.high, channel_unit<T>);
+    decay_rows_and_add<T>(head.s, features, head.keys, head.values, progress.keys, columns, decay);
+    progress.keys = 0;
+    progress.finite = true;
+    progress.cuts = false;
+}
+/// G of the chunk's keys again, from the decays that stand in key_rows.
+template <class T>
+void sum_channels(const head_sums<T>& head, index features) {
+    const channel_parts<T> sums = head.channels();
+    clear_channels(sums, features);
+    for (index j = 0; j < head.progress->keys; ++j)  // the first may have been S's at once
+        if (fits_channels<T>(sums, head.key_rows[j], features))
+            advance_channels<T>(sums, head.key_rows[j], features);
 }
 
 /// The chunk becomes part of S and Z.

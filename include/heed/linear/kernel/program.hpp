@@ -56,8 +56,10 @@ struct linear_program {
     index run_count;
     const index* lengths;  ///< keys of each sequence of the batch; null: all
     const index* firsts;   ///< tokens that each sequence has seen in earlier calls; null: none
-    tensor_view<const T, 3> log_decays;  ///< [batch, head, key]; null: none
-    tensor_view<const T, 3> deltas;      ///< β of the delta rule, the same; null: none
+    tensor_view<const T, 3> log_decays;      ///< [batch, head, key]; null: none
+    tensor_view<const T, 4> channel_decays;  ///< or [batch, head, key, channel]; null: none
+    tensor_view<const T, 3> deltas;          ///< β of the delta rule, the same; null: none
+    tensor_view<const T, 2> bonus;           ///< u, [head, channel]; null: none
     kept_heads<T> state;
     on_pool threads;
     workspace* memory;
@@ -68,6 +70,8 @@ struct linear_program {
     bool turns_features() const { return turned == encoded::features; }
     bool turns_inputs() const { return turned == encoded::inputs; }
     bool decays() const { return log_decays.data != nullptr; }
+    bool decays_channels() const { return channel_decays.data != nullptr; }
+    bool has_bonus() const { return bonus.data != nullptr; }
     bool updates() const { return deltas.data != nullptr; }
 
     index query_head(index head) const { return head * shape.query_heads / shape.heads; }
@@ -75,6 +79,11 @@ struct linear_program {
     index value_head(index head) const { return head * shape.value_heads / shape.heads; }
     index decay_head(index head) const { return head * shape.decay_heads / shape.heads; }
     index update_head(index head) const { return head * shape.update_heads / shape.heads; }
+    /// u of a head of o, to whole vectors of the caller's.
+    void read_bonus(index head, T* to) const {
+        for (index f = 0; f < padded<T>(shape.dim); ++f)
+            to[f] = f < shape.dim ? bonus(head * shape.bonus_heads / shape.heads, f) : T(0);
+    }
     /// The log decay of a key; those behind it are strides[2] apart.
     const T* log_decay(index batch, index head, index key) const {
         const auto& [of_batch, of_head, step] = log_decays.strides;

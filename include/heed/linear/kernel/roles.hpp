@@ -97,17 +97,18 @@ constexpr bool check_linear_parts() {
     static_assert(
         parts,
         "heed: an argument behind q, k and v is not a part of linear attention (a "
-        "feature map, denominator, decay, update, heed::unit_rows, heed::causal, lengths, "
+        "feature map, denominator, decay, update, bonus, heed::unit_rows, heed::causal, lengths, "
         "heed::rotary, heed::carry, heed::on or heed::in)");
     if constexpr (parts) {
-        constexpr bool learning =
-            (alternatives<Parts>::all([]<class A>() {
-                 return !is_learned<A> || part_of<A, role::decay> || part_of<A, role::update>;
-             }) &&
-             ...);
-        static_assert(learning,
-                      "heed: of parts of linear attention decays and heed::delta alone can be "
-                      "learned");
+        constexpr bool learning = (alternatives<Parts>::all([]<class A>() {
+                                       return !is_learned<A> || part_of<A, role::decay> ||
+                                              part_of<A, role::update> || part_of<A, role::bonus>;
+                                   }) &&
+                                   ...);
+        static_assert(
+            learning,
+            "heed: of parts of linear attention decays, heed::delta and heed::bonus alone can "
+            "be learned");
         constexpr bool no_scores =
             ((!may_play<Parts, role::modifier> && !may_play<Parts, role::observer> &&
               !may_play<Parts, role::input_bias> && !may_play<Parts, role::lse_gradient> &&
@@ -151,14 +152,16 @@ constexpr bool check_linear_parts() {
         constexpr bool once =
             count_of<role::row_norm, Parts...> <= 1 && count_of<role::denominator, Parts...> <= 1 &&
             count_of<role::scale, Parts...> <= 1 && count_of<role::decay, Parts...> <= 1 &&
+            count_of<role::bonus, Parts...> <= 1 &&
             count_of<role::position_encoding, Parts...> <= 1 &&
             count_of<role::state, Parts...> <= 1 && count_of<role::threads, Parts...> <= 1 &&
             count_of<role::memory, Parts...> <= 1 && (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
             (0 + ... + int(may_be_documents<Parts>)) <= 1;
-        static_assert(once,
-                      "heed: linear attention takes one denominator, decay, scale, heed::rotary, "
-                      "heed::unit_rows, heed::key_lengths, heed::cumulative_lengths, heed::carry, "
-                      "heed::on and heed::in");
+        static_assert(
+            once,
+            "heed: linear attention takes one denominator, decay, scale, bonus, heed::rotary, "
+            "heed::unit_rows, heed::key_lengths, heed::cumulative_lengths, heed::carry, "
+            "heed::on and heed::in");
         constexpr bool decays = count_of<role::decay, Parts...> != 0;
         constexpr bool causal_decay = !decays || (may_be_causal<Parts> || ...);
         static_assert(causal_decay,
@@ -175,6 +178,15 @@ constexpr bool check_linear_parts() {
         constexpr bool plain_update = !updates || !(may_divide_or_map<Parts> || ...);
         static_assert(plain_update,
                       "heed: an update goes with neither a feature map nor a denominator");
+        constexpr bool bonuses = count_of<role::bonus, Parts...> != 0;
+        constexpr bool causal_bonus = !bonuses || (may_be_causal<Parts> || ...);
+        static_assert(causal_bonus,
+                      "heed: a bonus is the present token's: heed::bonus goes with heed::causal");
+        constexpr bool plain_bonus = !bonuses || !(may_divide_or_map<Parts> || ...);
+        static_assert(plain_bonus,
+                      "heed: a bonus goes with neither a feature map nor a denominator");
+        constexpr bool bonus_alone = !bonuses || !updates;
+        static_assert(bonus_alone, "heed: a bonus goes with no update");
         constexpr bool plain_rows =
             count_of<role::row_norm, Parts...> == 0 || !(may_be_map<Parts> || ...);
         static_assert(plain_rows,
@@ -185,9 +197,10 @@ constexpr bool check_linear_parts() {
         static_assert(causal_state,
                       "heed: a state is what a causal call has seen: heed::carry goes with "
                       "heed::causal");
-        return learning && causal_decay && plain_decay && one_update && causal_update &&
-               plain_update && plain_rows && no_scores && all_gradients && masks && encodings &&
-               positions && scales && unscaled && one_map && once && causal_state;
+        return learning && causal_bonus && plain_bonus && bonus_alone && causal_decay &&
+               plain_decay && one_update && causal_update && plain_update && plain_rows &&
+               no_scores && all_gradients && masks && encodings && positions && scales &&
+               unscaled && one_map && once && causal_state;
     } else {
         return false;
     }

@@ -31,9 +31,15 @@ struct state_access {
         require_argument(own.divides == call.divides, "the state is of calls that ",
                          own.divides ? "divide" : "do not divide",
                          " by a denominator, but this call does ", call.divides ? "" : "not");
-        require_argument(own.map.empty() || own.decays == call.decays, "the state is of calls ",
-                         own.decays ? "with decays" : "without decays", ", but this one ",
-                         call.decays ? "has them" : "has none");
+        const bool decays = own.decays != decayed::none;
+        const bool channels = own.decays == decayed::channels;
+        const bool call_decays = call.decays != decayed::none;
+        require_argument(own.map.empty() || decays == call_decays, "the state is of calls ",
+                         decays ? "with decays" : "without decays", ", but this one ",
+                         call_decays ? "has them" : "has none");
+        require_argument(own.map.empty() || own.decays == call.decays,
+                         "the state is of calls with decays a ", channels ? "channel" : "token",
+                         ", but this one has them a ", channels ? "token" : "channel");
         require_argument(own.map.empty() || own.updates == call.updates, "the state is of calls ",
                          own.updates ? "with" : "without", " heed::delta, but this one has ",
                          call.updates ? "it" : "none");
