@@ -1,8 +1,8 @@
 #pragma once
 
 /// \file
-/// Linear attention: the calls, states and their gradients, denominators, decays, updates, the bonus,
-/// and feature maps; and recurrent units.
+/// Linear attention: the calls, states and their gradients, denominators, decays, updates, the
+/// bonus, and feature maps; and recurrent units.
 
 #include <heed/linear/bonus.hpp>
 #include <heed/linear/decays/decay.hpp>

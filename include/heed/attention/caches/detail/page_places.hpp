@@ -21,8 +21,8 @@
 ///     factors  [maps][stretches][dim]                              float
 ///
 /// Where values are the first numbers of the keys, they are stored as values alone, panels hold
-/// what is left of the keys, and whole panels are made of both when a page is found, unless keys are
-/// read as rows.
+/// what is left of the keys, and whole panels are made of both when a page is found, unless keys
+/// are read as rows.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
