@@ -37,9 +37,10 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 template <class T>
 inline constexpr index queries_at_once = key_block<T> / 2;
 
-/// What weights are multiplied by where Σ weight·v is beyond T though o is not: a power of two.
+/// What weights are multiplied by where Σ weight·v is beyond T though o is not: 2^−33, since no
+/// piece of the keys has as many.
 template <class T>
-inline constexpr T weight_shrink = T(1) / T(8589934592);  // 2^−33: a block's worth, and more
+inline constexpr T weight_shrink = T(1) / T(8589934592);
 
 /// Queries of a head, and what is kept of them from block to block.
 template <class T>
@@ -48,16 +49,17 @@ struct query_lanes {
     index width;  ///< their number in whole vectors
     T* turned;    ///< [dim, width]: rows times their scale
     running_rows<T> rows;
-    T* block_maximum;
-    T* block_sum;
-    T* output;  ///< Σ weight·v
+    T* block_maximum;  ///< of each lane's scores in this block
+    T* block_sum;      ///< of its weights
+    T* output;         ///< [query, column]: Σ weight·v so far
     index output_stride;
-    T* kept;  ///< the same before weights shrank, or null
+    T* kept;  ///< the same of all keys, before weights shrank; or null
 
     /// With the rows that the microkernel computes too many.
     index output_size() const { return (width + vec<T>::size) * output_stride; }
 };
 
+/// Queries times their scale, packed.
 template <class T>
 query_lanes<T> make_query_lanes(const attention_program<T>& program, const query_place& at,
                                 arena& scratch) {
@@ -94,18 +96,18 @@ template <class T, class Done>
 void score_keys(const query_lanes<T>& lanes, const contiguous_rows<T>& keys, index count, index dim,
                 T* scores, index stride, const Done& done) {
     constexpr index size = vec<T>::size;
+    T* const maximum = lanes.block_maximum;
     multiply_columns(
         count, keys.data, keys.stride, fixed<1>(), {lanes.turned, lanes.width}, lanes.width, dim,
-        [ =, maximum = lanes.block_maximum ]<int Vectors>(index key, index lane, const vec<T>* sums)
-            __attribute__((always_inline)) {
-                if (key >= count) return;
-                unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
-                    T* so_far = maximum + lane + c * size;
-                    sums[c].store(scores + key * stride + lane + c * size);
-                    max(vec<T>::load(so_far), sums[c]).store(so_far);
-                });
-                if (lane == 0) done(key);
+        [=]<int Vectors>(index key, index lane, const vec<T>* sums) __attribute__((always_inline)) {
+            if (key >= count) return;
+            unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+                T* so_far = maximum + lane + c * size;
+                sums[c].store(scores + key * stride + lane + c * size);
+                max(vec<T>::load(so_far), sums[c]).store(so_far);
             });
+            if (lane == 0) done(key);
+        });
 }
 
 /// Vectors vectors of scores of `count` keys become weights, and block_sum their sums.
@@ -144,10 +146,12 @@ void weigh_all_lanes(const query_lanes<T>& lanes, const Exponent& exponent_of, i
 template <class T>
 void add_weighted_values(const query_lanes<T>& lanes, const T* weights, index stride, index count,
                          const contiguous_rows<T>& values, index value_dim) {
+    T* const output = lanes.output;
+    const T* const factor = lanes.rows.factor;
+    const index output_stride = lanes.output_stride;
     multiply_columns(
-        lanes.at.count, weights, fixed<1>(), stride, values, value_dim, count, [
-            output = lanes.output, output_stride = lanes.output_stride, factor = lanes.rows.factor
-        ]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
+        lanes.at.count, weights, fixed<1>(), stride, values, value_dim, count,
+        [=]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
             const vec<T> by(factor[r]);
             unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
                 T* at = output + r * output_stride + column + c * vec<T>::size;
@@ -223,14 +227,15 @@ void add_keys(const attention_program<T>& program, const softmax_normaliser& nor
     const contiguous_rows<T> values = whole_values(program, at, padding, scratch);
     for (query_lanes<T>* some = lanes; some < lanes + count; ++some) {
         std::fill_n(some->block_maximum, some->width, -std::numeric_limits<T>::infinity());
+        const bool fetches = some == lanes;
         const auto score = [&](const contiguous_rows<T>& rows, index first, index number) {
+            const index behind = key_block<T> + first, most = last - 1 - at.first;
             score_keys(
-                *some, rows, number, dim, scores + first * stride, stride,
-                [ =, fetches = some == lanes ](index key) __attribute__((always_inline)) {
+                *some, rows, number, dim, scores + first * stride,
+                stride, [=](index key) __attribute__((always_inline)) {
                     if (!fetches) return;
-                    const index behind = std::min(key_block<T> + first + key, last - 1 - at.first);
-                    fetch_row(keys.data, behind, keys.stride, dim);
-                    fetch_row(values.data, behind, values.stride, value_dim);
+                    fetch_row(keys.data, std::min(behind + key, most), keys.stride, dim);
+                    fetch_row(values.data, std::min(behind + key, most), values.stride, value_dim);
                 });
         };
         for_whole_tiles(keys, at.count, dim, scratch, score);
