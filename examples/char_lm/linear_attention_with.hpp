@@ -9,6 +9,8 @@
 #include <tuple>
 #include <utility>
 
+#include <Eigen/Core>
+
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/split_heads.hpp>
 #include <heed/core/view.hpp>

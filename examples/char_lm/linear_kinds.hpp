@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cmath>
-#include <cstdint>
 #include <memory>
 #include <tuple>
+#include <utility>
 #include <vector>
 
-#include <heed/attention/scales/scale.hpp>
+#include <heed/attention/masks/causal.hpp>
+#include <heed/attention/part.hpp>
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/maps/elu_plus_one.hpp>
@@ -19,8 +20,7 @@
 #include "linear_attention_with.hpp"
 
 /// \file
-/// Which parts each kind of linear attention is made of. What knows no positions otherwise has
-/// rotary ones.
+/// Which parts each kind of linear attention is made of.
 
 namespace char_lm {
 
@@ -45,7 +45,8 @@ std::unique_ptr<attention<Scalar>> make_elu_plus_one_attention(const architectur
                                          elu_plus_one_kind{rotation_of(sizes.width / sizes.heads)});
 }
 
-/// FAVOR+ (arXiv 2009.14794): twice as many random features as a head has dimensions.
+/// FAVOR+ (arXiv 2009.14794): twice as many random features as a head has dimensions, and no
+/// positions but what a token shift tells.
 struct favor_kind {
     using gates = std::tuple<>;
     static constexpr bool divides = true;

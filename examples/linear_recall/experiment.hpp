@@ -34,7 +34,7 @@ struct experiment {
     char_lm::architecture sizes{.layers = 2, .heads = 2, .width = 64, .token_shift = true};
     recall_task recall = {};
     /// Of each, by steps.
-    char_lm::training_settings training{.steps = 4000, .batch = 8, .learning_rate = 5e-3};
+    char_lm::training_settings training{.steps = 2500, .batch = 8, .learning_rate = 5e-3};
     index windows = 64;  ///< that a model is measured on, of each kind
 };
 

@@ -67,14 +67,15 @@ bool draw(const std::filesystem::path& picture, const std::filesystem::path& rec
         quoted(recall.string()) +
         "\nof(name) = strcol(1) eq name ? 100*$3 : NaN\nset title 'answers that are right'\n"
         "set logscale x 2\nset xlabel 'pairs of key and value'\nset format y '%.0f %%'\n"
-        "set yrange [0:100]\nset key bottom left\n" +
+        "set yrange [0:100]\nset key off\n" +
         plot("2:") + "data = " + quoted(losses.string()) +
-        "\nunset logscale x\nset format y '%.1f'\nset xlabel 'steps'\nset key top right\n"
+        "\nunset logscale x\nset format y '%.1f'\nset xlabel 'steps'\n"
         "of(name) = strcol(1) eq name && strcol(2) eq 'recall' ? $4 : NaN\n"
         "set title 'loss of recall in training, nats an answer'\nset yrange [0:*]\n" +
         plot("3:") +
         "of(name) = strcol(1) eq name && strcol(2) eq 'text' ? $4 : NaN\n"
-        "set title 'loss of text in training, nats a character'\nset yrange [1:3]\n" +
+        "set title 'loss of text in training, nats a character'\nset yrange [1:3]\n"
+        "set key on top right\n" +
         plot("3:"));
 }
 

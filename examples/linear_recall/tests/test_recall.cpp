@@ -75,7 +75,7 @@ TEST_CASE("with exact attention the steps of --quick learn to recall, far above 
     char_lm::train(model, parameters, windows_of(how.recall), how.training, threads,
                    [](const auto&) {});
     const auto after = measure(model, parameters, how.recall, 4, 16, threads);
-    CHECK(after.accuracy > 0.5);  // by chance 0.016, among the values told 0.25
+    CHECK(after.accuracy > 0.35);  // by chance 0.03, among the values told 0.25
     CHECK(after.loss < before.loss);
 }
 
