@@ -1,7 +1,8 @@
 #pragma once
 
 /// \file
-/// Linear attention: the calls, states, denominators, decays, updates, and feature maps.
+/// Linear attention: the calls, states and their gradients, denominators, decays, updates, and
+/// feature maps.
 
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
@@ -18,5 +19,6 @@
 #include <heed/linear/maps/random_features.hpp>
 #include <heed/linear/maps/relu.hpp>
 #include <heed/linear/maps/taylor_features.hpp>
+#include <heed/linear/state_gradient.hpp>
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>

@@ -21,6 +21,7 @@
 #include <heed/linear/maps/exp_features.hpp>
 #include <heed/linear/maps/favor.hpp>
 #include <heed/linear/maps/relu.hpp>
+#include <heed/linear/state_gradient.hpp>
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
 #include <heed/rope/rotary.hpp>
@@ -181,6 +182,56 @@ TEST_CASE("states that do not fit") {
                                    Eigen::Tensor<float, 3, Eigen::RowMajor> z(1, 2, 3);
                                    heed::linear_state<float>::from(filled(1, 2, 5, 4), z);
                                });
+}
+
+TEST_CASE("gradients of states that do not fit") {
+    const auto q = filled(1, 2, 6, 4), v = filled(1, 2, 6, 5);
+    const auto& map = heed::elu_plus_one;
+    heed::linear_state<float> state;
+    const heed::linear_state<float> empty;
+    const auto [o, stats] =
+        heed::linear_attention_forward(q, q, v, heed::causal, map, heed::carry(state));
+    auto before = empty;
+    auto gradients = heed::linear_attention_backward(o, o, stats, q, q, v, heed::causal, map,
+                                                     heed::carry(before));
+    gradients.q.setConstant(0.5F);
+    heed::linear_state_gradient<float> last = gradients.state;
+    const auto refuses_back = [&, &o = o, &stats = stats](const std::string& message, auto& of,
+                                                          auto error) {
+        check_refused<decltype(error)>(message, [&] {
+            heed::linear_attention_backward_into(gradients, o, o, stats, q, q, v, heed::causal, map,
+                                                 heed::carry(of), heed::state_gradient(last));
+        });
+        for (index e = 0; e < q.size(); ++e) REQUIRE(gradients.q.data()[e] == 0.5F);
+    };
+    const heed::shape_error shape("");
+    refuses_back(
+        "the stats are of a call that began behind 0 tokens of sequence 0, but this one begins "
+        "behind 6: backward takes the state that forward went on from",
+        state, heed::argument_error(""));
+    last.denominators.resize(1, 2, 3);
+    refuses_back("heed::state_gradient: that of Z has shape [1, 2, 3], but must have [1, 2, 4]",
+                 before, shape);
+    last.matrices.resize(1, 2, 4, 5);
+    refuses_back(
+        "heed::state_gradient: that of S has shape [1, 2, 4, 5], but must have [1, 2, 5, 4] "
+        "(batch, heads of the state, d_v, features)",
+        before, shape);
+    last = gradients.state;
+    gradients.state.matrices.resize(1, 1, 5, 4);
+    refuses_back(
+        "the gradient of the state: that of S has shape [1, 1, 5, 4], but must have [1, 2, 5, 4] "
+        "(batch, heads of the state, d_v, features)",
+        before, shape);
+    check_refused<heed::shape_error>(
+        "heed::state_gradient: q has 6 rows and k 7, but in a call that leaves a state they have "
+        "the same sequence",
+        [&, &o = o, &stats = stats] {
+            heed::linear_attention_backward_into(heed::into(gradients.q, gradients.k, gradients.v),
+                                                 o, o, stats, q, filled(1, 2, 7, 4),
+                                                 filled(1, 2, 7, 5), heed::causal, map,
+                                                 heed::state_gradient(last));
+        });
 }
 
 TEST_CASE("decays that do not fit") {

@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstddef>
+#include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include <heed/attention/detail/checked_outputs.hpp>
@@ -13,10 +15,14 @@
 #include <heed/attention/kernel/schedule/each_row.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
+#include <heed/core/memory_span.hpp>
+#include <heed/core/overlap.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/kernel/backward.hpp>
+#include <heed/linear/kernel/backward_state.hpp>
 #include <heed/linear/linear_stats.hpp>
 #include <heed/linear/part.hpp>
+#include <heed/linear/state_gradient.hpp>
 
 /// \file
 /// A call of linear attention backward: what is checked, and the gradients of what is learned.
@@ -50,6 +56,54 @@ tensor_view<T, 3> take_token_gradient(const Call& call, arena& scratch) {
     return taken;
 }
 
+/// The gradients of the states at both ends that backward is given, and is to write, checked.
+template <class T, class Gradients, class Call>
+state_gradients<T> state_gradients_of([[maybe_unused]] Gradients& gradients,
+                                      [[maybe_unused]] const Call& call) {
+    state_gradients<T> of;
+    if constexpr (Call::has_state_gradient) {
+        const auto& part = call.state_gradient();
+        using part_type = std::remove_cvref_t<decltype(part)>;
+        constexpr bool same_scalar = std::is_same_v<T, typename part_type::scalar>;
+        static_assert(same_scalar, "heed: heed::state_gradient must have the scalar of q, k and v");
+        if constexpr (same_scalar) {
+            of.d_last = part.matrices.view();
+            of.d_last_total = part.denominators.view();
+            check_state_gradient("heed::state_gradient", of.d_last, of.d_last_total,
+                                 call.state_shape(), call.total_shape());
+        }
+    }
+    if constexpr (requires { gradients.state; }) {
+        of.d_first = view_of(gradients.state.matrices);
+        of.d_first_total = view_of(gradients.state.denominators);
+        check_state_gradient("the gradient of the state", of.d_first, of.d_first_total,
+                             call.state_shape(), call.total_shape());
+    }
+    if (call.total_shape()[2] == 0) {
+        of.d_last_total = {};
+        of.d_first_total = {};
+    }
+    return of;
+}
+
+/// Refuses a gradient of the first state that shares memory with an input or another gradient.
+template <class Call, class... Learned>
+void check_state_gradient_memory(const memory_span& x, const gradient_memory& all, const Call& call,
+                                 const std::tuple<Learned...>& learned) {
+    constexpr std::string_view name = "the gradient of the state";
+    check_output_memory(name, x, call);
+    check_apart(name, x, "o", all.o);
+    check_apart(name, x, "d_o", all.d_o);
+    check_outputs_apart(name, x, "dq", all.dq);
+    check_outputs_apart(name, x, "dk", all.dk);
+    check_outputs_apart(name, x, "dv", all.dv);
+    std::apply(
+        [&](const auto&... view) {
+            (check_outputs_apart(name, x, "the gradient of a learned part", view), ...);
+        },
+        learned);
+}
+
 /// Checks all shapes and memory of backward, then runs it. `Parts` are those of the call, before
 /// choices are made.
 template <class T, class... Parts, class Gradients, class Call>
@@ -60,7 +114,7 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     const std::array<index, 4> output{shape.batch, shape.heads, shape.queries, shape.value_dim};
     check_output("d_o", d_o, output);
     check_output("o", o, output);
-    const T* z = linear_stats_access<T>::rows(kept, shape);
+    const T* z = linear_stats_access<T>::rows(kept, call);
     const auto dq = rank4(view_of(gradients.q));
     const auto dk = rank4(view_of(gradients.k));
     const auto dv = rank4(view_of(gradients.v));
@@ -72,7 +126,15 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     const auto d_update = gradients_of<role::update, Parts...>(learned);
     if constexpr (Call::learns_decay) call.decay().check_gradient(std::get<0>(d_decay));
     if constexpr (Call::learns_update) call.update().check_gradient(std::get<0>(d_update));
-    check_gradient_memory({dq, dk, dv, o, d_o}, call, learned);
+    const gradient_memory outputs{dq, dk, dv, o, d_o};
+    check_gradient_memory(outputs, call, learned);
+    const state_gradients<T> of_state = state_gradients_of<T>(gradients, call);
+    if constexpr (requires { gradients.state; }) {
+        check_state_gradient_memory(of_state.d_first, outputs, call, learned);
+        check_state_gradient_memory(of_state.d_first_total, outputs, call, learned);
+        check_outputs_apart("the gradient of S", of_state.d_first, "that of Z",
+                            of_state.d_first_total);
+    }
     [[maybe_unused]] const auto clear = [&](const auto& view) {
         fill(call.threads().pool, call.memory(), view, T(0));
     };
@@ -83,6 +145,7 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     arena& own = call.memory().slot(0);
     const arena::scope mark(own);
     linear_gradients<T> to{d_o, o, z, dq, dk, dv};
+    to.state = of_state;
     if constexpr (Call::learns_decay) to.d_log_decays = take_token_gradient<T>(call, own);
     if constexpr (Call::learns_update) to.d_deltas = take_token_gradient<T>(call, own);
     linear_backward<T>(call.template program<true>(own), to);
@@ -95,6 +158,23 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
         call.update().template sum_gradient<T>(std::get<0>(d_update), to.d_deltas);
     else
         std::apply([&](const auto&... view) { (clear(view), ...); }, d_update);
+}
+
+/// The same gradients, and one of a state behind them.
+template <class State, class Q, class K, class V, class... Learned>
+linear_gradient<State, Q, K, V, Learned...> with_state_gradient(
+    gradient<Q, K, V, Learned...> gradients) {
+    return {std::move(gradients), State()};
+}
+/// Memory for the gradient of a call's state.
+template <class Scalar, class Call>
+void take_shape(linear_state_gradient<Scalar>& of, const Call& call) {
+    const auto s = call.state_shape();
+    const auto z = call.total_shape();
+    of.matrices.resize(s[0], s[1], s[2], s[3]);
+    of.denominators.resize(z[0], z[1], z[2]);
+    of.matrices.setZero();
+    of.denominators.setZero();
 }
 
 /// The gradient object of a part, as a tuple: empty unless it is a decay or an update that is

@@ -46,6 +46,7 @@ class backward_delta : public backward_results<T> {
     using results::d_features_;
     using results::d_values_;
     using results::decays_;
+    using results::ends_;
     using results::features_;
     using results::for_chunks;
     using results::offset_;
@@ -76,9 +77,11 @@ class backward_delta : public backward_results<T> {
     void run(index batch, index head, index number) {
         for_each_memory(program_, batch, head, program_.run(batch, number),
                         program_.runs[number].offset(),
-                        [&](const sequence_run& run, index offset, index first) {
+                        [&](const sequence_run& run, index offset, index first, run_ends ends) {
                             const arena::scope mark(scratch_);
-                            this->begin(batch, head, run, offset, first);
+                            ends.first = ends.first && number == 0;
+                            ends.last = ends.last && number + 1 == program_.run_count;
+                            this->begin(batch, head, run, offset, first, ends);
                             walk();
                         });
     }
@@ -92,6 +95,11 @@ class backward_delta : public backward_results<T> {
         const index last = std::max<index>(0, keys - 1) / kept_tokens * kept_tokens;
         kept_ = scratch_.template take<T>(last / kept_tokens * features_ * columns_);
         this->clear(state_, features_, columns_);
+        if (ends_.goes_on()) {
+            const head_sums<T> carried = ends_.before(scratch_);
+            copy_state(carried.s.sum.data, state_.s.sum.data);
+            copy_state(carried.s.lost.data, state_.s.lost.data);
+        }
         for_chunks(0, last, [&](index p, index count) {
             if (p % kept_tokens == 0) copy_state(state_.s.sum.data, kept_at(p));
             load_written(p, count, {nullptr, 0});
@@ -104,16 +112,17 @@ class backward_delta : public backward_results<T> {
             }
             const index end = std::min(first + kept_tokens, keys);
             for_chunks(first, end, [&](index p, index count) { go_forth(p, count); });
-            if (first == last)
-                queries_behind_keys();
-            else if (decays_.learns())
+            if (first == last) this->begin_back();
+            if (decays_.learns() && (first != last || ends_.has_last()))
                 decays_.set_behind(state_by_gradient());
+            if (first == last) queries_behind_keys();
             for (index p = end; p > first;) {
                 const index count = (p - 1) % chunk_length + 1;
                 p -= count;
                 go_back(p, count);
             }
         }
+        this->end_back();
     }
 
     /// U and w of a chunk of keys, from S before it.

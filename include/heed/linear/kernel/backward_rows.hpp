@@ -9,6 +9,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/view.hpp>
+#include <heed/linear/kernel/backward_state.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/program.hpp>
@@ -74,6 +75,7 @@ struct linear_gradients {
     tensor_view<T, 4> dq, dk, dv;
     tensor_view<T, 3> d_log_decays{};  ///< [batch, head of o, key], 0 at first; null: not wanted
     tensor_view<T, 3> d_deltas{};      ///< the same, of β
+    state_gradients<T> state{};
 };
 
 /// dN and dz of a chunk of queries: o = factor·N, factor = 1/max(z, ε) or a scale.

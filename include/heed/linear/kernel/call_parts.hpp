@@ -59,6 +59,7 @@ class linear_call_parts {
     static constexpr bool has_documents = (std::same_as<Parts, cumulative_lengths_mask> || ...);
     static constexpr bool has_lengths = (is_key_lengths<Parts> || ...);
     static constexpr bool has_state = count_of<role::state, Parts...> != 0;
+    static constexpr bool has_state_gradient = count_of<role::state_gradient, Parts...> != 0;
     static constexpr bool has_decay = count_of<role::decay, Parts...> != 0;
     static constexpr bool has_update = count_of<role::update, Parts...> != 0;
     static constexpr bool learns_decay =
@@ -113,6 +114,13 @@ class linear_call_parts {
     const auto& update() const requires(has_update) {
         return with([](const auto&... parts) -> const auto& {
             return unwrap(the_part<role::update>(nothing, parts...));
+        });
+    }
+
+    /// What reaches the state behind the call.
+    const auto& state_gradient() const requires(has_state_gradient) {
+        return with([](const auto&... parts) -> const auto& {
+            return the_part<role::state_gradient>(nothing, parts...);
         });
     }
 

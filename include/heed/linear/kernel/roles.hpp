@@ -152,13 +152,14 @@ constexpr bool check_linear_parts() {
             count_of<role::row_norm, Parts...> <= 1 && count_of<role::denominator, Parts...> <= 1 &&
             count_of<role::scale, Parts...> <= 1 && count_of<role::decay, Parts...> <= 1 &&
             count_of<role::position_encoding, Parts...> <= 1 &&
-            count_of<role::state, Parts...> <= 1 && count_of<role::threads, Parts...> <= 1 &&
-            count_of<role::memory, Parts...> <= 1 && (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
+            count_of<role::state, Parts...> <= 1 && count_of<role::state_gradient, Parts...> <= 1 &&
+            count_of<role::threads, Parts...> <= 1 && count_of<role::memory, Parts...> <= 1 &&
+            (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
             (0 + ... + int(may_be_documents<Parts>)) <= 1;
         static_assert(once,
                       "heed: linear attention takes one denominator, decay, scale, heed::rotary, "
                       "heed::unit_rows, heed::key_lengths, heed::cumulative_lengths, heed::carry, "
-                      "heed::on and heed::in");
+                      "heed::state_gradient, heed::on and heed::in");
         constexpr bool decays = count_of<role::decay, Parts...> != 0;
         constexpr bool causal_decay = !decays || (may_be_causal<Parts> || ...);
         static_assert(causal_decay,
@@ -180,11 +181,12 @@ constexpr bool check_linear_parts() {
         static_assert(plain_rows,
                       "heed: a feature map takes q and k as they are: heed::unit_rows goes with "
                       "none");
-        constexpr bool causal_state =
-            count_of<role::state, Parts...> == 0 || (may_be_causal<Parts> || ...);
+        constexpr bool causal_state = (count_of<role::state, Parts...> == 0 &&
+                                       count_of<role::state_gradient, Parts...> == 0) ||
+                                      (may_be_causal<Parts> || ...);
         static_assert(causal_state,
-                      "heed: a state is what a causal call has seen: heed::carry goes with "
-                      "heed::causal");
+                      "heed: a state is what a causal call has seen: heed::carry and "
+                      "heed::state_gradient go with heed::causal");
         return learning && causal_decay && plain_decay && one_update && causal_update &&
                plain_update && plain_rows && no_scores && all_gradients && masks && encodings &&
                positions && scales && unscaled && one_map && once && causal_state;

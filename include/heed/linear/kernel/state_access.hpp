@@ -52,6 +52,11 @@ struct state_access {
                 keeps ? state.older_.data() : nullptr,
                 keeps ? state.older_progress_.data() : nullptr};
     }
+    /// The heads as they are, to be read alone; none of an empty state.
+    kept_heads<T> heads() const {
+        if (state.empty()) return {};
+        return {state.numbers_.data(), state.progress_.data(), nullptr, nullptr};
+    }
     index length(index batch) const {
         return state.empty() ? 0 : state.lengths_[static_cast<std::size_t>(batch)];
     }
