@@ -1,10 +1,6 @@
 // Trains through a sequence that is read in two pieces: the gradient of the state between them goes
 // from the second piece to the first, and there is one of the state that the sequence began with.
-
 #include <iostream>
-
-#include <Eigen/Core>
-#include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/heed.hpp>
 

@@ -125,12 +125,14 @@ void compare_outputs(const linear_problem& from, const reference::linear_options
 }
 
 /// Gradients are central differences of the reference, along a direction through all numbers of q,
-/// of k and of v, and of the log decays and β of the delta rule if theirs are given, and at some of
-/// them.
+/// of k and of v, and of the log decays and the numbers of an update if theirs are given, and at
+/// some of them.
 inline void compare_gradients(generator& random, linear_problem from, reference::linear_options how,
                               const tensor4<double>& dq, const tensor4<double>& dk,
                               const tensor4<double>& dv, const tensor4<double>* d_logs = nullptr,
-                              const tensor4<double>* d_deltas = nullptr) {
+                              const tensor4<double>* d_deltas = nullptr,
+                              const tensor4<double>* d_erased = nullptr,
+                              const tensor4<double>* d_written = nullptr) {
     const auto loss = [&] {
         const reference::tensor y = reference::linear_attention(from.q, from.k, from.v, how);
         return std::inner_product(y.values.begin(), y.values.end(), from.d_o.values.begin(), 0.0);
@@ -175,6 +177,8 @@ inline void compare_gradients(generator& random, linear_problem from, reference:
     check("dv", from.v, dv);
     if (d_logs != nullptr) check("d log α", *how.log_decays, *d_logs);
     if (d_deltas != nullptr) check("dβ", *how.deltas, *d_deltas);
+    if (d_erased != nullptr) check("de", *how.erased, *d_erased);
+    if (d_written != nullptr) check("dw", *how.written, *d_written);
 }
 
 inline void compare_rounded(const tensor4<float>& a, const tensor4<double>& b, double tolerance) {

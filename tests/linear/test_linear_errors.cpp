@@ -24,6 +24,7 @@
 #include <heed/linear/state_gradient.hpp>
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
+#include <heed/linear/updates/erase.hpp>
 #include <heed/rope/rotary.hpp>
 
 #include "linear/problem.hpp"
@@ -320,18 +321,18 @@ TEST_CASE("what does not fit the delta rule") {
         "heed::delta has shape [2, 4, 5], but q, k and v have 2 sequences and 6 keys", q, k, v,
         heed::causal, heed::delta(numbers(2, 4, 5)));
     refuses<shape_error>(
-        "q, k, v and heed::delta have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
+        "q, k, v and the update have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
         "of each",
         q, k, v, heed::causal, heed::delta(numbers(2, 3, 6)));
     std::optional<heed::causal_mask> none;
     refuses<argument_error>(
-        "heed::delta goes along a causal sequence, but this call's heed::causal was not chosen", q,
-        k, v, none, heed::delta(0.5));
+        "an update goes along a causal sequence, but this call's heed::causal was not chosen", q, k,
+        v, none, heed::delta(0.5));
     const auto beta = numbers(2, 4, 6);
     heed::linear_state<float> state;
     heed::linear_attention(q, k, v, heed::causal, heed::delta(beta), heed::carry(state));
     CHECK(state.heads() == 4);
-    refuses<argument_error>("the state is of calls with heed::delta, but this one has none", q,
+    refuses<argument_error>("the state is of calls with an update, but this one has none", q,
                             filled(2, 4, 6, 4), v, heed::causal, heed::carry(state));
     refuses<argument_error>(
         "the state is of calls with no feature map, but this one has heed::unit_rows", q, k, v,
@@ -349,6 +350,23 @@ TEST_CASE("what does not fit the delta rule") {
                                                  heed::causal, learned);
         });
     CHECK(dq.data()[0] == 0.5F);
+}
+
+TEST_CASE("what does not fit erasing by channels") {
+    using heed::shape_error;
+    const auto q = filled(2, 4, 6, 4), k = filled(2, 2, 6, 4), v = filled(2, 2, 6, 5);
+    refuses<shape_error>(
+        "heed::erase: e has shape [2, 2, 6, 5], but must have [2, 2, 6, 4] (batch, its heads, "
+        "keys, channels)",
+        q, k, v, heed::causal, heed::erase(filled(2, 2, 6, 5), filled(2, 2, 6, 5)));
+    refuses<shape_error>(
+        "heed::erase: w has shape [2, 1, 6, 5], but must have [2, 2, 6, 5] (batch, its heads, "
+        "keys, channels)",
+        q, k, v, heed::causal, heed::erase(filled(2, 2, 6, 4), filled(2, 1, 6, 5)));
+    refuses<shape_error>(
+        "q, k, v and the update have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
+        "of each",
+        q, k, v, heed::causal, heed::erase(filled(2, 3, 6, 4), filled(2, 3, 6, 5)));
 }
 
 TEST_CASE("memory that overlaps, and stats of another call") {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -21,9 +22,11 @@
 #include <heed/linear/state_gradient.hpp>
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
+#include <heed/linear/updates/erase.hpp>
 
 #include "linear/decay_problem.hpp"
 #include "linear/delta_problem.hpp"
+#include "linear/erase_problem.hpp"
 #include "linear/pieces.hpp"
 #include "linear/problem.hpp"
 
@@ -80,6 +83,21 @@ struct updated : decayed {
     auto with_parts(index first, index count, const F& f) const {
         return f(heed::learn(heed::log_decay(tokens(g, first, count))),
                  heed::learn(heed::delta(tokens(beta, first, count))), heed::unit_rows);
+    }
+};
+
+/// Erasing by channels, which are not learned here.
+struct erased : decayed {
+    erase_parts<double> of;
+
+    erased(generator& random, index length)
+        : decayed(random, length), of(erasing(random, from, 2, std::nullopt, true)) {}
+
+    template <class F>
+    auto with_parts(index first, index count, const F& f) const {
+        return f(heed::learn(heed::log_decay(tokens(g, first, count))),
+                 heed::erase(tokens(of.erased, first, count), tokens(of.written, first, count)),
+                 heed::unit_rows);
     }
 };
 
@@ -237,6 +255,7 @@ TEST_CASE("pieces of a sequence, trained through the state, are the whole") {
     check_pieces(mapped(random, 75, heed::double_softmax), true);
     check_pieces(decayed(random, 330), false);
     check_pieces(updated(random, 330), false);
+    check_pieces(erased(random, 110), false);
     // Keys that rise above the references again and again.
     mapped rising(random, 110, heed::exp_features);
     for (const index t : {0, 15, 40, 66, 90})
@@ -280,7 +299,7 @@ TEST_CASE("gradients of states have the same bits for any threads, and end where
         const auto [o, stats] = run();
         state_gradient_type last = zeros_like(state, 3, 5, false);
         last.matrices.setRandom();
-        const auto back = [&](const auto&... more) {
+        const auto back = [&, &o = o, &stats = stats](const auto&... more) {
             return heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal,
                                                    parts..., heed::carry(before),
                                                    heed::state_gradient(last), more...);

@@ -199,7 +199,7 @@ void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const 
     constexpr bool fixed = !(detail::learns_by_choice<Parts> || ...);
     static_assert(fixed, "heed: a learned part may be optional, but not one of several");
     constexpr bool one_each = std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>> ==
-                              detail::learned_before<sizeof...(Parts), Parts...>();
+                              detail::gradients_before<sizeof...(Parts), Parts...>();
     static_assert(one_each || !fixed || !detail::check_linear_parts<Parts...>(),
                   "heed: there must be one gradient for each learned part");
     if constexpr (fixed && one_each) {

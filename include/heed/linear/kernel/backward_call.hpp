@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -19,7 +20,7 @@
 #include <heed/core/overlap.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/kernel/backward.hpp>
-#include <heed/linear/kernel/backward_state.hpp>
+#include <heed/linear/kernel/state_ends.hpp>
 #include <heed/linear/linear_stats.hpp>
 #include <heed/linear/part.hpp>
 #include <heed/linear/state_gradient.hpp>
@@ -29,15 +30,42 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// The views among those of all learned parts' gradients that are of parts of a role: none or one.
+/// How many gradients a part has where it is learned, or may be: one, or as many as it says.
+template <class P>
+inline constexpr std::size_t gradient_count = 0;
+template <class P>
+inline constexpr std::size_t gradient_count<learned<P>> = 1;
+template <class P>
+requires(P::parameters > 1) inline constexpr std::size_t gradient_count<learned<P>> = P::parameters;
+template <class P>
+inline constexpr std::size_t gradient_count<std::optional<P>> = gradient_count<P>;
+
+/// How many gradients the parts before the K-th have.
+template <std::size_t K, class... Parts>
+constexpr std::size_t gradients_before() {
+    constexpr std::array<std::size_t, sizeof...(Parts) + 1> counts{gradient_count<Parts>..., 0};
+    std::size_t before = 0;
+    for (std::size_t i = 0; i < K; ++i) before += counts[i];
+    return before;
+}
+
+/// `Count` elements of a tuple, from `First` on.
+template <std::size_t First, std::size_t Count, class Tuple>
+auto elements_of([[maybe_unused]] const Tuple& all) {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+        return std::make_tuple(std::get<First + I>(all)...);
+    }
+    (std::make_index_sequence<Count>{});
+}
+
+/// The views among those of all learned parts' gradients that are of the part of a role: none, or
+/// as many as it has.
 template <class Role, class... Parts, class Views>
 auto gradients_of([[maybe_unused]] const Views& learned) {
     const auto one = [&]<std::size_t K>() {
         using part_type = std::tuple_element_t<K, std::tuple<Parts...>>;
-        if constexpr (may_learn<part_type> && may_play<part_type, Role>)
-            return std::make_tuple(std::get<learned_before<K, Parts...>()>(learned));
-        else
-            return std::tuple<>();
+        constexpr std::size_t count = may_play<part_type, Role> ? gradient_count<part_type> : 0;
+        return elements_of<gradients_before<K, Parts...>(), count>(learned);
     };
     return [&]<std::size_t... K>(std::index_sequence<K...>) {
         return std::tuple_cat(one.template operator()<K>()...);
@@ -52,6 +80,17 @@ tensor_view<T, 3> take_token_gradient(const Call& call, arena& scratch) {
     const tensor_view<T, 3> taken{scratch.take<T>(tokens[0] * tokens[1] * tokens[2]),
                                   tokens,
                                   {tokens[1] * tokens[2], tokens[2], 1}};
+    fill(call.threads().pool, call.memory(), taken, T(0));
+    return taken;
+}
+/// The same of a number of each channel, [batch, head of o, key, channel].
+template <class T, class Call>
+tensor_view<T, 4> take_channel_gradient(const Call& call, index channels, arena& scratch) {
+    const auto [batch, heads, keys] =
+        std::array<index, 3>{call.shape.batch, call.shape.heads, call.shape.keys};
+    const tensor_view<T, 4> taken{scratch.take<T>(batch * heads * keys * channels),
+                                  {batch, heads, keys, channels},
+                                  {heads * keys * channels, keys * channels, channels, 1}};
     fill(call.threads().pool, call.memory(), taken, T(0));
     return taken;
 }
@@ -125,7 +164,8 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     const auto d_decay = gradients_of<role::decay, Parts...>(learned);
     const auto d_update = gradients_of<role::update, Parts...>(learned);
     if constexpr (Call::learns_decay) call.decay().check_gradient(std::get<0>(d_decay));
-    if constexpr (Call::learns_update) call.update().check_gradient(std::get<0>(d_update));
+    if constexpr (Call::learns_update)
+        std::apply([&](const auto&... view) { call.update().check_gradient(view...); }, d_update);
     const gradient_memory outputs{dq, dk, dv, o, d_o};
     check_gradient_memory(outputs, call, learned);
     const state_gradients<T> of_state = state_gradients_of<T>(gradients, call);
@@ -147,14 +187,22 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     linear_gradients<T> to{d_o, o, z, dq, dk, dv};
     to.state = of_state;
     if constexpr (Call::learns_decay) to.d_log_decays = take_token_gradient<T>(call, own);
-    if constexpr (Call::learns_update) to.d_deltas = take_token_gradient<T>(call, own);
+    if constexpr (Call::learns_update && Call::updates_channels) {
+        to.d_erased = take_channel_gradient<T>(call, shape.dim, own);
+        to.d_written = take_channel_gradient<T>(call, shape.value_dim, own);
+    } else if constexpr (Call::learns_update) {
+        to.d_deltas = take_token_gradient<T>(call, own);
+    }
     linear_backward<T>(call.template program<true>(own), to);
     // The gradient of an optional part that is not there is 0.
     if constexpr (Call::learns_decay)
         call.decay().template sum_gradient<T>(std::get<0>(d_decay), to.d_log_decays);
     else
         std::apply([&](const auto&... view) { (clear(view), ...); }, d_decay);
-    if constexpr (Call::learns_update)
+    if constexpr (Call::learns_update && Call::updates_channels)
+        call.update().template sum_gradient<T>(std::get<0>(d_update), std::get<1>(d_update),
+                                               to.d_erased, to.d_written);
+    else if constexpr (Call::learns_update)
         call.update().template sum_gradient<T>(std::get<0>(d_update), to.d_deltas);
     else
         std::apply([&](const auto&... view) { (clear(view), ...); }, d_update);
@@ -177,14 +225,18 @@ void take_shape(linear_state_gradient<Scalar>& of, const Call& call) {
     of.denominators.setZero();
 }
 
-/// The gradient object of a part, as a tuple: empty unless it is a decay or an update that is
-/// learned. That of an optional one that is not there has no elements.
+/// The gradient objects of a part, as a tuple: empty unless it is a decay or an update that is
+/// learned. Those of an optional one that is not there have no elements.
 template <class T, class P>
 auto make_linear_gradient(const linear_shape& shape, const P& part) {
     constexpr bool may_be_one = may_play<P, role::decay> || may_play<P, role::update>;
     if constexpr (is_learned<P> && may_be_one) {
         part.part.check_call(shape);  // before memory is asked for
-        return std::make_tuple(part.part.template make_gradient<T>(as_attention(shape)));
+        auto gradient = part.part.template make_gradient<T>(as_attention(shape));
+        if constexpr (gradient_count<P> == 1)
+            return std::make_tuple(std::move(gradient));
+        else
+            return gradient;
     } else if constexpr (may_learn<P> && may_be_one) {
         if (part.has_value()) return make_linear_gradient<T>(shape, *part);
         return decltype(make_linear_gradient<T>(shape, *part))();

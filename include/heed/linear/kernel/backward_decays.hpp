@@ -8,11 +8,11 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/view.hpp>
-#include <heed/linear/kernel/backward_state.hpp>
 #include <heed/linear/kernel/chunk_decays.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/feature_rule.hpp>
 #include <heed/linear/kernel/program.hpp>
+#include <heed/linear/kernel/state_ends.hpp>
 
 /// \file
 /// Decays on the way back, and their own gradient. With w_ij what the pair (i, j) adds to Σ d_o·o,

@@ -9,10 +9,10 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/view.hpp>
-#include <heed/linear/kernel/backward_state.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/program.hpp>
+#include <heed/linear/kernel/state_ends.hpp>
 
 /// \file
 /// Rows on their way back: what o hands to its row, and what a row of features hands to q or k.
@@ -75,6 +75,9 @@ struct linear_gradients {
     tensor_view<T, 4> dq, dk, dv;
     tensor_view<T, 3> d_log_decays{};  ///< [batch, head of o, key], 0 at first; null: not wanted
     tensor_view<T, 3> d_deltas{};      ///< the same, of β
+    tensor_view<T, 4>
+        d_erased{};  ///< [batch, head of o, key, channel], 0 at first; null: not wanted
+    tensor_view<T, 4> d_written{};  ///< the same
     state_gradients<T> state{};
 };
 

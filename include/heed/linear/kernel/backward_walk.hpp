@@ -11,12 +11,12 @@
 #include <heed/core/simd.hpp>
 #include <heed/linear/kernel/backward_decays.hpp>
 #include <heed/linear/kernel/backward_rows.hpp>
-#include <heed/linear/kernel/backward_state.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
 #include <heed/linear/kernel/program.hpp>
 #include <heed/linear/kernel/references.hpp>
+#include <heed/linear/kernel/state_ends.hpp>
 
 /// \file
 /// The ways that backward goes over a run, forth and back: its rows, its sums, its references.
@@ -237,7 +237,7 @@ class backward_walk {
     head_sums<T> by_value_;    ///< Sᵀ
     head_sums<T> by_feature_;  ///< Z, then G and Σ dz φ(q)
 
-    backward_state<T> ends_;
+    state_ends<T> ends_;
     backward_decays<T> decays_;
 
     index batch_ = 0, head_ = 0, offset_ = 0, first_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <concepts>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -136,7 +137,9 @@ class linear_call : public linear_call_parts<Parts...> {
         }
         if constexpr (has_decay)
             result.log_decays = this->decay().template numbers<T>(scratch, shape);
-        if constexpr (has_update)
+        if constexpr (given::updates_channels)
+            std::tie(result.erased, result.written) = this->update().template numbers<T>();
+        else if constexpr (has_update)
             result.deltas = this->update().template numbers<T>(scratch, shape);
         result.denominator.divides = divides;
         with([&]<class... Chosen>(const Chosen&... parts) {
@@ -246,7 +249,7 @@ class linear_call : public linear_call_parts<Parts...> {
                              "call's heed::causal was not chosen");
         if constexpr (has_update)
             require_argument(is_causal,
-                             "heed::delta goes along a causal sequence, but this call's "
+                             "an update goes along a causal sequence, but this call's "
                              "heed::causal was not chosen");
         if constexpr (has_decay) {
             require_argument(is_causal,

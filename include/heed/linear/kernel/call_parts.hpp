@@ -62,6 +62,14 @@ class linear_call_parts {
     static constexpr bool has_state_gradient = count_of<role::state_gradient, Parts...> != 0;
     static constexpr bool has_decay = count_of<role::decay, Parts...> != 0;
     static constexpr bool has_update = count_of<role::update, Parts...> != 0;
+    static constexpr bool updates_channels = [] {
+        bool result = false;
+        const auto ask = [&]<class P>() {
+            if constexpr (part_of<P, role::update>) result = unwrapped<P>::of_channels;
+        };
+        (ask.template operator()<Parts>(), ...);
+        return result;
+    }();
     static constexpr bool learns_decay =
         ((is_learned<Parts> && part_of<Parts, role::decay>) || ...);
     static constexpr bool learns_update =

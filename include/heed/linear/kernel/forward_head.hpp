@@ -169,13 +169,13 @@ class forward_head {
         if (!program_.decays() && !program_.updates()) rows_.sum_keys(head, rows, count);
         return count;
     }
-    /// What the delta rule writes takes the place of the new keys' values.
+    /// What an update writes takes the place of the new keys' values.
     void update_values(const head_sums<T>& head, contiguous_rows<T> keys,
                        const chunk_tokens& tokens, index of_head) {
         const index tail = head.progress->keys, count = tokens.count;
         const chunk_sight sight{tail, tail + count, 0};
-        for (index r = 0; r < count; ++r)
-            std::copy_n(keys[r], static_cast<std::size_t>(solved_keys_.stride), solved_keys_[r]);
+        rows_.read_keys(of_head, tokens, keys, solved_keys_);
+        rows_.write_values(of_head, tokens, {head.values[tail], head.values.stride}, values_);
         chunk_operands<T> of{solved_keys_, head.s.sum, features()};
         weigh_chunk<T>(solved_keys_, count, features(), head.keys, sight, p_);
         of.p = p_;

@@ -106,8 +106,7 @@ constexpr bool check_linear_parts() {
              }) &&
              ...);
         static_assert(learning,
-                      "heed: of parts of linear attention decays and heed::delta alone can be "
-                      "learned");
+                      "heed: of parts of linear attention decays and updates alone can be learned");
         constexpr bool no_scores =
             ((!may_play<Parts, role::modifier> && !may_play<Parts, role::observer> &&
               !may_play<Parts, role::input_bias> && !may_play<Parts, role::lse_gradient> &&
@@ -170,9 +169,8 @@ constexpr bool check_linear_parts() {
                       "heed: a decay goes with neither a feature map nor a denominator");
         constexpr bool updates = count_of<role::update, Parts...> != 0;
         constexpr bool causal_update = !updates || (may_be_causal<Parts> || ...);
-        static_assert(
-            causal_update,
-            "heed: an update goes along the sequence: heed::delta goes with heed::causal");
+        static_assert(causal_update,
+                      "heed: an update goes along the sequence: it goes with heed::causal");
         constexpr bool plain_update = !updates || !(may_divide_or_map<Parts> || ...);
         static_assert(plain_update,
                       "heed: an update goes with neither a feature map nor a denominator");

@@ -35,8 +35,8 @@ struct state_access {
                          own.decays ? "with decays" : "without decays", ", but this one ",
                          call.decays ? "has them" : "has none");
         require_argument(own.map.empty() || own.updates == call.updates, "the state is of calls ",
-                         own.updates ? "with" : "without", " heed::delta, but this one has ",
-                         call.updates ? "it" : "none");
+                         own.updates ? "with" : "without", " an update, but this one has ",
+                         call.updates ? "one" : "none");
         require_argument(own.map.empty() || (own.map == call.map && own.turned == call.turned),
                          "the state is of calls with ", own.map,
                          own.turned == encoded::none ? "" : " and a rotary encoding",

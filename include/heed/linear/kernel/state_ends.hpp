@@ -37,9 +37,9 @@ struct run_ends {
 /// The ends of a run of one head of o. Several heads may read one head of the state: the gradient
 /// of the last state is the first one's, that of the first state is their sum.
 template <class T>
-class backward_state {
+class state_ends {
   public:
-    backward_state(const linear_program<T>& program, const state_gradients<T>& of)
+    state_ends(const linear_program<T>& program, const state_gradients<T>& of)
         : program_(program), of_(of) {}
 
     void begin(index batch, index head, const sequence_run& run, run_ends ends) {
