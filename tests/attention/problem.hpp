@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <limits>
 #include <sstream>
 #include <string>
@@ -14,6 +13,7 @@
 
 #include "reference/attention.hpp"
 #include "support/random.hpp"
+#include "support/same_bits.hpp"
 
 /// \file
 /// Inputs of an attention, random and of random extents, for heed and for the reference.
@@ -129,15 +129,5 @@ struct inputs {
     inputs(generator& random, const extents& e, double deviation = 1)
         : inputs(problem(random, e, deviation)) {}
 };
-
-/// Whether two dense objects hold the same bits.
-template <class A, class B>
-bool same_bits(const A& a, const B& b) {
-    static_assert(std::is_same_v<typename A::Scalar, typename B::Scalar>);
-    return a.size() == b.size() &&
-           (a.size() == 0 ||
-            std::memcmp(a.data(), b.data(),
-                        static_cast<std::size_t>(a.size()) * sizeof(typename A::Scalar)) == 0);
-}
 
 }  // namespace heed_test

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 
 #include "reference/latent.hpp"
 #include "support/random.hpp"
+#include "support/same_bits.hpp"
 
 /// \file
 /// Random layers of latent attention, for heed and for the reference.
@@ -24,6 +24,7 @@
 namespace test_latent {
 
 using heed::index;  // inside a namespace: <strings.h> has a global one
+using heed_test::same_bits;
 
 template <class T>
 using tensor = Eigen::Tensor<T, 3, Eigen::RowMajor>;
@@ -174,14 +175,6 @@ auto sequence_of(const tensor<T>& x, index b) {
     using matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     return Eigen::Map<const matrix>(x.data() + b * x.dimension(1) * x.dimension(2), x.dimension(1),
                                     x.dimension(2));
-}
-
-template <class A, class B>
-bool same_bits(const A& a, const B& b) {
-    using scalar = std::remove_cvref_t<decltype(*a.data())>;
-    return a.size() == b.size() &&
-           (a.size() == 0 || std::memcmp(a.data(), b.data(),
-                                         static_cast<std::size_t>(a.size()) * sizeof(scalar)) == 0);
 }
 
 }  // namespace test_latent

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
@@ -12,6 +11,7 @@
 #include "linear/problem.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/same_bits.hpp"
 
 // A sequence of linear attention, piece by piece.
 
@@ -28,14 +28,6 @@ template <class T>
 auto tokens(const tensor3<T>& x, index first, index count) {
     const index n = x.dimension(2), h = x.dimension(1);
     return heed::view(x.data() + first, {x.dimension(0), h, count}, {h * n, n, 1});
-}
-
-template <class X>
-bool same_bits(const X& a, const X& b) {
-    using scalar = typename X::Scalar;
-    return a.size() == b.size() &&
-           std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(scalar)) ==
-               0;
 }
 
 /// The whole of a Sequence of Ts in pieces of many lengths, each by go_on(sequence, state, o,

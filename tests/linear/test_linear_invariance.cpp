@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
@@ -15,6 +14,7 @@
 #include <heed/rope/rotary.hpp>
 
 #include "linear/problem.hpp"
+#include "support/same_bits.hpp"
 
 namespace test_linear_invariance {
 
@@ -34,12 +34,6 @@ view4<T> tokens(tensor4<T>& x, index first, index count) {
 template <class T>
 view4<const T> tokens(const tensor4<T>& x, index first, index count) {
     return tokens(const_cast<tensor4<T>&>(x), first, count);
-}
-
-template <class T>
-bool same_bits(const tensor4<T>& a, const tensor4<T>& b) {
-    return a.size() == b.size() &&
-           std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
 }
 
 /// Keys of which some rise far above those before.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <vector>
 
 #include <Eigen/Core>
@@ -12,6 +11,7 @@
 
 #include "reference/projection.hpp"
 #include "rows/row_objects.hpp"
+#include "support/same_bits.hpp"
 
 /// \file
 /// How projections are compared: with the reference, and bit by bit.
@@ -67,7 +67,7 @@ bool same_bits(const A& a, const B& b) {
         for (Eigen::Index c = 0; c < a.cols(); ++c) {
             const auto x = a(r, c);
             const auto y = b(r, c);
-            if (std::memcmp(&x, &y, sizeof x) != 0) return false;
+            if (!heed_test::same_number(x, y)) return false;
         }
     return true;
 }

@@ -1,4 +1,3 @@
-#include <cstring>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -13,6 +12,7 @@
 #include "support/attention_kernels.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/same_bits.hpp"
 
 // Attention with heed::rotary is heed::rotate and then attention, to the bit: the kernel rotates
 // rows before it does anything else with them. What the rotation itself computes is tested beside.
@@ -20,15 +20,10 @@
 namespace test_rotary_attention {
 
 using heed::index;
+using heed_test::same_bits;
 
 template <class T>
 using tensor = Eigen::Tensor<T, 4, Eigen::RowMajor>;
-
-template <class T>
-bool same_bits(const tensor<T>& a, const tensor<T>& b) {
-    return a.size() == b.size() &&
-           std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
-}
 
 template <class T>
 struct problem {
@@ -51,14 +46,14 @@ void check_fused(const problem<T>& x, const heed::rope::frequencies& rope, const
     const tensor<T> q = heed::rotate(x.q, rope, queries), k = heed::rotate(x.k, rope, keys);
     const auto [o, stats] = heed::attention_forward(x.q, x.k, x.v, heed::rotary(rope), parts...);
     const auto [o_apart, stats_apart] = heed::attention_forward(q, k, x.v, parts...);
-    CHECK(same_bits<T>(o, o_apart));
+    CHECK(same_bits(o, o_apart));
 
     const auto fused =
         heed::attention_backward(x.d_o, o, stats, x.q, x.k, x.v, parts..., heed::rotary(rope));
     const auto apart = heed::attention_backward(x.d_o, o_apart, stats_apart, q, k, x.v, parts...);
-    CHECK(same_bits<T>(fused.q, heed::rotate_back(apart.q, rope, queries)));
-    CHECK(same_bits<T>(fused.k, heed::rotate_back(apart.k, rope, keys)));
-    CHECK(same_bits<T>(fused.v, apart.v));
+    CHECK(same_bits(fused.q, heed::rotate_back(apart.q, rope, queries)));
+    CHECK(same_bits(fused.k, heed::rotate_back(apart.k, rope, keys)));
+    CHECK(same_bits(fused.v, apart.v));
 }
 
 TEMPLATE_TEST_CASE("rotary attention is rotation and then attention, forward and backward", "",

@@ -1,5 +1,4 @@
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -16,12 +15,14 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/same_bits.hpp"
 #include "support/threads.hpp"
 
 namespace test_rotate {
 
 using namespace rope_test;
 using heed::index;
+using heed_test::same_bits;
 
 template <class T, int Rank = 4, int Order = Eigen::RowMajor>
 using tensor = Eigen::Tensor<T, Rank, Order>;
@@ -33,13 +34,6 @@ bool is_rotated(const Y& y, const X& x, const heed::rope::frequencies& rope,
     const auto before = to_reference(x);
     const auto expected = reference::rotate(before, to_reference(rope), position, direction);
     return reference::largest_difference(to_reference(y), expected) <= tolerance<T>(before);
-}
-
-template <class X>
-bool same_bits(const X& a, const X& b) {
-    return a.size() == b.size() &&
-           std::memcmp(a.data(), b.data(),
-                       static_cast<std::size_t>(a.size()) * sizeof(*a.data())) == 0;
 }
 
 TEMPLATE_TEST_CASE("random shapes of every rank, layout and part of the dimensions", "",

@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstddef>
-#include <vector>
+#include <string_view>
 
 #include <heed/attention/detail/distance_bias.hpp>
-#include <heed/attention/part.hpp>
+#include <heed/attention/detail/distance_table.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
@@ -19,76 +18,28 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-/// The bias of a table [distances, heads] of this kind.
-template <class Tensor>
-class relative_table {
+/// Where i − j stands in a table: those beyond its reach at its ends.
+class clipped_distances {
   public:
-    static constexpr bool is_constant_beyond = true;
+    static constexpr std::string_view part = "heed::relative_bias";
+    static constexpr bool one_column_serves_all = true;
 
-    template <class View>
-    explicit relative_table(const View& table) : extents_(table.extents) {
-        check_view("the table of heed::relative_bias", table);
-        require_shape(extents_[0] % 2 == 1 && extents_[0] < (1 << 24),
-                      "heed::relative_bias: the table has ", extents_[0],
+    explicit clipped_distances(const std::array<index, 2>& table) : reach_(table[0] / 2) {
+        require_shape(table[0] % 2 == 1 && table[0] < (1 << 24), part, ": the table has ", table[0],
                       " distances, but must have an odd number below 2^24: as many before the "
                       "query as behind it, and its own");
-        require_shape(extents_[1] > 0, "heed::relative_bias: the table has shape ", extents_,
+        require_shape(table[1] > 0, part, ": the table has shape ", table,
                       ", but must have a column a query head, or one for all");
-        values_.reserve(static_cast<std::size_t>(table.size()));
-        for (index distance = 0; distance < extents_[0]; ++distance)
-            for (index head = 0; head < extents_[1]; ++head)
-                values_.push_back(static_cast<double>(table(distance, head)));
     }
 
-    index reach() const { return extents_[0] / 2; }
-    index rows() const { return extents_[1]; }
-    double value(index row, double distance) const {
-        return values_[static_cast<std::size_t>(place(distance) * extents_[1] + row)];
-    }
-    void check(const attention_shape& shape) const {
-        require_shape(extents_[1] == shape.heads || extents_[1] == 1,
-                      "heed::relative_bias: the table has shape ", extents_, ", but there are ",
-                      shape.heads, " query heads");
-    }
-
-    index parameters() const { return extents_[0]; }
-    template <class F>
-    void add(index, double distance, double g, index first, index count, F&& to) const {
-        const index p = place(distance);
-        if (first <= p && p < first + count) to(p, g);
-    }
-    template <class T, class View>
-    void store(View gradient, index row, index first, index count, const double* sums) const {
-        for (index p = 0; p < count; ++p) gradient(first + p, row) = static_cast<T>(sums[p]);
-    }
-
-    template <class T>
-    auto make_gradient(const attention_shape&) const {
-        auto gradient = make_like<Tensor>(extents_);
-        gradient.setZero();
-        return gradient;
-    }
-    template <class View>
-    void check_gradient(const View& gradient, const attention_shape&) const {
-        constexpr bool two_axes = rank_of<View> == 2;
-        static_assert(two_axes, "heed: the gradient of heed::relative_bias has two axes");
-        if constexpr (two_axes) {
-            check_view("the gradient of heed::relative_bias", gradient);
-            require_shape(gradient.extents == extents_,
-                          "the gradient of heed::relative_bias has shape ", gradient.extents,
-                          ", but the table has ", extents_);
-        }
+    index reach() const { return reach_; }
+    index of(double distance) const {
+        const auto furthest = static_cast<double>(reach_);
+        return reach_ + static_cast<index>(std::clamp(std::floor(-distance), -furthest, furthest));
     }
 
   private:
-    /// Where i − j stands in the table, of a distance j − i.
-    index place(double distance) const {
-        const auto reach_of = static_cast<double>(reach());
-        return reach() + static_cast<index>(std::clamp(std::floor(-distance), -reach_of, reach_of));
-    }
-
-    std::array<index, 2> extents_;
-    std::vector<double> values_;
+    index reach_;
 };
 
 }  // namespace detail
@@ -108,8 +59,10 @@ class relative_table {
 template <tensor_like Tensor>
 requires(rank_of<Tensor> == 2) [[nodiscard]] auto relative_bias(const Tensor& table) {
     const auto held = detail::evaluate(table);
-    const detail::relative_table<Tensor> bias(held.view());
-    return detail::distance_bias(bias, bias.reach());
+    const auto view = held.view();
+    const detail::clipped_distances places(view.extents);
+    return detail::distance_bias(
+        detail::distance_table<Tensor, detail::clipped_distances>(view, places), places.reach());
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE

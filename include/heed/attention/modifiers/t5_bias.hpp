@@ -1,14 +1,12 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstddef>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include <heed/attention/detail/distance_bias.hpp>
-#include <heed/attention/part.hpp>
+#include <heed/attention/detail/distance_table.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
@@ -30,18 +28,20 @@ namespace detail {
 /// Which bucket a distance falls into, of T5 (arXiv 1910.10683).
 class t5_buckets {
   public:
+    static constexpr std::string_view part = "heed::t5_bias";
+    static constexpr bool one_column_serves_all = false;
+
     t5_buckets(index buckets, const t5_bias_options& options)
         : bidirectional_(options.bidirectional),
           of_side_(options.bidirectional ? buckets / 2 : buckets),
           exact_(of_side_ / 2) {
         const index furthest = options.max_distance.value;
         const index least = bidirectional_ ? 4 : 2;
-        require_shape(buckets >= least && (!bidirectional_ || buckets % 2 == 0),
-                      "heed::t5_bias: the table has ", buckets, " buckets, but must have ",
+        require_shape(buckets >= least && (!bidirectional_ || buckets % 2 == 0), part,
+                      ": the table has ", buckets, " buckets, but must have ",
                       bidirectional_ ? "an even number, 4 or more" : "2 or more");
-        require_argument(furthest > exact_ && furthest <= (1 << 24),
-                         "heed::t5_bias: max_distance is ", furthest, ", but must be above ",
-                         exact_,
+        require_argument(furthest > exact_ && furthest <= (1 << 24), part, ": max_distance is ",
+                         furthest, ", but must be above ", exact_,
                          ", the number of exact distances, and at "
                          "most 2^24");
         // Bucket exact + k begins at exact·(max/exact)^(k/(buckets − exact)): whole distances are
@@ -72,65 +72,6 @@ class t5_buckets {
     std::vector<double> begins_;  ///< the first distances of the others, but for the first of them
 };
 
-/// T5's bias, of a table [buckets, heads] of this kind.
-template <class Tensor>
-class t5_table {
-  public:
-    static constexpr bool is_constant_beyond = true;
-
-    template <class View>
-    t5_table(const View& table, const t5_bias_options& options)
-        : extents_(table.extents), buckets_(table.extents[0], options) {
-        check_view("the table of heed::t5_bias", table);
-        values_.reserve(static_cast<std::size_t>(table.size()));
-        for (index bucket = 0; bucket < extents_[0]; ++bucket)
-            for (index head = 0; head < extents_[1]; ++head)
-                values_.push_back(static_cast<double>(table(bucket, head)));
-    }
-
-    index rows() const { return extents_[1]; }
-    double value(index row, double distance) const {
-        return values_[static_cast<std::size_t>(buckets_.of(distance) * extents_[1] + row)];
-    }
-    void check(const attention_shape& shape) const {
-        require_shape(extents_[1] == shape.heads, "heed::t5_bias: the table has shape ", extents_,
-                      ", but there are ", shape.heads, " query heads");
-    }
-
-    index parameters() const { return extents_[0]; }
-    template <class F>
-    void add(index, double distance, double g, index first, index count, F&& to) const {
-        const index bucket = buckets_.of(distance);
-        if (first <= bucket && bucket < first + count) to(bucket, g);
-    }
-    template <class T, class View>
-    void store(View gradient, index row, index first, index count, const double* sums) const {
-        for (index p = 0; p < count; ++p) gradient(first + p, row) = static_cast<T>(sums[p]);
-    }
-
-    template <class T>
-    auto make_gradient(const attention_shape&) const {
-        auto gradient = make_like<Tensor>(extents_);
-        gradient.setZero();
-        return gradient;
-    }
-    template <class View>
-    void check_gradient(const View& gradient, const attention_shape&) const {
-        constexpr bool two_axes = rank_of<View> == 2;
-        static_assert(two_axes, "heed: the gradient of T5's table has two axes");
-        if constexpr (two_axes) {
-            check_view("the gradient of heed::t5_bias", gradient);
-            require_shape(gradient.extents == extents_, "the gradient of heed::t5_bias has shape ",
-                          gradient.extents, ", but the table has ", extents_);
-        }
-    }
-
-  private:
-    std::array<index, 2> extents_;
-    t5_buckets buckets_;
-    std::vector<double> values_;
-};
-
 }  // namespace detail
 
 /// s + table[bucket(j − i), head], T5's relative positions (arXiv 1910.10683): of the
@@ -152,8 +93,10 @@ class t5_table {
 template <tensor_like Tensor>
 requires(rank_of<Tensor> == 2) auto t5_bias(const Tensor& table, const t5_bias_options& options) {
     const auto held = detail::evaluate(table);
-    return detail::distance_bias(detail::t5_table<Tensor>(held.view(), options),
-                                 options.max_distance.value);
+    const auto view = held.view();
+    return detail::distance_bias(
+        detail::distance_table<Tensor, detail::t5_buckets>(view, {view.extents[0], options}),
+        options.max_distance.value);
 }
 template <tensor_like Tensor>
 requires(rank_of<Tensor> == 2) auto t5_bias(const Tensor& table) {
