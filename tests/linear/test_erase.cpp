@@ -23,6 +23,7 @@
 #include "linear/erase_problem.hpp"
 #include "linear/pieces.hpp"
 #include "linear/problem.hpp"
+#include "support/same_bits.hpp"
 
 namespace test_erase {
 

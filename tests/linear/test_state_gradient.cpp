@@ -29,6 +29,7 @@
 #include "linear/erase_problem.hpp"
 #include "linear/pieces.hpp"
 #include "linear/problem.hpp"
+#include "support/same_bits.hpp"
 
 // Gradients through states, in double: what reaches the last one, and what the first one gets.
 
