@@ -1,7 +1,8 @@
 #pragma once
 
 /// \file
-/// Linear attention: the calls, states, denominators, decays, updates, the bonus, and feature maps.
+/// Linear attention: the calls, states and their gradients, denominators, decays, updates, the
+/// bonus, and feature maps.
 
 #include <heed/linear/bonus.hpp>
 #include <heed/linear/decays/decay.hpp>
@@ -19,5 +20,7 @@
 #include <heed/linear/maps/random_features.hpp>
 #include <heed/linear/maps/relu.hpp>
 #include <heed/linear/maps/taylor_features.hpp>
+#include <heed/linear/state_gradient.hpp>
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
+#include <heed/linear/updates/erase.hpp>

@@ -49,7 +49,8 @@ struct given_log_decay {
 ///
 /// g [batch, heads, keys, dim] has a number a channel of k: S_t = S_{t−1} Diag(α_t) + v_t k_tᵀ
 /// (gated linear attention, arXiv 2312.06635). −∞ clears its channel alone. Always four axes, and
-/// all sequences'; the rest is as above.
+/// all sequences'; the rest is as above. Takes a tenth to a quarter more time than a number a
+/// token.
 template <detail::vector_like Logs>
 [[nodiscard]] auto log_decay(Logs&& g) {
     if constexpr (detail::is_one_axis<Logs>()) {

@@ -119,7 +119,7 @@ struct chunk_decays {
     }
     /// Row r, at place `first` + r of the chunk, times e^{G_i}.
     void scale(index first, index rows, index columns, written_rows<T> x) const {
-        if (tokens == 0) return;
+        if (tokens <= 0) return;
         T factor[chunk_length];
         for (index j = 0; j < tokens; j += vec<T>::size) decays_until(sums, j).store(factor + j);
         for (index r = 0; r < rows; ++r)
