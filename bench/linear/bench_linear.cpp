@@ -25,7 +25,7 @@
 /// \file
 /// Linear attention, float: `share` of the peak of fused multiply-adds of the threads used, by the
 /// formula of the state: 4·m·d_v operations a token forward and 10·m·d_v backward, m features, and
-/// for FAVOR+ 4·m·d more for its products, and by the delta rule 6·d·d_v forward and 18·d·d_v
+/// for FAVOR+ 4·m·d more for its products, and by an update 6·d·d_v forward and 18·d·d_v
 /// backward. What a chunk costs within itself is not counted.
 
 namespace {
@@ -210,6 +210,22 @@ void causal_delta_backward(benchmark::State& state) {
     measure_delta_backward(state, of.flops(of.dim, 18), in, threads,
                            heed::learn(heed::log_decay(logs)), heed::learn(heed::delta(beta)));
 }
+/// Shares of every channel of every token.
+Eigen::Tensor<float, 4, Eigen::RowMajor> shares_of(const tokens& of) {
+    Eigen::Tensor<float, 4, Eigen::RowMajor> shares(1, of.heads, of.count, of.dim);
+    for (std::ptrdiff_t i = 0; i < shares.size(); ++i)
+        shares.data()[i] = 0.05F * static_cast<float>(i % 19);
+    return shares;
+}
+void causal_erase(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = decays_of(of);
+    const auto shares = shares_of(of);
+    measure(state, of.flops(of.dim, 6), in, threads, heed::causal, heed::log_decay(logs),
+            heed::erase(shares, shares), heed::unit_rows);
+}
 /// The same without a decay, for comparison: no map, nothing divides.
 void causal_no_map(benchmark::State& state) {
     const tokens of = tokens_of(state);
@@ -270,6 +286,7 @@ HEED_LINEAR(causal_channel_decay, 4, 4096);
 HEED_LINEAR(causal_bonus, 4, 4096);
 HEED_LINEAR(causal_delta, 4, 4096);
 HEED_LINEAR(causal_channel_delta, 4, 4096);
+HEED_LINEAR(causal_erase, 4, 4096);
 HEED_LINEAR(causal_backward, 4, 2048);
 HEED_LINEAR(causal_log_decay_backward, 4, 2048);
 HEED_LINEAR(causal_channel_decay_backward, 4, 2048);

@@ -20,6 +20,7 @@
 #include <heed/linear/maps/random_features.hpp>
 #include <heed/linear/maps/relu.hpp>
 #include <heed/linear/maps/taylor_features.hpp>
+#include <heed/linear/state_gradient.hpp>
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/units/linear_recurrent_unit.hpp>
 #include <heed/linear/units/real_linear_recurrent_unit.hpp>
@@ -27,3 +28,4 @@
 #include <heed/linear/units/unit_initialiser.hpp>
 #include <heed/linear/units/unit_state.hpp>
 #include <heed/linear/updates/delta.hpp>
+#include <heed/linear/updates/erase.hpp>

@@ -1,4 +1,4 @@
-// The compiler says: heed: an update goes along the sequence: heed::delta goes with heed::causal
+// The compiler says: heed: an update goes along the sequence: it goes with heed::causal
 #include <heed/heed.hpp>
 
 int main() {

@@ -206,7 +206,7 @@ TEST_CASE("states that do not compose are refused") {
         Eigen::Tensor<float, 3, Eigen::RowMajor>(2, 2, 40).constant(0.5F);
     auto corrected = of(heed::delta(half));
     refused(
-        "a state is of calls with heed::delta, but those do not add up: what a later piece does to "
+        "a state is of calls with an update, but those do not add up: what a later piece does to "
         "the state before it is a matrix",
         [&] { heed::compose(corrected, of(heed::delta(half))); });
     heed::linear_state<float> none;

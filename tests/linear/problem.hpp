@@ -125,12 +125,14 @@ void compare_outputs(const linear_problem& from, const reference::linear_options
 }
 
 /// Gradients are central differences of the reference, along a direction through all numbers of q,
-/// of k and of v, and of the log decays, β of the delta rule and the bonus if theirs are given, and
-/// at some of them.
+/// of k and of v, and of the log decays, the numbers of an update and the bonus if theirs are
+/// given, and at some of them.
 inline void compare_gradients(generator& random, linear_problem from, reference::linear_options how,
                               const tensor4<double>& dq, const tensor4<double>& dk,
                               const tensor4<double>& dv, const tensor4<double>* d_logs = nullptr,
                               const tensor4<double>* d_deltas = nullptr,
+                              const tensor4<double>* d_erased = nullptr,
+                              const tensor4<double>* d_written = nullptr,
                               const tensor4<double>* d_bonus = nullptr) {
     const auto loss = [&] {
         const reference::tensor y = reference::linear_attention(from.q, from.k, from.v, how);
@@ -176,6 +178,8 @@ inline void compare_gradients(generator& random, linear_problem from, reference:
     check("dv", from.v, dv);
     if (d_logs != nullptr) check("d log α", *how.log_decays, *d_logs);
     if (d_deltas != nullptr) check("dβ", *how.deltas, *d_deltas);
+    if (d_erased != nullptr) check("de", *how.erased, *d_erased);
+    if (d_written != nullptr) check("dw", *how.written, *d_written);
     if (d_bonus != nullptr) check("du", *how.bonus, *d_bonus);
 }
 

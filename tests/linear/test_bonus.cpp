@@ -67,7 +67,7 @@ void check_all(generator& random, const linear_problem& from, const reference::l
     const auto d_logs = as_four(gradients.template of<0>());
     const auto d_bonus = as_four(gradients.template of<1>());
     compare_gradients(random, from, how, gradients.q, gradients.k, gradients.v, &d_logs, nullptr,
-                      &d_bonus);
+                      nullptr, nullptr, &d_bonus);
 }
 const auto of_channels = []<class T>(T, const reference::tensor& logs) {
     return to_tensor<T>(logs);

@@ -22,8 +22,10 @@
 #include <heed/linear/maps/exp_features.hpp>
 #include <heed/linear/maps/favor.hpp>
 #include <heed/linear/maps/relu.hpp>
+#include <heed/linear/state_gradient.hpp>
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
+#include <heed/linear/updates/erase.hpp>
 #include <heed/rope/rotary.hpp>
 
 #include "linear/problem.hpp"
@@ -184,6 +186,56 @@ TEST_CASE("states that do not fit") {
                                });
 }
 
+TEST_CASE("gradients of states that do not fit") {
+    const auto q = filled(1, 2, 6, 4), v = filled(1, 2, 6, 5);
+    const auto& map = heed::elu_plus_one;
+    heed::linear_state<float> state;
+    const heed::linear_state<float> empty;
+    const auto [o, stats] =
+        heed::linear_attention_forward(q, q, v, heed::causal, map, heed::carry(state));
+    auto before = empty;
+    auto gradients = heed::linear_attention_backward(o, o, stats, q, q, v, heed::causal, map,
+                                                     heed::carry(before));
+    gradients.q.setConstant(0.5F);
+    heed::linear_state_gradient<float> last = gradients.state;
+    const auto refuses_back = [&, &o = o, &stats = stats](const std::string& message, auto& of,
+                                                          auto error) {
+        check_refused<decltype(error)>(message, [&] {
+            heed::linear_attention_backward_into(gradients, o, o, stats, q, q, v, heed::causal, map,
+                                                 heed::carry(of), heed::state_gradient(last));
+        });
+        for (index e = 0; e < q.size(); ++e) REQUIRE(gradients.q.data()[e] == 0.5F);
+    };
+    const heed::shape_error shape("");
+    refuses_back(
+        "the stats are of a call that began behind 0 tokens of sequence 0, but this one begins "
+        "behind 6: backward takes the state that forward went on from",
+        state, heed::argument_error(""));
+    last.denominators.resize(1, 2, 3);
+    refuses_back("heed::state_gradient: that of Z has shape [1, 2, 3], but must have [1, 2, 4]",
+                 before, shape);
+    last.matrices.resize(1, 2, 4, 5);
+    refuses_back(
+        "heed::state_gradient: that of S has shape [1, 2, 4, 5], but must have [1, 2, 5, 4] "
+        "(batch, heads of the state, d_v, features)",
+        before, shape);
+    last = gradients.state;
+    gradients.state.matrices.resize(1, 1, 5, 4);
+    refuses_back(
+        "the gradient of the state: that of S has shape [1, 1, 5, 4], but must have [1, 2, 5, 4] "
+        "(batch, heads of the state, d_v, features)",
+        before, shape);
+    check_refused<heed::shape_error>(
+        "heed::state_gradient: q has 6 rows and k 7, but in a call that leaves a state they have "
+        "the same sequence",
+        [&, &o = o, &stats = stats] {
+            heed::linear_attention_backward_into(heed::into(gradients.q, gradients.k, gradients.v),
+                                                 o, o, stats, q, filled(1, 2, 7, 4),
+                                                 filled(1, 2, 7, 5), heed::causal, map,
+                                                 heed::state_gradient(last));
+        });
+}
+
 TEST_CASE("decays that do not fit") {
     const auto q = filled(2, 4, 6, 4), k = filled(2, 2, 6, 4), v = filled(2, 2, 6, 5);
     using heed::argument_error;
@@ -303,18 +355,18 @@ TEST_CASE("what does not fit the delta rule") {
         "heed::delta has shape [2, 4, 5], but q, k and v have 2 sequences and 6 keys", q, k, v,
         heed::causal, heed::delta(numbers(2, 4, 5)));
     refuses<shape_error>(
-        "q, k, v and heed::delta have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
+        "q, k, v and the update have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
         "of each",
         q, k, v, heed::causal, heed::delta(numbers(2, 3, 6)));
     std::optional<heed::causal_mask> none;
     refuses<argument_error>(
-        "heed::delta goes along a causal sequence, but this call's heed::causal was not chosen", q,
-        k, v, none, heed::delta(0.5));
+        "an update goes along a causal sequence, but this call's heed::causal was not chosen", q, k,
+        v, none, heed::delta(0.5));
     const auto beta = numbers(2, 4, 6);
     heed::linear_state<float> state;
     heed::linear_attention(q, k, v, heed::causal, heed::delta(beta), heed::carry(state));
     CHECK(state.heads() == 4);
-    refuses<argument_error>("the state is of calls with heed::delta, but this one has none", q,
+    refuses<argument_error>("the state is of calls with an update, but this one has none", q,
                             filled(2, 4, 6, 4), v, heed::causal, heed::carry(state));
     refuses<argument_error>(
         "the state is of calls with no feature map, but this one has heed::unit_rows", q, k, v,
@@ -332,6 +384,23 @@ TEST_CASE("what does not fit the delta rule") {
                                                  heed::causal, learned);
         });
     CHECK(dq.data()[0] == 0.5F);
+}
+
+TEST_CASE("what does not fit erasing by channels") {
+    using heed::shape_error;
+    const auto q = filled(2, 4, 6, 4), k = filled(2, 2, 6, 4), v = filled(2, 2, 6, 5);
+    refuses<shape_error>(
+        "heed::erase: e has shape [2, 2, 6, 5], but must have [2, 2, 6, 4] (batch, its heads, "
+        "keys, channels)",
+        q, k, v, heed::causal, heed::erase(filled(2, 2, 6, 5), filled(2, 2, 6, 5)));
+    refuses<shape_error>(
+        "heed::erase: w has shape [2, 1, 6, 5], but must have [2, 2, 6, 5] (batch, its heads, "
+        "keys, channels)",
+        q, k, v, heed::causal, heed::erase(filled(2, 2, 6, 4), filled(2, 1, 6, 5)));
+    refuses<shape_error>(
+        "q, k, v and the update have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
+        "of each",
+        q, k, v, heed::causal, heed::erase(filled(2, 3, 6, 4), filled(2, 3, 6, 5)));
 }
 
 TEST_CASE("memory that overlaps, and stats of another call") {

@@ -31,7 +31,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 ///
 /// An empty later state changes nothing. shape_error for states of other shapes; argument_error for
 /// states of calls with other parts, of features that depend on where a token stands (a rotary
-/// encoding, cosformer), of heed::delta, whose pieces multiply what came before by a matrix from
+/// encoding, cosformer), of updates, whose pieces multiply what came before by a matrix from
 /// the right, or with decays, for which there is the form below.
 template <class Scalar>
 void compose(linear_state<Scalar>& state, const linear_state<Scalar>& later) {

@@ -19,6 +19,7 @@
 #include <heed/linear/kernel/roles.hpp>
 #include <heed/linear/linear_stats.hpp>
 #include <heed/linear/part.hpp>
+#include <heed/linear/state_gradient.hpp>
 
 /// \file
 /// Linear attention: o_i = Σ_j (φ(q_i)·φ(k_j)) v_j / Σ_j φ(q_i)·φ(k_j), at one cost a token.
@@ -84,13 +85,13 @@ void with_linear_call(const Q& q, const K& k, const V& v, F&& f, const Parts&...
             const auto held_v = evaluate(v);
             const std::tuple<const Parts&...> all(parts...);
             with_roles<role::feature_map, role::row_norm, role::normaliser, role::denominator,
-                       role::decay, role::update, role::bonus, role::state, role::mask, role::scale,
-                       role::position_encoding, role::threads, role::memory>(
-                all, [&]<class... Chosen>(const Chosen&... chosen) {
-                    if constexpr (check_denominator<Chosen...>())
-                        f(linear_call<T, Chosen...>(rank4(held_q.view()), rank4(held_k.view()),
-                                                    rank4(held_v.view()), chosen...));
-                });
+                       role::decay, role::update, role::bonus, role::state, role::state_gradient,
+                       role::mask, role::scale, role::position_encoding, role::threads,
+                       role::memory>(all, [&]<class... Chosen>(const Chosen&... chosen) {
+                if constexpr (check_denominator<Chosen...>())
+                    f(linear_call<T, Chosen...>(rank4(held_q.view()), rank4(held_k.view()),
+                                                rank4(held_v.view()), chosen...));
+            });
         }
     }
 }
@@ -115,11 +116,13 @@ auto make_linear_output(const Q& q, const K& k, const V& v, const Parts&... part
 template <class O, class T, class Call>
 void run_linear_forward(O& o, linear_stats<T>* kept, const Call& call) {
     static_assert(std::is_same_v<scalar_of<O>, T>, "heed: o must have the scalar of q, k and v");
+    static_assert(!Call::has_state_gradient,
+                  "heed: heed::state_gradient is a part of linear_attention_backward");
     const auto view = rank4(view_of(o));
     const linear_shape& shape = call.shape;
     check_output("o", view, {shape.batch, shape.heads, shape.queries, shape.value_dim});
     check_output_memory("o", view, call);
-    T* z = kept == nullptr ? nullptr : linear_stats_access<T>::begin(*kept, shape);
+    T* z = kept == nullptr ? nullptr : linear_stats_access<T>::begin(*kept, call);
     {
         arena& own = call.memory().slot(0);
         const arena::scope mark(own);
@@ -182,8 +185,9 @@ template <class Q, class K, class V, class... Parts>
 }
 
 /// linear_attention_backward into the caller's memory: `gradients` is what it returned before, or
-/// heed::into(dq, dk, dv), for a learned decay or update heed::into(dq, dk, dv, d_decay). Nothing
-/// is resized; outputs must not overlap inputs or each other.
+/// heed::into(dq, dk, dv), for a learned decay or update heed::into(dq, dk, dv, d_decay): beside
+/// heed::carry the gradient then ends at the state. Nothing is resized; outputs must not overlap
+/// inputs or each other.
 template <class Gradients, class DO, class O, class Scalar, class Q, class K, class V,
           class... Parts>
 void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const O& o,
@@ -192,16 +196,13 @@ void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const 
     static_assert(std::is_same_v<Scalar, scalar_of<Q>> && std::is_same_v<Scalar, scalar_of<DO>> &&
                       std::is_same_v<Scalar, scalar_of<O>>,
                   "heed: d_o, o, stats, q, k and v must have the same scalar");
-    constexpr bool no_state = !(detail::may_play<Parts, role::state> || ...);
-    static_assert(no_state,
-                  "heed: backward goes through one call without a state: leave out heed::carry");
     constexpr bool fixed = !(detail::learns_by_choice<Parts> || ...);
     static_assert(fixed, "heed: a learned part may be optional, but not one of several");
     constexpr bool one_each = std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>> ==
-                              detail::learned_before<sizeof...(Parts), Parts...>();
+                              detail::gradients_before<sizeof...(Parts), Parts...>();
     static_assert(one_each || !fixed || !detail::check_linear_parts<Parts...>(),
                   "heed: there must be one gradient for each learned part");
-    if constexpr (no_state && fixed && one_each) {
+    if constexpr (fixed && one_each) {
         const auto held_d_o = detail::evaluate(d_o);
         const auto held_o = detail::evaluate(o);
         detail::with_linear_call(
@@ -217,8 +218,10 @@ void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const 
 
 /// The gradients of q, k and v, from d_o and what linear_attention_forward returned for the same q,
 /// k, v and parts: `grad.q`, or `auto [dq, dk, dv] = …`. Behind them those of a learned decay and a
-/// learned update, in the order of the parts, `grad.of<0>()`. The same bits for any number of
-/// threads.
+/// learned update, in the order of the parts, `grad.of<0>()`. Of a call that went on from a state,
+/// heed::carry takes a copy of that state, as it was before the call; `grad.state` is then its
+/// gradient. heed::state_gradient brings that of the state behind the call. The same bits for any
+/// number of threads.
 ///
 ///     auto [o, stats] = heed::linear_attention_forward(q, k, v, heed::causal, heed::elu_plus_one);
 ///     auto [dq, dk, dv] = heed::linear_attention_backward(d_o, o, stats, q, k, v, heed::causal,
@@ -239,8 +242,18 @@ template <class DO, class O, class Scalar, class Q, class K, class V, class... P
             detail::make_like<K>(held_k.view().extents),
             detail::make_like<V>(held_v.view().extents),
             std::tuple_cat(detail::make_linear_gradient<scalar_of<Q>>(shape, parts)...));
-        linear_attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
-        return gradients;
+        if constexpr ((detail::may_play<Parts, role::state> || ...)) {
+            using state = linear_state_gradient<scalar_of<Q>>;
+            auto with_state = detail::with_state_gradient<state>(std::move(gradients));
+            detail::with_linear_call(
+                q, k, v, [&](const auto& call) { detail::take_shape(with_state.state, call); },
+                parts...);
+            linear_attention_backward_into(with_state, d_o, o, kept, q, k, v, parts...);
+            return with_state;
+        } else {
+            linear_attention_backward_into(gradients, d_o, o, kept, q, k, v, parts...);
+            return gradients;
+        }
     }
 }
 

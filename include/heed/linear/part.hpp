@@ -124,8 +124,12 @@ struct decay_base : detail::linear_part_base<role::decay> {
 };
 
 /// The base of an update by the delta rule: S_t = α_t S_{t−1}(I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ. An
-/// update has what a decay has, its numbers being β.
-struct update_base : detail::linear_part_base<role::update> {};
+/// update has what a decay has, its numbers being β; or, where it is of channels, what heed::erase
+/// has: updates/erase.hpp.
+struct update_base : detail::linear_part_base<role::update> {
+    /// Whether it has a number for each channel of k, and of v, in the place of β.
+    static constexpr bool of_channels = false;
+};
 
 /// The base of a bonus: bonus.hpp.
 struct bonus_base : detail::linear_part_base<role::bonus> {};

@@ -34,7 +34,7 @@ class state_composition {
                          "must be another one");
         for (const state_kind& of : {whole_.kind_, later_.kind_}) {
             require_argument(!of.updates,
-                             "a state is of calls with heed::delta, but those do not add up: what "
+                             "a state is of calls with an update, but those do not add up: what "
                              "a later piece does to the state before it is a matrix");
             require_argument(of.decays != decayed::channels,
                              "a state is of calls with decays a channel, but heed::compose takes "

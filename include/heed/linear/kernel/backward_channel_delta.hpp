@@ -74,8 +74,7 @@ class backward_channel_delta : public channel_walk<T> {
     /// A run of a head of o.
     void run(index batch, index head, index number) {
         const arena::scope mark(scratch_);
-        this->begin(batch, head, program_.run(batch, number), program_.runs[number].offset());
-        gradient_.begin(batch, head, run_);
+        this->begin_run(batch, head, number);
         go();
     }
 
@@ -89,6 +88,11 @@ class backward_channel_delta : public channel_walk<T> {
         const auto size = static_cast<std::size_t>(features_ * columns_);
         const auto kept_at = [&](index p) { return kept + p / kept_tokens * features_ * columns_; };
         this->clear(state_, features_, columns_);
+        if (this->ends_.goes_on()) {
+            const head_sums<T> carried = this->ends_.before(scratch_);
+            std::copy_n(carried.s.sum.data, size, state_.s.sum.data);
+            std::copy_n(carried.s.lost.data, size, state_.s.lost.data);
+        }
         this->for_channel_chunks(0, last, [&](index p, index limit) {
             if (p % kept_tokens == 0) std::copy_n(state_.s.sum.data, size, kept_at(p));
             const index count = load_written(p, limit, {nullptr, 0});
@@ -104,19 +108,23 @@ class backward_channel_delta : public channel_walk<T> {
             index end = std::min(first + kept_tokens, keys);
             this->for_channel_chunks(first, end,
                                      [&](index p, index limit) { return go_forth(p, limit); });
+            if (gradient_.learns() && (first != last || this->ends_.has_last())) set_sums();
             if (first == last) {
                 transpose_rows<T>(state_.s.sum, features_, value_dim_, by_value_.s.sum);
                 this->d_queries_behind(by_value_.s.sum);
                 this->fold_queries_behind();
-            } else if (gradient_.learns()) {
-                for (index f = 0; f < features_; ++f)
-                    gradient_.set_sum(f, static_cast<double>(dot<T>(
-                                             state_.s.sum[f], by_feature_.s.sum[f], columns_)));
             }
             for (; end > first; end = this->line_before(end)) go_back(this->line_before(end), end);
         }
+        this->end_back();
     }
 
+    /// What S and its gradient make of that of the decays.
+    void set_sums() {
+        for (index f = 0; f < features_; ++f)
+            gradient_.set_sum(
+                f, static_cast<double>(dot<T>(state_.s.sum[f], by_feature_.s.sum[f], columns_)));
+    }
     /// U and w of the chunk that begins with key p, from S before it; of how many keys.
     index load_written(index p, index limit, written_rows<T> missed) {
         const index count = this->load_chunk(p, limit);

@@ -60,9 +60,7 @@ class backward_channels : public channel_walk<T> {
     /// A run of a head of o.
     void run(index batch, index head, index number) {
         const arena::scope mark(scratch_);
-        this->begin(batch, head, program_.run(batch, number), program_.runs[number].offset());
-        gradient_.begin(batch, head, run_);
-        own_.begin(head);
+        this->begin_run(batch, head, number);
         go_forth();
         go_back();
         own_.finish(batch, head);
@@ -91,12 +89,25 @@ class backward_channels : public channel_walk<T> {
     }
     void go_back() {
         this->begin_back();
+        if (this->ends_.has_last() && gradient_.learns()) set_last_sum();
         this->fold_queries_behind();
         for (index end = run_.keys(); end > 0; end = this->line_before(end)) {
             const auto chunks = this->chunks_from(this->line_before(end), end);
             for (index c = chunks.count; c-- > 0;) go_back(chunks.first(c), chunks.keys(c));
             const index line = this->line_before(end);
             gradient_.finish(line, end - line, this->logs_at(line, end - line));
+        }
+        this->end_back();
+    }
+    /// What S and its gradient make of that of the decays at the end.
+    void set_last_sum() {
+        transpose_rows<T>(by_feature_.s.sum, features_, columns_, turned_sum_);
+        for (index f = 0; f < features_; ++f) {
+            double sum = 0;
+            for (index c = 0; c < value_dim_; ++c)
+                sum += static_cast<double>(by_value_.s.sum[c][f]) *
+                       static_cast<double>(turned_sum_[c][f]);
+            gradient_.set_sum(f, sum);
         }
     }
     /// A chunk on the way back.

@@ -12,6 +12,7 @@
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/feature_rule.hpp>
 #include <heed/linear/kernel/program.hpp>
+#include <heed/linear/kernel/state_ends.hpp>
 
 /// \file
 /// Decays on the way back, and their own gradient. With w_ij what the pair (i, j) adds to Σ d_o·o,
@@ -27,8 +28,9 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 /// Tokens between two states that are kept.
 inline constexpr index kept_tokens = 8 * chunk_length;
 
-/// f(run, offset, first) for the pieces of a run that forget one another: their tokens, where the
-/// first query stands among the keys, and where the keys begin in the run.
+/// f(run, offset, first, ends) for the pieces of a run that forget one another: their tokens, where
+/// the first query stands among the keys, where the keys begin in the run, and whether they have
+/// its ends.
 template <class T, class F>
 void for_each_memory(const linear_program<T>& program, index batch, index head,
                      const sequence_run& run, index offset, const F& f) {
@@ -39,7 +41,7 @@ void for_each_memory(const linear_program<T>& program, index batch, index head,
         const index to = ends ? run.queries() : std::clamp<index>(last - offset, 0, run.queries());
         f(sequence_run{run.query_first + from, run.query_first + to, run.key_first + first,
                        run.key_first + last},
-          offset + from - first, first);
+          offset + from - first, first, run_ends{first == 0, ends});
         first = last;
     };
     if (program.decays() && run.keys() > 0) {
@@ -67,11 +69,14 @@ class backward_decays {
     /// Whether their gradient is wanted.
     bool learns() const { return gradient_.data != nullptr; }
 
-    /// Memory for it: `rows` rows of S, `columns` padded columns.
-    void begin(index batch, index head, const sequence_run& run, index rows, index columns) {
+    /// Memory for it: `rows` rows of S, `columns` padded columns. `goes_on`: S is not 0 before the
+    /// first token.
+    void begin(index batch, index head, const sequence_run& run, bool goes_on, index rows,
+               index columns) {
         batch_ = batch;
         head_ = head;
         run_ = run;
+        goes_on_ = goes_on;
         rows_ = rows;
         columns_ = columns;
         behind_ = 0;
@@ -161,7 +166,7 @@ class backward_decays {
     void subtract(index p, index count, contiguous_rows<T> x, contiguous_rows<T> dx, index width) {
         for (index r = count; r-- > 0;) {
             behind_ += differences_[p + r] - static_cast<double>(dot<T>(x[r], dx[r], width));
-            if (p + r == 0) return;  // nothing is before it
+            if (p + r == 0 && !goes_on_) return;  // nothing is before it
             gradient_(batch_, head_, run_.key_first + p + r) = static_cast<T>(behind_);
         }
     }
@@ -179,6 +184,7 @@ class backward_decays {
 
     index batch_ = 0, head_ = 0, rows_ = 0, columns_ = 0;
     sequence_run run_{};
+    bool goes_on_ = false;
     double* differences_ = nullptr;  ///< q·dq of each token
     T* kept_ = nullptr;              ///< S of each token that is kept
     double behind_ = 0;              ///< what of the gradient the tokens behind make

@@ -9,25 +9,26 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/linear/kernel/backward_decays.hpp>
-#include <heed/linear/kernel/backward_results.hpp>
 #include <heed/linear/kernel/backward_rows.hpp>
 #include <heed/linear/kernel/chunk_products.hpp>
-#include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/chunk_update.hpp>
-#include <heed/linear/kernel/delta_segment.hpp>
+#include <heed/linear/kernel/delta_forth.hpp>
 #include <heed/linear/kernel/head_sums.hpp>
 #include <heed/linear/kernel/program.hpp>
+#include <heed/linear/kernel/state_ends.hpp>
 
 /// \file
-/// The delta rule backward. With u and w as in chunk_update.hpp, D the gradient of S behind a chunk
-/// and G_i sums of log decays from its first token to i, in each chunk from the last to the first
+/// An update backward: k reads, or r = e⊙k in its place (backward_erasing.hpp), and k writes. With
+/// u and w as in chunk_update.hpp, D the gradient of S behind a chunk and G_i sums of log decays
+/// from its first token to i, in each chunk from the last to the first
 ///
 ///     du_j = e^{G−G_j} Dᵀk_j + Σ_{i≥j} e^{G_i−G_j} (q_i·k_j) dN_i
-///            − Σ_{i>j} e^{G_i−G_j} (k_i·k_j) dv_i
+///            − Σ_{i>j} e^{G_i−G_j} (r_i·k_j) dv_i
 ///     dv_j = β_j du_j        dβ_j = du_j·w_j
-///     dk_j = e^{G−G_j} D u_j + Σ_{i≥j} e^{G_i−G_j} (dN_i·u_j) q_i − e^{G_j} S dv_j
-///            − Σ_{i>j} e^{G_i−G_j} (dv_i·u_j) k_i − Σ_{i<j} e^{G_j−G_i} (dv_j·u_i) k_i
-///     D ← e^G D + Σ_i e^{G_i} (q_i dN_iᵀ − k_i dv_iᵀ)
+///     dk_j = e^{G−G_j} D u_j + Σ_{i≥j} e^{G_i−G_j} (dN_i·u_j) q_i
+///            − Σ_{i>j} e^{G_i−G_j} (dv_i·u_j) r_i
+///     dr_j = −e^{G_j} S dv_j − Σ_{i<j} e^{G_j−G_i} (dv_j·u_i) k_i, part of dk_j where r is k
+///     D ← e^G D + Σ_i e^{G_i} (q_i dN_iᵀ − r_i dv_iᵀ)
 ///
 /// So du is found by forward's substitution from the last row to the first. S before each chunk is
 /// needed: a walk forth keeps it every `kept_tokens`, and from there, segment after segment back,
@@ -35,50 +36,64 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// Backward by the delta rule of one head of o at a time, in scratch memory of its own.
+/// Backward by an update of one head of o at a time, in scratch memory of its own.
 template <class T>
-class backward_delta : public backward_results<T> {
+class backward_delta : public delta_forth<T> {
     using results = backward_results<T>;
-    using results::by_feature_;
-    using results::by_value_;
-    using results::columns_;
-    using results::copy_rows_of;
-    using results::d_features_;
-    using results::d_values_;
-    using results::decays_;
-    using results::features_;
-    using results::for_chunks;
-    using results::offset_;
-    using results::outputs_;
-    using results::program_;
-    using results::rows_;
-    using results::run_;
-    using results::scratch_;
-    using results::turned_keys_;
-    using results::value_dim_;
-    using results::values_;
-    using results::width_;
+    using forth = delta_forth<T>;
+    using forth::beta_;
+    using forth::by_feature_;
+    using forth::by_value_;
+    using forth::chunk_features_;
+    using forth::chunk_values_;
+    using forth::columns_;
+    using forth::copy_rows_of;
+    using forth::copy_values;
+    using forth::d_features_;
+    using forth::d_values_;
+    using forth::decays_;
+    using forth::ends_;
+    using forth::erasing_;
+    using forth::features_;
+    using forth::finite_queries_;
+    using forth::fold_written;
+    using forth::for_chunks;
+    using forth::go_forth;
+    using forth::load_chunk;
+    using forth::load_written;
+    using forth::offset_;
+    using forth::outputs_;
+    using forth::outputs_transposed_;
+    using forth::p_;
+    using forth::program_;
+    using forth::queries_behind_keys;
+    using forth::read_beta;
+    using forth::readers_;
+    using forth::rows_;
+    using forth::run_;
+    using forth::scratch_;
+    using forth::segment_;
+    using forth::state_;
+    using forth::take_queries;
+    using forth::turned_keys_;
+    using forth::value_dim_;
+    using forth::values_;
+    using forth::weigh_before;
+    using forth::width_;
 
   public:
     backward_delta(const linear_program<T>& program, const linear_gradients<T>& of, arena& scratch)
-        : backward_results<T>(program, of, scratch),
-          state_(head_layout<T>::of(features_, value_dim_).take(scratch)),
-          segment_(value_dim_, width_, scratch),
-          outputs_transposed_(scratch.take<T>(transposed_size<T>(value_dim_))),
-          p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)),
-          chunk_values_(chunk_rows<T>::take(scratch, columns_)),
-          chunk_features_(chunk_rows<T>::take(scratch, width_)) {
-        std::fill_n(outputs_transposed_, static_cast<std::size_t>(transposed_size<T>(value_dim_)),
-                    T(0));
-    }
+        : delta_forth<T>(program, of, scratch) {}
 
     /// A run of a head of o.
     void run(index batch, index head, index number) {
         for_each_memory(program_, batch, head, program_.run(batch, number),
                         program_.runs[number].offset(),
-                        [&](const sequence_run& run, index offset, index first) {
+                        [&](const sequence_run& run, index offset, index first, run_ends ends) {
                             const arena::scope mark(scratch_);
-                            this->begin(batch, head, run, offset, first);
+                            ends.first = ends.first && number == 0;
+                            ends.last = ends.last && number + 1 == program_.run_count;
+                            this->begin(batch, head, run, offset, first, ends);
                             walk();
                         });
     }
@@ -92,6 +107,11 @@ class backward_delta : public backward_results<T> {
         const index last = std::max<index>(0, keys - 1) / kept_tokens * kept_tokens;
         kept_ = scratch_.template take<T>(last / kept_tokens * features_ * columns_);
         this->clear(state_, features_, columns_);
+        if (ends_.goes_on()) {
+            const head_sums<T> carried = ends_.before(scratch_);
+            copy_state(carried.s.sum.data, state_.s.sum.data);
+            copy_state(carried.s.lost.data, state_.s.lost.data);
+        }
         for_chunks(0, last, [&](index p, index count) {
             if (p % kept_tokens == 0) copy_state(state_.s.sum.data, kept_at(p));
             load_written(p, count, {nullptr, 0});
@@ -104,78 +124,22 @@ class backward_delta : public backward_results<T> {
             }
             const index end = std::min(first + kept_tokens, keys);
             for_chunks(first, end, [&](index p, index count) { go_forth(p, count); });
-            if (first == last)
-                queries_behind_keys();
-            else if (decays_.learns())
+            if (first == last) this->begin_back();
+            if (decays_.learns() && (first != last || ends_.has_last()))
                 decays_.set_behind(state_by_gradient());
+            if (first == last) queries_behind_keys();
             for (index p = end; p > first;) {
                 const index count = (p - 1) % chunk_length + 1;
                 p -= count;
                 go_back(p, count);
             }
         }
-    }
-
-    /// U and w of a chunk of keys, from S before it.
-    void load_written(index p, index count, written_rows<T> missed) {
-        this->load_keys(p, count);
-        if (decays_.any()) decays_.load(p, count);
-        transpose_into_chunk<T>(turned_keys_, count, features_, 0, state_.keys);
-        copy_rows_of(turned_keys_, 0, count, chunk_features_, 0);
-        weigh_before(chunk_features_, count, features_, state_.keys);
-        if (decays_.any()) decays_.scale(0, count, features_, chunk_features_);
-        read_beta(p, count);
-        solve_chunk<T>({chunk_features_, state_.s.sum, features_, p_, beta_, values_, 0, missed},
-                       count, columns_);
-    }
-    void fold_written(index count) {
-        decays_.fold(state_.s, features_, state_.keys, values_, count, columns_);
-    }
-    /// A chunk of a segment: what back needs of it is kept, and dq found.
-    void go_forth(index p, index count) {
-        load_written(p, count, segment_.missed(p));
-        copy_values(values_, count, segment_.written(p));
-        transpose_rows<T>(state_.s.sum, features_, value_dim_, segment_.turned_state(p));
-        const index first = std::max<index>(0, p - offset_);
-        const index last = std::min(run_.queries(), p + count - offset_);
-        if (first < last) {
-            const index queries = last - first;
-            this->load_queries(first, queries);
-            const chunk_sight sight{first + offset_ - p, count};
-            transpose_into_chunk<T>(values_, count, value_dim_, 0, by_value_.keys);
-            weigh_chunk<T>(outputs_.rows(), queries, value_dim_, by_value_.keys, sight, p_);
-            if (decays_.any()) {
-                decays_.weigh(sight, queries, p_);
-                decays_.scale(sight.first, queries, value_dim_, outputs_.rows());
-            }
-            multiply_chunk<T>(
-                {outputs_.rows(), segment_.turned_state(p), value_dim_, p_, turned_keys_, sight,
-                 all_finite<T>(turned_keys_, sight.keys, width_)},
-                {d_features_, nullptr}, queries, 0, width_);
-            this->put_d_queries(first, queries, 0);
-        }
-        fold_written(count);
-    }
-    /// Those that stand behind all keys see S as it is at the end.
-    void queries_behind_keys() {
-        const index behind = std::max<index>(0, run_.keys() - offset_);
-        if (behind >= run_.queries()) return;
-        decays_.load_none();
-        transpose_rows<T>(state_.s.sum, features_, value_dim_, by_value_.s.sum);
-        for_chunks(behind, run_.queries(), [&](index i, index count) {
-            this->load_queries(i, count);
-            take_queries(count);
-            decays_.fold(by_feature_.s, features_, by_feature_.keys,
-                         reversed(outputs_.rows(), count), count, columns_);
-            multiply_chunk<T>({outputs_.rows(), by_value_.s.sum, value_dim_},
-                              {d_features_, nullptr}, count, 0, width_);
-            this->put_d_queries(i, count, 0);
-        });
+        this->end_back();
     }
 
     /// A chunk on the way back.
     void go_back(index p, index count) {
-        this->load_keys(p, count);
+        load_chunk(p, count);
         if (decays_.any()) decays_.load_back(p, count);
         // The queries that stand with these keys: none before the first one.
         const index first = std::max(p, std::max<index>(0, offset_));
@@ -185,10 +149,10 @@ class backward_delta : public backward_results<T> {
             this->load_queries(first - offset_, queries);
             take_queries(queries);
         }
-        transpose_into_chunk<T>(reversed(turned_keys_, count), count, features_, 0, state_.keys);
+        transpose_into_chunk<T>(reversed(readers_, count), count, features_, 0, state_.keys);
         d_written(p, count, queries);
         decays_.take_values(p, count, values_, d_values_);
-        this->put_d_values(p, count);
+        put_d_values(p, count);
         d_keys_of_writing(p, count, queries);
         fold_gradient(count, queries);
         d_keys_of_reading(p, count);
@@ -197,13 +161,10 @@ class backward_delta : public backward_results<T> {
                                 this->batch_, this->key_tokens(p, count).position, count);
         this->put_d_keys(p, count);
     }
-    /// Loaded queries as keys of the walk back, the last one first.
-    void take_queries(index count) {
-        transpose_into_chunk<T>(reversed(rows_.turned_queries(), count), count, features_, 0,
-                                by_feature_.keys);
-        transpose_into_chunk<T>(reversed(outputs_.rows(), count), count, value_dim_, 0,
-                                outputs_transposed_);
-        finite_queries_ = all_finite<T>(rows_.turned_queries(), count, width_);
+    void put_d_values(index p, index count) {
+        if (!erasing_.any()) return results::put_d_values(p, count);
+        erasing_.take_values(this->head_, this->key_tokens(p, count), d_values_, chunk_values_);
+        results::put_d_values(p, count, chunk_values_);
     }
     /// dv, and dβ.
     void d_written(index p, index count, index queries) {
@@ -261,11 +222,12 @@ class backward_delta : public backward_results<T> {
         add_chunk<T>(by_feature_.s, features_, state_.keys, reversed(chunk_values_, count), count,
                      0, columns_);
     }
-    /// The second line of dk_j: what k_j has read, and what others have read of it. Rows are −dv.
+    /// What k_j, or r_j, has read, and what others have read of k_j. Rows are −dv.
     void d_keys_of_reading(index p, index count) {
         if (decays_.any()) decays_.load(p, count);
         transpose_into_chunk<T>(segment_.written(p), count, value_dim_, 0, by_value_.keys);
         weigh_before(chunk_values_, count, value_dim_, by_value_.keys);
+        if (erasing_.any()) return d_readers(p, count);
         for (index r = 0; r < count; ++r) {
             p_[r * weight_stride<T> + r] = T(0);
             for (index later = r + 1; later < count; ++later)
@@ -276,21 +238,34 @@ class backward_delta : public backward_results<T> {
         multiply_chunk<T>(
             {chunk_values_, segment_.turned_state(p), value_dim_, p_, turned_keys_, all},
             {chunk_features_, nullptr}, count, 0, width_);
+        add_to_d_features(count);
+    }
+    /// The same where others read by other rows than k: dr by itself.
+    void d_readers(index p, index count) {
+        if (decays_.any()) decays_.scale(0, count, value_dim_, chunk_values_);
+        multiply_chunk<T>({chunk_values_, segment_.turned_state(p), value_dim_, p_, turned_keys_,
+                           chunk_sight{0, count, 0}},
+                          {erasing_.d_readers(), nullptr}, count, 0, width_);
+        for (index r = 0; r < count; ++r) {
+            p_[r * weight_stride<T> + r] = T(0);
+            for (index later = r + 1; later < count; ++later) {
+                p_[r * weight_stride<T> + later] = p_[later * weight_stride<T> + r];
+                p_[later * weight_stride<T> + r] = T(0);
+            }
+        }
+        multiply_chunk<T>(
+            {chunk_values_, segment_.turned_state(p), 0, p_, readers_, chunk_sight{count, count}},
+            {chunk_features_, nullptr}, count, 0, width_);
+        add_to_d_features(count);
+        erasing_.take_keys(this->head_, this->key_tokens(p, count), turned_keys_, d_features_);
+    }
+    void add_to_d_features(index count) const {
         for (index r = 0; r < count; ++r)
             for (index f = 0; f < width_; f += vec<T>::size)
                 (vec<T>::load(d_features_[r] + f) + vec<T>::load(chunk_features_[r] + f))
                     .store(d_features_[r] + f);
     }
 
-    /// p[r][j] = e^{G_r−G_j} a_r·b_j for j < r.
-    void weigh_before(contiguous_rows<T> a, index count, index depth, const T* b_transposed) {
-        const chunk_sight before{0, count, 0};
-        weigh_chunk<T>(a, count, depth, b_transposed, before, p_);
-        if (decays_.any()) decays_.weigh(before, count, p_);
-    }
-    void read_beta(index p, index count) {
-        program_.read_deltas(this->batch_, this->head_, run_.key_first + p, count, beta_);
-    }
     /// ⟨S, D⟩
     double state_by_gradient() const {
         double sum = 0;
@@ -303,19 +278,8 @@ class backward_delta : public backward_results<T> {
     void copy_state(const T* from, T* to) const {
         std::copy_n(from, static_cast<std::size_t>(features_ * columns_), to);
     }
-    void copy_values(contiguous_rows<T> from, index count, written_rows<T> to) const {
-        for (index r = 0; r < count; ++r)
-            std::copy_n(from[r], static_cast<std::size_t>(columns_), to[r]);
-    }
 
-    head_sums<T> state_;  ///< S on the way forth; by_feature_ has D
-    delta_segment<T> segment_;
-    T* outputs_transposed_;
-    T* p_;
-    written_rows<T> chunk_values_, chunk_features_;  ///< copies of rows that change
-    T* kept_ = nullptr;                              ///< S before each segment
-    T beta_[chunk_length];
-    bool finite_queries_ = true;
+    T* kept_ = nullptr;  ///< S before each segment
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

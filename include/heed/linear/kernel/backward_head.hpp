@@ -45,6 +45,8 @@ class backward_head : public backward_results<T> {
     using results::d_values_;
     using results::decays_;
     using results::divided_;
+    using results::end_back;
+    using results::ends_;
     using results::features_;
     using results::fold_total;
     using results::for_chunks;
@@ -86,9 +88,11 @@ class backward_head : public backward_results<T> {
         if (!program_.causal) return bidirectional(batch, head, number);
         for_each_memory(program_, batch, head, program_.run(batch, number),
                         program_.runs[number].offset(),
-                        [&](const sequence_run& run, index offset, index first) {
+                        [&](const sequence_run& run, index offset, index first, run_ends ends) {
                             const arena::scope mark(scratch_);
-                            begin(batch, head, run, offset, first);
+                            ends.first = ends.first && number == 0;
+                            ends.last = ends.last && number + 1 == program_.run_count;
+                            begin(batch, head, run, offset, first, ends);
                             causal();
                         });
     }
@@ -140,6 +144,7 @@ class backward_head : public backward_results<T> {
         });
 
         begin_back();
+        if (ends_.has_last() && decays_.learns()) decays_.set_behind(state_by_gradient());
         for_chunks_back(behind, run_.queries(), [&](index i, index count) {
             load_queries(i, count);
             take_queries(count);
@@ -158,6 +163,15 @@ class backward_head : public backward_results<T> {
             d_keys(p, count, queries);
             fold_features(queries);
         });
+        end_back();
+    }
+    /// ⟨S, G⟩
+    double state_by_gradient() const {
+        transpose_rows<T>(by_feature_.s.sum, features_, value_dim_, turned_sum_);
+        double sum = 0;
+        for (index c = 0; c < value_dim_; ++c)
+            sum += static_cast<double>(dot<T>(by_value_.s.sum[c], turned_sum_[c], width_));
+        return sum;
     }
 
     /// dq of loaded queries; see forward_head::query_rows for the arguments.

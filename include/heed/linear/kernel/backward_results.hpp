@@ -96,9 +96,10 @@ class backward_results : public backward_walk<T> {
                     adds_to(program_.shape.key_heads, head_));
     }
     /// d_values_ are those of keys p …
-    void put_d_values(index p, index count) {
+    void put_d_values(index p, index count) { put_d_values(p, count, d_values_); }
+    void put_d_values(index p, index count, contiguous_rows<T> rows) {
         put_rows<T>(of_.dv, batch_, program_.value_head(head_), walk::key_tokens(p, count).row,
-                    count, d_values_, adds_to(program_.shape.value_heads, head_));
+                    count, rows, adds_to(program_.shape.value_heads, head_));
     }
 
     const linear_gradients<T>& of_;

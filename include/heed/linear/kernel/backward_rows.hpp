@@ -12,6 +12,7 @@
 #include <heed/linear/kernel/chunk_products.hpp>
 #include <heed/linear/kernel/chunk_rows.hpp>
 #include <heed/linear/kernel/program.hpp>
+#include <heed/linear/kernel/state_ends.hpp>
 
 /// \file
 /// Rows on their way back: what o hands to its row, and what a row of features hands to q or k.
@@ -76,7 +77,10 @@ struct linear_gradients {
     tensor_view<T, 4> d_channel_decays{};  ///< [batch, head, key, channel], added to; or null
     tensor_view<T, 3> d_alike_decays{};    ///< or their sum over channels that decay alike
     tensor_view<double, 3> d_bonus{};      ///< [batch, head of o, channel], 0 at first; or null
-    tensor_view<T, 3> d_deltas{};          ///< the same, of β
+    tensor_view<T, 3> d_deltas{};          ///< the same as d_log_decays, of β
+    tensor_view<T, 4> d_erased{};   ///< [batch, head of o, key, channel], 0 at first; or null
+    tensor_view<T, 4> d_written{};  ///< the same
+    state_gradients<T> state{};
 };
 
 /// dN and dz of a chunk of queries: o = factor·N, factor = 1/max(z, ε) or a scale.

@@ -16,6 +16,7 @@
 #include <heed/linear/kernel/head_sums.hpp>
 #include <heed/linear/kernel/program.hpp>
 #include <heed/linear/kernel/references.hpp>
+#include <heed/linear/kernel/state_ends.hpp>
 
 /// \file
 /// The ways that backward goes over a run, forth and back: its rows, its sums, its references.
@@ -39,6 +40,7 @@ class backward_walk {
           values_(chunk_rows<T>::take(scratch, columns_)),
           by_value_(head_layout<T>::of(value_dim_, features_).take(scratch)),
           by_feature_(head_layout<T>::of(features_, value_dim_).take(scratch)),
+          ends_(program, of.state),
           decays_(program, of.d_log_decays, scratch),
           reference_(scratch.take<T>(width_)),
           gathered_(scratch.take<T>(chunk_length * value_dim_)),
@@ -125,14 +127,17 @@ class backward_walk {
     }
 
     /// A run whose first query stands at `offset` among its keys, which begin at `first` in theirs.
-    void begin(index batch, index head, const sequence_run& run, index offset, index first = 0) {
+    void begin(index batch, index head, const sequence_run& run, index offset, index first = 0,
+               run_ends ends = {}) {
         batch_ = batch;
         head_ = head;
         run_ = run;
         offset_ = offset;
         first_ = first;
+        ends_.begin(batch, head, run, ends);
         // By the delta rule states are kept, and looked at, by backward_delta.hpp.
-        decays_.begin(batch, head, run, program_.updates() ? 0 : value_dim_, width_);
+        decays_.begin(batch, head, run, ends_.goes_on(), program_.updates() ? 0 : value_dim_,
+                      width_);
         clear(by_value_, value_dim_, width_);
         clear(by_feature_, features_, columns_);
         std::fill_n(reference_, static_cast<std::size_t>(width_), T(0));
@@ -142,12 +147,27 @@ class backward_walk {
         }
         begun_ = goes_back_ = false;
         last_rise_ = nullptr;
+        if (ends_.goes_on() && !program_.updates()) go_on();
     }
-    /// G and Σ dz_i φ(q_i), in the place of the sums of keys.
+    /// Sᵀ, Z and the references of the state that the run goes on from.
+    void go_on() {
+        const head_sums<T> before = ends_.before(scratch_);
+        transpose_rows<T>(before.s.sum, features_, value_dim_, by_value_.s.sum);
+        transpose_rows<T>(before.s.lost, features_, value_dim_, by_value_.s.lost);
+        const auto width = static_cast<std::size_t>(width_);
+        std::copy_n(before.total, width, by_feature_.total);
+        std::copy_n(before.total_lost, width, by_feature_.total_lost);
+        std::copy_n(before.reference, width, reference_);
+        begun_ = before.progress->begun;
+    }
+    /// G and Σ dz_i φ(q_i), in the place of the sums of keys: what reaches the last state.
     void begin_back() {
         clear(by_feature_, features_, columns_);
+        ends_.put_last(by_feature_, reference_);
         goes_back_ = true;
     }
+    /// The gradient of the state that the run goes on from.
+    void end_back() { ends_.take_first(by_feature_, reference_); }
     static void clear(const head_sums<T>& sums, index depth, index columns) {
         for (T* x : {sums.s.sum.data, sums.s.lost.data})
             std::fill_n(x, static_cast<std::size_t>(depth * columns), T(0));
@@ -217,6 +237,7 @@ class backward_walk {
     head_sums<T> by_value_;    ///< Sᵀ
     head_sums<T> by_feature_;  ///< Z, then G and Σ dz φ(q)
 
+    state_ends<T> ends_;
     backward_decays<T> decays_;
 
     index batch_ = 0, head_ = 0, offset_ = 0, first_ = 0;

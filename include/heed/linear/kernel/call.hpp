@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <concepts>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -38,6 +40,7 @@ class linear_call : public linear_call_parts<Parts...> {
     using given::for_each_part, given::map, given::memory, given::threads, given::with;
     using given::has_decay, given::has_encoding, given::has_state, given::has_update;
     using given::has_documents, given::has_lengths, given::is_causal;
+    using given::has_state_gradient;
     using typename given::map_type;
 
     linear_shape shape;
@@ -84,12 +87,28 @@ class linear_call : public linear_call_parts<Parts...> {
                 has_update,
                 turned != encoded::none || reaches};
     }
+    /// The shapes of S and of Z in such a state; nothing of Z where nothing divides.
+    std::array<index, 4> state_shape() const {
+        return {shape.batch, shape.state_heads(), shape.value_dim, map().count(shape.dim)};
+    }
+    std::array<index, 3> total_shape() const {
+        constexpr bool has_total = divides || map_type::divides_features;
+        return {shape.batch, shape.state_heads(), has_total ? map().count(shape.dim) : 0};
+    }
+    /// Tokens that a sequence had seen before the call.
+    index seen([[maybe_unused]] index batch) const {
+        if constexpr (has_state)
+            return state().length(batch);
+        else
+            return 0;
+    }
     state_access<T> state() const requires(has_state) {
         return {*with(
             [](const auto&... parts) { return the_part<role::state>(nothing, parts...).state; })};
     }
 
-    /// What the kernel runs; it lives in `scratch`. A state that is carried is opened for writing.
+    /// What the kernel runs; it lives in `scratch`. A state that is carried is opened for writing
+    /// by forward; backward reads what forward went on from.
     template <bool Backward>
     linear_program<T> program(arena& scratch) const {
         const auto& features = map();
@@ -110,15 +129,17 @@ class linear_call : public linear_call_parts<Parts...> {
             for (index b = 0; b < shape.batch; ++b) lengths[b] = length_of(b);
             result.lengths = lengths;
         }
-        if constexpr (has_state && !Backward) {
+        if constexpr (has_state) {
             index* firsts = scratch.take<index>(shape.batch);
             for (index b = 0; b < shape.batch; ++b) firsts[b] = state().length(b);
             result.firsts = firsts;
-            result.state = state().heads(kind());
+            result.state = Backward ? state().heads() : state().heads(kind());
         }
         set_decays(result, scratch);
         if constexpr (given::has_bonus) result.bonus = this->bonus().template numbers<T>();
-        if constexpr (has_update)
+        if constexpr (given::updates_channels)
+            std::tie(result.erased, result.written) = this->update().template numbers<T>();
+        else if constexpr (has_update)
             result.deltas = this->update().template numbers<T>(scratch, shape);
         result.denominator.divides = divides;
         with([&]<class... Chosen>(const Chosen&... parts) {
@@ -226,9 +247,13 @@ class linear_call : public linear_call_parts<Parts...> {
             require_argument(is_causal,
                              "heed::bonus is that of the present token of a causal sequence, but "
                              "this call's heed::causal was not chosen");
+        if constexpr (has_state_gradient)
+            require_argument(is_causal,
+                             "heed::state_gradient: a state is what a causal call leaves, but this "
+                             "call's heed::causal was not chosen");
         if constexpr (has_update)
             require_argument(is_causal,
-                             "heed::delta goes along a causal sequence, but this call's "
+                             "an update goes along a causal sequence, but this call's "
                              "heed::causal was not chosen");
         if constexpr (has_decay) {
             require_argument(is_causal,

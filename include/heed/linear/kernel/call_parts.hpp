@@ -53,7 +53,7 @@ part_heads heads_among(const Parts&... parts) {
 
 /// Whether a part, learned or not, is a decay of channels.
 template <class P>
-inline constexpr bool decays_channels = requires {
+inline constexpr bool decays_channels = part_of<P, role::decay>&& requires {
     unwrapped<P>::of_channels;
 };
 
@@ -67,6 +67,7 @@ class linear_call_parts {
     static constexpr bool has_documents = (std::same_as<Parts, cumulative_lengths_mask> || ...);
     static constexpr bool has_lengths = (is_key_lengths<Parts> || ...);
     static constexpr bool has_state = count_of<role::state, Parts...> != 0;
+    static constexpr bool has_state_gradient = count_of<role::state_gradient, Parts...> != 0;
     static constexpr bool has_decay = count_of<role::decay, Parts...> != 0;
     static constexpr bool has_update = count_of<role::update, Parts...> != 0;
     static constexpr bool has_bonus = count_of<role::bonus, Parts...> != 0;
@@ -75,6 +76,14 @@ class linear_call_parts {
                                           ? decayed::channels
                                       : !has_decay ? decayed::none
                                                    : decayed::tokens;
+    static constexpr bool updates_channels = [] {
+        bool result = false;
+        const auto ask = [&]<class P>() {
+            if constexpr (part_of<P, role::update>) result = unwrapped<P>::of_channels;
+        };
+        (ask.template operator()<Parts>(), ...);
+        return result;
+    }();
     static constexpr bool learns_decay =
         ((is_learned<Parts> && part_of<Parts, role::decay>) || ...);
     static constexpr bool learns_channels = learns_decay && (decays_channels<Parts> || ...);
@@ -137,6 +146,12 @@ class linear_call_parts {
     const auto& bonus() const requires(has_bonus) {
         return with([](const auto&... parts) -> const auto& {
             return unwrap(the_part<role::bonus>(nothing, parts...));
+        });
+    }
+    /// What reaches the state behind the call.
+    const auto& state_gradient() const requires(has_state_gradient) {
+        return with([](const auto&... parts) -> const auto& {
+            return the_part<role::state_gradient>(nothing, parts...);
         });
     }
 

@@ -50,7 +50,7 @@ linear_shape linear_shape_of(const tensor_view<const T, 4>& q, const tensor_view
                       " heads, but the most of them must be a multiple of each");
     };
     check_part("the decay", parts.decay);
-    check_part("heed::delta", parts.update);
+    check_part("the update", parts.update);
     check_part("heed::bonus", parts.bonus);
     require_shape(divide, "q, k and v have ", heads[0], ", ", heads[1], " and ", heads[2],
                   " heads, but the most of them must be a multiple of each");

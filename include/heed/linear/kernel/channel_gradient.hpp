@@ -39,11 +39,13 @@ class channel_gradient {
 
     bool learns() const { return gradient_.data != nullptr || alike_.data != nullptr; }
 
-    void begin(index batch, index head, const sequence_run& run) {
+    /// `goes_on`: S is not 0 before the first token.
+    void begin(index batch, index head, const sequence_run& run, bool goes_on) {
         if (!learns()) return;
         batch_ = batch;
         head_ = head;
         run_ = run;
+        goes_on_ = goes_on;
         differences_ = {scratch_.take<T>(run.keys() * width_), width_};
         std::fill_n(differences_.data, static_cast<std::size_t>(run.keys() * width_), T(0));
         const index segments = std::max<index>(0, run.keys() - 1) / kept_tokens;
@@ -82,13 +84,13 @@ class channel_gradient {
                 behind_[f] += static_cast<double>(kept_at(end)[r][f]) *
                               static_cast<double>(d_turned_sum[r][f]);
     }
-    /// The same behind the last token of all, channel by channel.
+    /// The same where S is at hand, channel by channel.
     void set_sum(index channel, double product) const { behind_[channel] = product; }
     /// Back: keys p …, of these log decays, of which all rows have been added.
     void finish(index p, index count, contiguous_rows<T> logs) const {
         if (!learns()) return;
         for (index r = count; r-- > 0;) {
-            if (p + r == 0) return;  // nothing is before it
+            if (p + r == 0 && !goes_on_) return;  // nothing is before it
             double sum = 0;
             for (index f = 0; f < program_.shape.dim; ++f) {
                 behind_[f] += static_cast<double>(differences_[p + r][f]);
@@ -128,6 +130,7 @@ class channel_gradient {
 
     index batch_ = 0, head_ = 0;
     sequence_run run_{};
+    bool goes_on_ = false;
     written_rows<T> differences_{};  ///< q⊙dq − k⊙dk of each token
     T* kept_ = nullptr;              ///< Sᵀ of each token that is kept
 };

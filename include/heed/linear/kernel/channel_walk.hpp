@@ -56,6 +56,14 @@ class channel_walk : public backward_results<T> {
     }
     ~channel_walk() = default;
 
+    /// A run, of the first or last of which a state may be known.
+    void begin_run(index batch, index head, index number) {
+        this->begin(batch, head, program_.run(batch, number), program_.runs[number].offset(), 0,
+                    {number == 0, number + 1 == program_.run_count});
+        gradient_.begin(batch, head, run_, this->ends_.goes_on());
+        own_.begin(head);
+    }
+
     /// f(p, limit) for the chunks of keys first … last − 1, which takes up to `limit` keys from p
     /// on and returns how many the chunk had.
     template <class F>

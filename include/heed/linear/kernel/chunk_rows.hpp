@@ -96,6 +96,34 @@ class chunk_rows {
         return turn_copy(rows, turned_keys_, at, row_turn<T>::side::key);
     }
 
+    /// Keys that S takes, as an update reads S by them: e⊙k.
+    void read_keys(index head, const chunk_tokens& at, contiguous_rows<T> keys,
+                   written_rows<T> to) {
+        if (program_.updates_channels())
+            multiply_rows_of(program_.erased, head, at, keys, gathered_, to);
+        else
+            for (index r = 0; r < at.count; ++r)
+                std::copy_n(keys[r], static_cast<std::size_t>(width_), to[r]);
+    }
+    /// Values as an update writes them, w⊙v, in place; `gathered` is memory for as many.
+    void write_values(index head, const chunk_tokens& at, written_rows<T> values,
+                      T* gathered) const {
+        if (program_.updates_channels())
+            multiply_rows_of(program_.written, head, at, values, gathered, values);
+    }
+    /// to = x⊙those rows of an update's numbers, `gathered` being memory for them.
+    void multiply_rows_of(const tensor_view<const T, 4>& numbers, index head,
+                          const chunk_tokens& at, contiguous_rows<T> x, T* gathered,
+                          written_rows<T> to) const {
+        const auto by =
+            rows_of(numbers, at.batch, program_.update_head(head), at.row, at.count, gathered);
+        const index columns = numbers.extents[3];
+        for (index r = 0; r < at.count; ++r)
+            for (index c = 0; c < columns; c += vec<T>::size)
+                (vec<T>::load(x[r] + c) * vec<T>::load_partial(by[r] + c, columns - c))
+                    .store(to[r] + c);
+    }
+
     /// φ of queries, relative to these references; queries() and turned_queries() are they.
     void map_queries(index head, const chunk_tokens& at, const T* reference) {
         const arena::scope mark(scratch_);

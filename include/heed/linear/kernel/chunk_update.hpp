@@ -17,9 +17,10 @@
 ///
 ///     u_i = β_i w_i        w_i = v_i − e^{G_i} k_iᵀS − Σ_{j<i} e^{G_i−G_j} (k_i·k_j) u_j
 ///
-/// takes v_i's place: for all else the chunk is one without an update. The rows follow from one
-/// another by forward substitution; no matrix is inverted. Backward is the same from the last row
-/// to the first.
+/// takes v_i's place: for all else the chunk is one without an update. Where an update reads by
+/// rows other than k, these stand in k_i's place, and k_j stays. The rows follow from one another
+/// by forward substitution; no matrix is inverted. Backward is the same from the last row to the
+/// first.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 

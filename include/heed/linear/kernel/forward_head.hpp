@@ -164,7 +164,7 @@ class forward_head {
             tokens.count = count;
         }
         const written_rows<T> turned = rows_.turn_keys(rows, tokens);
-        if (program_.updates()) copy_keys(turned, count);
+        if (program_.updates()) rows_.read_keys(first_head, tokens, turned, solved_keys_);
         if (channels_.any()) channels_.relate_keys(turned, tail, count);
         transpose_into_chunk<T>(turned, count, features(), tail, head.keys);
         if (channels_.any()) channels_.keep(head, count);
@@ -181,15 +181,11 @@ class forward_head {
             rows_.sum_keys(head, rows, count);
         return count;
     }
-    /// New keys as the delta rule reads by them.
-    void copy_keys(contiguous_rows<T> keys, index count) {
-        for (index r = 0; r < count; ++r)
-            std::copy_n(keys[r], static_cast<std::size_t>(solved_keys_.stride), solved_keys_[r]);
-    }
-    /// What the delta rule writes takes the place of the new keys' values.
+    /// What an update writes takes the place of the new keys' values.
     void update_values(const head_sums<T>& head, const chunk_tokens& tokens, index of_head) {
         const index tail = head.progress->keys, count = tokens.count;
         const chunk_sight sight{tail, tail + count, 0};
+        rows_.write_values(of_head, tokens, {head.values[tail], head.values.stride}, values_);
         chunk_operands<T> of{solved_keys_, head.s.sum, features()};
         if (channels_.any()) channels_.relate(solved_keys_, sight, count);
         weigh_chunk<T>(solved_keys_, count, features(), head.keys, sight, p_);

@@ -39,6 +39,7 @@ class column_strips {
     linear_program<T> program_of(index strip) const {
         linear_program<T> part = program_;
         part.v = columns_of(program_.v, strip);
+        if (program_.updates_channels()) part.written = columns_of(program_.written, strip);
         part.shape.value_dim = part.v.extents[3];
         return part;
     }

@@ -58,8 +58,10 @@ struct linear_program {
     const index* firsts;   ///< tokens that each sequence has seen in earlier calls; null: none
     tensor_view<const T, 3> log_decays;      ///< [batch, head, key]; null: none
     tensor_view<const T, 4> channel_decays;  ///< or [batch, head, key, channel]; null: none
-    tensor_view<const T, 3> deltas;          ///< β of the delta rule, the same; null: none
     tensor_view<const T, 2> bonus;           ///< u, [head, channel]; null: none
+    tensor_view<const T, 3> deltas;   ///< β of the delta rule, [batch, head, key]; null: none
+    tensor_view<const T, 4> erased;   ///< in its place [batch, head, key, channel of k]
+    tensor_view<const T, 4> written;  ///< and [batch, head, key, channel of v]; null: none
     kept_heads<T> state;
     on_pool threads;
     workspace* memory;
@@ -72,7 +74,8 @@ struct linear_program {
     bool decays() const { return log_decays.data != nullptr; }
     bool decays_channels() const { return channel_decays.data != nullptr; }
     bool has_bonus() const { return bonus.data != nullptr; }
-    bool updates() const { return deltas.data != nullptr; }
+    bool updates() const { return deltas.data != nullptr || updates_channels(); }
+    bool updates_channels() const { return erased.data != nullptr; }
 
     index query_head(index head) const { return head * shape.query_heads / shape.heads; }
     index key_head(index head) const { return head * shape.key_heads / shape.heads; }
@@ -89,9 +92,10 @@ struct linear_program {
         const auto& [of_batch, of_head, step] = log_decays.strides;
         return log_decays.data + batch * of_batch + decay_head(head) * of_head + key * step;
     }
-    /// β of `count` keys, to whole vectors of the caller's.
+    /// β of `count` keys, to whole vectors of the caller's; 1 where channels have their own.
     void read_deltas(index batch, index head, index key, index count, T* to) const {
-        for (index r = 0; r < count; ++r) to[r] = deltas(batch, update_head(head), key + r);
+        for (index r = 0; r < count; ++r)
+            to[r] = updates_channels() ? T(1) : deltas(batch, update_head(head), key + r);
     }
     /// Heads of o that read one head of the state.
     index heads_a_state() const { return shape.heads / std::max<index>(1, shape.state_heads()); }

@@ -107,7 +107,7 @@ constexpr bool check_linear_parts() {
                                    ...);
         static_assert(
             learning,
-            "heed: of parts of linear attention decays, heed::delta and heed::bonus alone can "
+            "heed: of parts of linear attention decays, updates and heed::bonus alone can "
             "be learned");
         constexpr bool no_scores =
             ((!may_play<Parts, role::modifier> && !may_play<Parts, role::observer> &&
@@ -154,14 +154,15 @@ constexpr bool check_linear_parts() {
             count_of<role::scale, Parts...> <= 1 && count_of<role::decay, Parts...> <= 1 &&
             count_of<role::bonus, Parts...> <= 1 &&
             count_of<role::position_encoding, Parts...> <= 1 &&
-            count_of<role::state, Parts...> <= 1 && count_of<role::threads, Parts...> <= 1 &&
-            count_of<role::memory, Parts...> <= 1 && (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
+            count_of<role::state, Parts...> <= 1 && count_of<role::state_gradient, Parts...> <= 1 &&
+            count_of<role::threads, Parts...> <= 1 && count_of<role::memory, Parts...> <= 1 &&
+            (0 + ... + int(may_be_lengths<Parts>)) <= 1 &&
             (0 + ... + int(may_be_documents<Parts>)) <= 1;
         static_assert(
             once,
             "heed: linear attention takes one denominator, decay, scale, bonus, heed::rotary, "
             "heed::unit_rows, heed::key_lengths, heed::cumulative_lengths, heed::carry, "
-            "heed::on and heed::in");
+            "heed::state_gradient, heed::on and heed::in");
         constexpr bool decays = count_of<role::decay, Parts...> != 0;
         constexpr bool causal_decay = !decays || (may_be_causal<Parts> || ...);
         static_assert(causal_decay,
@@ -172,12 +173,27 @@ constexpr bool check_linear_parts() {
                       "heed: a decay goes with neither a feature map nor a denominator");
         constexpr bool updates = count_of<role::update, Parts...> != 0;
         constexpr bool causal_update = !updates || (may_be_causal<Parts> || ...);
-        static_assert(
-            causal_update,
-            "heed: an update goes along the sequence: heed::delta goes with heed::causal");
+        static_assert(causal_update,
+                      "heed: an update goes along the sequence: it goes with heed::causal");
         constexpr bool plain_update = !updates || !(may_divide_or_map<Parts> || ...);
         static_assert(plain_update,
                       "heed: an update goes with neither a feature map nor a denominator");
+        constexpr bool token_decays = !(may_be<Parts>([]<class A>() {
+                                            return part_of<A, role::decay> && requires {
+                                                unwrapped<A>::of_channels;
+                                            };
+                                        }) ||
+                                        ...) ||
+                                      !(may_be<Parts>([]<class A>() {
+                                            if constexpr (part_of<A, role::update>)
+                                                return unwrapped<A>::of_channels;
+                                            else
+                                                return false;
+                                        }) ||
+                                        ...);
+        static_assert(token_decays,
+                      "heed: heed::erase goes with decays of a number a token, not with those of a "
+                      "channel");
         constexpr bool bonuses = count_of<role::bonus, Parts...> != 0;
         constexpr bool causal_bonus = !bonuses || (may_be_causal<Parts> || ...);
         static_assert(causal_bonus,
@@ -192,15 +208,16 @@ constexpr bool check_linear_parts() {
         static_assert(plain_rows,
                       "heed: a feature map takes q and k as they are: heed::unit_rows goes with "
                       "none");
-        constexpr bool causal_state =
-            count_of<role::state, Parts...> == 0 || (may_be_causal<Parts> || ...);
+        constexpr bool causal_state = (count_of<role::state, Parts...> == 0 &&
+                                       count_of<role::state_gradient, Parts...> == 0) ||
+                                      (may_be_causal<Parts> || ...);
         static_assert(causal_state,
-                      "heed: a state is what a causal call has seen: heed::carry goes with "
-                      "heed::causal");
-        return learning && causal_bonus && plain_bonus && bonus_alone && causal_decay &&
-               plain_decay && one_update && causal_update && plain_update && plain_rows &&
-               no_scores && all_gradients && masks && encodings && positions && scales &&
-               unscaled && one_map && once && causal_state;
+                      "heed: a state is what a causal call has seen: heed::carry and "
+                      "heed::state_gradient go with heed::causal");
+        return learning && causal_bonus && plain_bonus && bonus_alone && token_decays &&
+               causal_decay && plain_decay && one_update && causal_update && plain_update &&
+               plain_rows && no_scores && all_gradients && masks && encodings && positions &&
+               scales && unscaled && one_map && once && causal_state;
     } else {
         return false;
     }

@@ -41,8 +41,8 @@ struct state_access {
                          "the state is of calls with decays a ", channels ? "channel" : "token",
                          ", but this one has them a ", channels ? "token" : "channel");
         require_argument(own.map.empty() || own.updates == call.updates, "the state is of calls ",
-                         own.updates ? "with" : "without", " heed::delta, but this one has ",
-                         call.updates ? "it" : "none");
+                         own.updates ? "with" : "without", " an update, but this one has ",
+                         call.updates ? "one" : "none");
         require_argument(own.map.empty() || (own.map == call.map && own.turned == call.turned),
                          "the state is of calls with ", own.map,
                          own.turned == encoded::none ? "" : " and a rotary encoding",
@@ -57,6 +57,11 @@ struct state_access {
         return {state.numbers_.data(), state.progress_.data(),
                 keeps ? state.older_.data() : nullptr,
                 keeps ? state.older_progress_.data() : nullptr};
+    }
+    /// The heads as they are, to be read alone; none of an empty state.
+    kept_heads<T> heads() const {
+        if (state.empty()) return {};
+        return {state.numbers_.data(), state.progress_.data(), nullptr, nullptr};
     }
     index length(index batch) const {
         return state.empty() ? 0 : state.lengths_[static_cast<std::size_t>(batch)];
