@@ -103,7 +103,8 @@ void attend_rows(const attention_program<T>& program, const softmax_normaliser& 
     T* const first_o = o.data + at.first * o.strides[0];
     const index o_stride = o.strides[0], step = o.strides[1];
     multiply_columns(
-        at.count, tile.plain[0], dim, fixed<1>(), {keys.turned, keys.width}, keys.width, dim,
+        at.count, tile.plain[0], dim, fixed<1>(), contiguous_rows<T>{keys.turned, keys.width},
+        keys.width, dim,
         [=]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
             if (column == 0) fetch_row<true>(first_o, r, o_stride, value_dim);
             unroll<Vectors>([&](auto c) __attribute__((always_inline)) {

@@ -98,7 +98,8 @@ void score_keys(const query_lanes<T>& lanes, const contiguous_rows<T>& keys, ind
     constexpr index size = vec<T>::size;
     T* const maximum = lanes.block_maximum;
     multiply_columns(
-        count, keys.data, keys.stride, fixed<1>(), {lanes.turned, lanes.width}, lanes.width, dim,
+        count, keys.data, keys.stride, fixed<1>(), contiguous_rows<T>{lanes.turned, lanes.width},
+        lanes.width, dim,
         [=]<int Vectors>(index key, index lane, const vec<T>* sums) __attribute__((always_inline)) {
             if (key >= count) return;
             unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
