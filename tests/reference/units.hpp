@@ -29,10 +29,10 @@ inline unit_result linear_recurrent_unit(const std::vector<double>& nu_log,
     for (index b = 0; b < u.batches(); ++b)
         for (index c = 0; c < count; ++c) {
             const auto i = static_cast<std::size_t>(c);
-            const auto number = [&](const tensor& from, index row, index second_row,
+            const auto number = [&](const tensor& from, index t, index second_t,
                                     index second_column) {
-                return std::complex<double>(from(b, 0, row, c),
-                                            is_real ? 0 : from(b, 0, second_row, second_column));
+                return std::complex<double>(from(b, 0, t, c),
+                                            is_real ? 0 : from(b, 0, second_t, second_column));
             };
             const std::complex<double> lambda = std::exp(
                 std::complex<double>(-std::exp(nu_log[i]), is_real ? 0 : std::exp(theta_log[i])));
