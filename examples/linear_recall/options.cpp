@@ -50,6 +50,7 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
         ->type_name("PATH");
     app.add_option("--attention", o.attentions, "Only these, several times or after commas [all]")
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->check(CLI::IsMember(char_lm::attention_names()))
         ->type_name("NAME");
     app.option_defaults()->always_capture_default();
@@ -63,6 +64,7 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
     const std::string recall = "Recall";
     app.add_option("--pairs", o.how.recall.pairs, "Pairs of a window, one of these at random")
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->check(between(1, 1 << 14))
         ->type_name("N")
         ->group(recall);

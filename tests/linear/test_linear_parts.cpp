@@ -118,6 +118,17 @@ TEST_CASE("a rotary encoding turns features in the numerator alone, or rows befo
         check_gradients(random, from, how, heed::causal, part, heed::elu_plus_one);
         check_forward<double>(from, cosine, 1e-11, heed::causal, part, heed::one_plus_cosine);
         check_gradients(random, from, cosine, heed::causal, part, heed::one_plus_cosine);
+
+        // Of two features that turn into one another, one is far above the other now and then.
+        linear_problem uneven = from;
+        for (index j = 0; j < e.keys; j += 3)
+            for (index b = 0; b < e.batch; ++b)
+                for (index h = 0; h < e.key_heads; ++h)
+                    for (index c = 0; c < e.dim; c += 3)
+                        uneven.k(b, h, j, c) += random.chance(0.3) ? 35 : 2;
+        how.map = reference::each_number(reference::exponential);
+        check_forward<double>(uneven, how, 1e-11, heed::causal, part, heed::exp_features);
+        check_gradients(random, uneven, how, heed::causal, part, heed::exp_features);
     }
 }
 

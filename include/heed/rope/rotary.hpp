@@ -44,6 +44,16 @@ class rotary_rows {
     void rotate_key_back(T* row, index batch, index key) const {
         turn_one<turn::back>(keys_, row, batch, key);
     }
+    /// Both numbers of each pair become the larger of them: what a rotation mixes is then relative
+    /// to one reference.
+    void share_pairs(T* row) const {
+        const bool halves = layout_ == rope::halves;
+        for (index p = 0; p < pairs_; ++p) {
+            T& one = row[halves ? p : 2 * p];
+            T& other = row[halves ? p + pairs_ : 2 * p + 1];
+            one = other = std::max(one, other);
+        }
+    }
 
   private:
     template <detail::turn Way>

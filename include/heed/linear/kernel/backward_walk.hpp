@@ -119,7 +119,7 @@ class backward_walk {
         T* before = scratch_.take<T>(width_);
         std::copy_n(reference_, static_cast<std::size_t>(width_), before);
         last_rise_ = &scratch_.make<rise>(rise{position, before, last_rise_});
-        raise_references(keys_[0], features_, reference_, factor_);
+        raise_references(keys_[0], features_, reference_, factor_, program_.feature_turn());
         multiply_columns_by(by_value_.s.sum, value_dim_, factor_);
         multiply_columns_by(by_value_.s.lost, value_dim_, factor_);
         for (T* total : {by_feature_.total, by_feature_.total_lost})
@@ -187,7 +187,8 @@ class backward_walk {
     index load_keys(index p, index count) {
         rows_.map_keys(head_, key_tokens(p, count), keys_);
         if (program_.map->keeps_reference) {
-            count = relate_keys(keys_, count, features_, reference_, begun_);
+            count =
+                relate_keys(keys_, count, features_, reference_, begun_, program_.feature_turn());
             if (count == 0) return 0;
         }
         const chunk_tokens at = key_tokens(p, count);

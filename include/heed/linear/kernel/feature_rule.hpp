@@ -67,6 +67,8 @@ class row_turn {
     /// Rows of one sequence of the batch, in place, the first being the `first`-th of the call.
     virtual void turn(side of, way to, written_rows<T> rows, index batch, index first,
                       index count) const = 0;
+    /// Of numbers a feature: what it mixes gets the largest of them.
+    virtual void share(T* row) const = 0;
 
   protected:
     ~row_turn() = default;

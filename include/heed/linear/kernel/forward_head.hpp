@@ -150,16 +150,19 @@ class forward_head {
         rows_.map_keys(first_head, tokens, rows);
         if (program_.map->keeps_reference) {
             bool& begun = head.progress->begun;
-            count = relate_keys(rows, count, features(), head.reference, begun);
+            count = relate_keys(rows, count, features(), head.reference, begun,
+                                program_.feature_turn());
             if (count == 0) {
                 fold(head, older);
-                raise_references(rows[0], features(), head.reference, factor_);
+                raise_references(rows[0], features(), head.reference, factor_,
+                                 program_.feature_turn());
                 rescale_head(head, features(), factor_);
                 head.progress->cuts = true;
                 tail = 0;
                 rows = head.key_rows;
                 rows_.map_keys(first_head, tokens, rows);
-                count = relate_keys(rows, tokens.count, features(), head.reference, begun);
+                count = relate_keys(rows, tokens.count, features(), head.reference, begun,
+                                    program_.feature_turn());
             }
             tokens.count = count;
         }

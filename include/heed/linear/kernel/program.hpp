@@ -70,6 +70,8 @@ struct linear_program {
         return head_layout<T>::of(map->feature_count, shape.value_dim);
     }
     bool turns_features() const { return turned == encoded::features; }
+    /// What turns features, null where nothing does.
+    const row_turn<T>* feature_turn() const { return turns_features() ? turn : nullptr; }
     bool turns_inputs() const { return turned == encoded::inputs; }
     bool decays() const { return log_decays.data != nullptr; }
     bool decays_channels() const { return channel_decays.data != nullptr; }

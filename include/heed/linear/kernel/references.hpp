@@ -19,7 +19,9 @@
 /// M begins with the first key and rises only at a key above it by more than 30 (in natural
 /// logarithms): the chunk ends before that key, and S and Z are multiplied by 2^(old − new). So
 /// what a row is relative to depends on the keys up to it alone, and z is at least about 1. One
-/// reference for all features, or one of all keys, would do neither.
+/// reference for all features, or one of all keys, would do neither. Features that an encoding
+/// turns into one another share the larger reference of theirs: a sum of what is relative to
+/// several is none.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -41,13 +43,16 @@ template <class T>
 }
 
 /// Rows of logits of keys become features, up to the first that rises above the references; how
-/// many. `reference` is that of the first row if there was none.
+/// many. `reference` is that of the first row if there was none; `turn` is what turns features, or
+/// null.
 template <class T>
-index relate_keys(written_rows<T> rows, index count, index features, T* reference, bool& begun) {
+index relate_keys(written_rows<T> rows, index count, index features, T* reference, bool& begun,
+                  const row_turn<T>* turn) {
     constexpr index size = vec<T>::size;
     if (!begun && count > 0) {
         for (index f = 0; f < features; f += size)
             as_reference(vec<T>::load(rows[0] + f)).store(reference + f);
+        if (turn != nullptr) turn->share(reference);
         begun = true;
     }
     for (index r = 0; r < count; ++r) {
@@ -85,15 +90,20 @@ void relate_queries(written_rows<T> rows, index count, index features, const T* 
     }
 }
 
-/// factor[f] = 2^(old − new), 1 where a logit is not above the reference, which becomes it else.
+/// The references become the logits that are above them; factor[f] = 2^(old − new).
 template <class T>
-void raise_references(const T* logits, index features, T* reference, T* factor) {
+void raise_references(const T* logits, index features, T* reference, T* factor,
+                      const row_turn<T>* turn) {
     constexpr index size = vec<T>::size;
     for (index f = 0; f < features; f += size) {
         const vec<T> old = vec<T>::load(reference + f), l = vec<T>::load(logits + f);
-        const auto rises = l > old;
-        select(rises, exp2(old - l), vec<T>(T(1))).store(factor + f);
-        select(rises, l, old).store(reference + f);
+        old.store(factor + f);
+        select(l > old, l, old).store(reference + f);
+    }
+    if (turn != nullptr) turn->share(reference);
+    for (index f = 0; f < features; f += size) {
+        const vec<T> old = vec<T>::load(factor + f), now = vec<T>::load(reference + f);
+        select(now > old, exp2(old - now), vec<T>(T(1))).store(factor + f);
     }
 }
 

@@ -33,6 +33,8 @@ class row_turn_of final : public row_turn<T> {
         }
     }
 
+    void share(T* row) const override { prepared_.share_pairs(row); }
+
   private:
     Prepared prepared_;
     index origin_;
