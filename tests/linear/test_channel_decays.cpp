@@ -54,7 +54,7 @@ TEST_CASE("a decay a channel is the recurrence, in any extents") {
     }
 }
 
-TEST_CASE("gradients of a long sequence, over the states that backward keeps") {
+TEST_CASE("gradients of a long sequence by channels, over the states that backward keeps") {
     generator random(1961);
     for (const index keys : {256, 257, 600}) {
         const linear_extents e{1, 1, 1, 2, std::min<index>(keys, 400), keys, 3, 2};
