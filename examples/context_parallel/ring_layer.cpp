@@ -112,6 +112,8 @@ void ring_layer::backward(const rows& d_out, const rows&, const char_lm::attenti
     }
 }
 
+index ring_layer::state_size(index) const { only_trains(); }
+
 void ring_layer::infer(const rows&, index, char_lm::score_scale, rows&) const { only_trains(); }
 
 std::unique_ptr<char_lm::attention_cache> ring_layer::make_cache(index) const { only_trains(); }

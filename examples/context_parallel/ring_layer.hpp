@@ -31,6 +31,7 @@ class ring_layer final : public char_lm::attention<float> {
                   const rows& qkv, index sequences, rows& d_qkv) const override;
 
     // Use and pictures are left to one process: std::logic_error.
+    [[nodiscard]] index state_size(index) const override;
     void infer(const rows&, index, char_lm::score_scale, rows&) const override;
     [[nodiscard]] std::unique_ptr<char_lm::attention_cache> make_cache(index) const override;
     void decode(const rows&, char_lm::attention_cache&, char_lm::score_scale, rows&) const override;
