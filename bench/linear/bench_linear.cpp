@@ -16,6 +16,7 @@
 #include <heed/linear/maps/random_features.hpp>
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
+#include <heed/linear/updates/erase.hpp>
 
 #include "../support/by_turns.hpp"
 #include "../support/multiply_add_limit.hpp"
