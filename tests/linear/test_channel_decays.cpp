@@ -148,6 +148,7 @@ TEST_CASE("channels of equal decays are those of a token, to rounding") {
 TEST_CASE("a channel that hardly fades keeps its digits over 2^15 tokens") {
     constexpr index block = 2048, blocks = 16;
     constexpr float weak = -3e-6F;
+    const double bound = heed::detail::has_fma ? 3e-7 : 5e-6;  // the product's rounding is lost
     tensor4<float> q(1, 1, block, 2), v(1, 1, block, 1), g(1, 1, block, 2);
     q.setConstant(1);
     v.setConstant(1);
@@ -165,7 +166,7 @@ TEST_CASE("a channel that hardly fades keeps its digits over 2^15 tokens") {
         const double expected =
             std::expm1(static_cast<double>(block * blocks) * fades) / std::expm1(fades);
         INFO("beside " << strong);
-        CHECK(std::abs(static_cast<double>(state.matrix(0, 0)(0, 0)) / expected - 1) < 3e-7);
+        CHECK(std::abs(static_cast<double>(state.matrix(0, 0)(0, 0)) / expected - 1) < bound);
         CHECK(static_cast<double>(state.matrix(0, 0)(0, 1)) ==
               Approx(1 / -std::expm1(static_cast<double>(strong))));
     }
