@@ -20,6 +20,9 @@
 
 namespace golden {
 
+template <class T>
+using tensor4 = Eigen::Tensor<T, 4, Eigen::RowMajor>;
+
 /// Numbers of any rank, the last axis running fastest.
 struct array {
     std::vector<std::ptrdiff_t> extents;

@@ -21,9 +21,6 @@
 
 namespace golden {
 
-template <class T>
-using tensor4 = Eigen::Tensor<T, 4, Eigen::RowMajor>;
-
 /// A dense Eigen object as the reference's tensor, of the extents of `like`.
 template <class Dense>
 reference::tensor to_reference(const Dense& from, const reference::tensor& like) {

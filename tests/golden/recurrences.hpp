@@ -20,8 +20,6 @@
 
 namespace golden {
 
-using tensor4 = Eigen::Tensor<double, 4, Eigen::RowMajor>;
-
 template <class Tensor>
 void near(const example& expected, const Tensor& actual, const std::string& label) {
     INFO(label);
@@ -36,7 +34,7 @@ void near(const example& expected, const Tensor& actual, const std::string& labe
 }
 
 /// Rows of the state, heed's being [d_v, d].
-inline tensor4 turned(const tensor4& x) {
+inline tensor4<double> turned(const tensor4<double>& x) {
     const Eigen::array<int, 4> order{0, 1, 3, 2};
     return x.shuffle(order);
 }
@@ -50,9 +48,10 @@ void compare_recurrence(const example& from, const Parts&... parts) {
     heed::linear_state<double> state;
     if (from.has("state"))
         state = heed::linear_state<double>::from(turned(from.tensor<double, 4>("state")));
-    const tensor4 o = heed::linear_attention(q, k, v, heed::causal, parts..., heed::carry(state));
+    const tensor4<double> o =
+        heed::linear_attention(q, k, v, heed::causal, parts..., heed::carry(state));
     near(from, o, "o");
-    tensor4 last(from.tensor<double, 4>("last").dimensions());
+    tensor4<double> last(from.tensor<double, 4>("last").dimensions());
     for (heed::index h = 0; h < last.dimension(1); ++h) {
         const Eigen::MatrixXd s = state.matrix(0, h);
         for (heed::index f = 0; f < last.dimension(2); ++f)
