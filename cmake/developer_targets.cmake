@@ -85,10 +85,10 @@ function(heed_add_test name)
     add_dependencies(heed_tests ${target})
     target_link_libraries(${target} PRIVATE heed_test_support)
     target_precompile_headers(${target} REUSE_FROM heed_test_support)
-    # What the kernels share is then compiled once for four files. Each file's names are in a
+    # What the kernels share is then compiled once for eight files. Each file's names are in a
     # namespace of its own.
     set_target_properties(${target} PROPERTIES UNITY_BUILD ${HEED_TEST_BATCHES}
-                                               UNITY_BUILD_BATCH_SIZE 4)
+                                               UNITY_BUILD_BATCH_SIZE 8)
     # Catch2's output is kept to what failed: ctest prints it with --output-on-failure.
     catch_discover_tests(${target} TEST_PREFIX "${name}/" PROPERTIES LABELS ${name} TIMEOUT 600)
     foreach(source IN LISTS ARGN)

@@ -253,11 +253,11 @@ install_missing() {
 # Configure and build
 # ---------------------------------------------------------------------------------------------
 # As many compilers as there are cores, but no more than memory holds: templates take a GB each,
-# files of tests that are compiled together two.
+# files of tests that are compiled together three.
 at_once() {
     local cores memory each
     cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-    [[ $what == test ]] && each=2000000 || each=1000000
+    [[ $what == test ]] && each=3000000 || each=1000000
     memory=$(awk -v each="$each" '/MemAvailable/ {print int($2 / each)}' /proc/meminfo 2>/dev/null)
     [[ -n $memory ]] && ((memory < cores)) && cores=$((memory > 0 ? memory : 1))
     echo "$cores"
