@@ -13,10 +13,10 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/view.hpp>
-#include <heed/linear/kernel/backward_call.hpp>
-#include <heed/linear/kernel/call.hpp>
-#include <heed/linear/kernel/forward.hpp>
-#include <heed/linear/kernel/roles.hpp>
+#include <heed/linear/kernel/call/backward_call.hpp>
+#include <heed/linear/kernel/call/call.hpp>
+#include <heed/linear/kernel/call/roles.hpp>
+#include <heed/linear/kernel/forward/forward.hpp>
 #include <heed/linear/linear_stats.hpp>
 #include <heed/linear/part.hpp>
 #include <heed/linear/state_gradient.hpp>

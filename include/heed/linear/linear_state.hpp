@@ -13,8 +13,8 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/view.hpp>
-#include <heed/linear/kernel/head_sums.hpp>
-#include <heed/linear/kernel/state_kind.hpp>
+#include <heed/linear/kernel/chunk/head_sums.hpp>
+#include <heed/linear/kernel/state/state_kind.hpp>
 #include <heed/linear/part.hpp>
 
 /// \file

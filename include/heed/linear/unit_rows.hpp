@@ -8,7 +8,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/linear/kernel/row_map_rule.hpp>
+#include <heed/linear/kernel/rules/row_map_rule.hpp>
 #include <heed/linear/part.hpp>
 
 /// \file

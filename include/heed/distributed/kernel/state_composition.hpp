@@ -9,9 +9,9 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
-#include <heed/linear/kernel/head_sums.hpp>
-#include <heed/linear/kernel/state_access.hpp>
-#include <heed/linear/kernel/state_kind.hpp>
+#include <heed/linear/kernel/chunk/head_sums.hpp>
+#include <heed/linear/kernel/state/state_access.hpp>
+#include <heed/linear/kernel/state/state_kind.hpp>
 #include <heed/linear/linear_state.hpp>
 
 /// \file

@@ -10,7 +10,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/linear/kernel/row_map_rule.hpp>
+#include <heed/linear/kernel/rules/row_map_rule.hpp>
 #include <heed/linear/part.hpp>
 
 /// \file

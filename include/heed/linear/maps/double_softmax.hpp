@@ -9,7 +9,7 @@
 #include <heed/core/arena.hpp>
 #include <heed/core/math.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/linear/kernel/feature_rule.hpp>
+#include <heed/linear/kernel/rules/feature_rule.hpp>
 #include <heed/linear/maps/exp_features.hpp>
 #include <heed/linear/part.hpp>
 

@@ -4,7 +4,7 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/linear/kernel/elementwise_rule.hpp>
+#include <heed/linear/kernel/rules/elementwise_rule.hpp>
 
 /// \file
 /// The feature map e^x.

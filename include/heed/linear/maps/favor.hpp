@@ -9,7 +9,7 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/error.hpp>
-#include <heed/linear/kernel/favor_rule.hpp>
+#include <heed/linear/kernel/rules/favor_rule.hpp>
 #include <heed/linear/maps/random_features.hpp>
 #include <heed/linear/part.hpp>
 

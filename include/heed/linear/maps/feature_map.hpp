@@ -9,7 +9,7 @@
 #include <heed/core/lane_numbers.hpp>
 #include <heed/core/scalar.hpp>
 #include <heed/core/simd.hpp>
-#include <heed/linear/kernel/elementwise_rule.hpp>
+#include <heed/linear/kernel/rules/elementwise_rule.hpp>
 
 /// \file
 /// A feature map of the user's.
