@@ -89,16 +89,18 @@ class backward_decays {
     /// Forth: G_i of keys p … p + count − 1.
     void load(index p, index count) {
         bool anew = false;
-        add_decays(logs(p), step(), count, index(0), sums_, anew);
+        read(p, count);
+        add_decays<T>(logs_, count, index(0), sums_, anew);
         whole_ = sums_[count - 1];
         tokens_ = count;
     }
     /// Back: of row r, the r-th from the end, the sum of what is behind it in the chunk.
     void load_back(index p, index count) {
         two_parts<T> sum;
+        read(p, count);
         for (index r = 0; r < count; ++r) {
             sums_.set(r, sum);
-            const T log_decay = logs(p)[(count - 1 - r) * step()];
+            const T log_decay = logs_[count - 1 - r];
             if (!begins_anew(log_decay))
                 sum = two_parts<T>::of(sum.value() + static_cast<double>(log_decay));
         }
@@ -170,8 +172,9 @@ class backward_decays {
             gradient_(batch_, head_, run_.key_first + p + r) = static_cast<T>(behind_);
         }
     }
-    const T* logs(index p) const { return program_.log_decay(batch_, head_, run_.key_first + p); }
-    index step() const { return program_.log_decays.strides[2]; }
+    void read(index p, index count) {
+        program_.read_log_decays(batch_, head_, run_.key_first + p, count, logs_);
+    }
     chunk_decays<T> chunk() const { return {sums_, tokens_}; }
     T* kept_at(index p) const { return kept_ + (p / kept_tokens - 1) * rows_ * columns_; }
 
@@ -179,6 +182,7 @@ class backward_decays {
     tensor_view<T, 3> gradient_;
     arena& scratch_;
     decay_sums<T> sums_;
+    T logs_[chunk_length];  ///< of the chunk's tokens
     two_parts<T> whole_;
     index tokens_ = 0;
 

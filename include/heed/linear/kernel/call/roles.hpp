@@ -79,6 +79,14 @@ inline constexpr bool may_be_documents = may_be<P>([]<class A>() {
     return std::same_as<A, cumulative_lengths_mask>;
 });
 
+template <class P>
+inline constexpr bool may_be_low_rank = may_be<P>([]<class A>() {
+    if constexpr (part_of<A, role::update>)
+        return unwrapped<A>::kind == updated::low_rank;
+    else
+        return false;
+});
+
 /// Whether no alternative of a part of some role is other than linear attention takes.
 template <class Role, class P, class Test>
 constexpr bool all_of_role(const Test& test) {
@@ -186,7 +194,7 @@ constexpr bool check_linear_parts() {
                                         ...) ||
                                       !(may_be<Parts>([]<class A>() {
                                             if constexpr (part_of<A, role::update>)
-                                                return unwrapped<A>::of_channels;
+                                                return unwrapped<A>::kind == updated::channels;
                                             else
                                                 return false;
                                         }) ||
