@@ -82,9 +82,9 @@ struct low_rank_parts {
             g_channels = to_tensor<T>(*how.log_decays);
     }
 
-    auto update() const { return heed::low_rank(a, b); }
+    auto update() const { return heed::learn(heed::low_rank(a, b)); }
     auto decay() const {
-        auto part = std::make_optional(heed::log_decay(g));
+        auto part = std::make_optional(heed::learn(heed::log_decay(g)));
         if (kind == fading::none) part.reset();
         return part;
     }
@@ -95,7 +95,7 @@ struct low_rank_parts {
     /// use(decay)
     template <class Use>
     decltype(auto) with_decay(const Use& use) const {
-        if (kind == fading::channels) return use(heed::log_decay(g_channels));
+        if (kind == fading::channels) return use(heed::learn(heed::log_decay(g_channels)));
         return use(decay());
     }
 };

@@ -30,13 +30,39 @@ using namespace heed_test;
 using heed::index;
 
 /// Forward in T.
-template <class T, class... Parts>
+template <class T>
 void check_output(const linear_problem& from, const reference::linear_options& how,
-                  double tolerance, const Parts&... parts) {
+                  double tolerance) {
     const low_rank_parts<T> of(how);
     of.with_decay([&](const auto& decay) {
-        check_forward<T>(from, how, tolerance, heed::causal, decay, of.update(), of.norm(),
-                         parts...);
+        check_forward<T>(from, how, tolerance, heed::causal, decay, of.update(), of.norm());
+    });
+}
+
+/// Gradients in double, those of a, b and log decays too.
+template <class... Parts>
+void check_learned(generator& random, const linear_problem& from,
+                   const reference::linear_options& how, const Parts&... parts) {
+    const linear_inputs<double> in(from);
+    const low_rank_parts<double> of(how);
+    const auto update = of.update();
+    const auto norm = of.norm();
+    of.with_decay([&](const auto& decay) {
+        const auto [o, stats] = heed::linear_attention_forward(in.q, in.k, in.v, heed::causal,
+                                                               update, decay, norm, parts...);
+        compare_outputs(from, how, 1e-11, o);
+        const auto gradients = heed::linear_attention_backward(
+            in.d_o, o, stats, in.q, in.k, in.v, heed::causal, update, decay, norm, parts...);
+        const auto& dg = gradients.template of<2>();
+        tensor4<double> d_logs(0, 0, 0, 0);
+        if (of.kind != fading::none) {
+            const reference::tensor& logs = *how.log_decays;
+            d_logs.resize(logs.batches(), logs.heads(), logs.rows(), logs.columns());
+            std::copy_n(dg.data(), dg.size(), d_logs.data());
+        }
+        compare_gradients(random, from, how, gradients.q, gradients.k, gradients.v,
+                          of.kind == fading::none ? nullptr : &d_logs, nullptr, nullptr, nullptr,
+                          nullptr, &gradients.template of<0>(), &gradients.template of<1>());
     });
 }
 
@@ -52,15 +78,15 @@ TEST_CASE("an update of low rank is the recurrence, in any extents, beside any d
         stabilise(from, unit_rows);
         const auto logs = random_fading(random, e, random.chance(0.5) ? heads : 1, kind);
         const reference::linear_options how = correcting(random, from, heads, logs, unit_rows);
-        check_output<double>(from, how, 1e-11);
         check_output<float>(from, how, 2e-5);
+        check_learned(random, from, how);
     }
 }
 
-TEST_CASE("an update of low rank beside documents, padding and a rotation") {
+TEST_CASE("an update of low rank over the states that backward keeps, documents, a rotation") {
     generator random(2011);
     INFO("seed " << seed());
-    const linear_extents e{1, 2, 1, 2, 120, 120, 4, 3};
+    const linear_extents e{1, 2, 1, 2, 290, 290, 4, 3};
     linear_problem from(random, e);
     stabilise(from, false);
     for (const fading kind : {fading::tokens, fading::channels}) {
@@ -68,14 +94,14 @@ TEST_CASE("an update of low rank beside documents, padding and a rotation") {
             correcting(random, from, 2, random_fading(random, e, 2, kind), false);
         const auto frequencies = reference::plain_frequencies(4);
         how.turns = reference::rotation{frequencies, false, 1};
-        check_output<double>(from, how, 1e-11, heed::rotary(heed::rope::frequencies(frequencies)));
+        check_learned(random, from, how, heed::rotary(heed::rope::frequencies(frequencies)));
         how.turns.reset();  // positions begin with a document
         const auto causal = how.visible;
-        const std::vector<index> offsets{0, 17, 17, 66, 120}, lengths{77};
+        const std::vector<index> offsets{0, 17, 17, 200, 290}, lengths{77};
         how.visible = reference::both(causal, reference::documents(offsets));
-        check_output<double>(from, how, 1e-11, heed::cumulative_lengths(offsets));
+        check_learned(random, from, how, heed::cumulative_lengths(offsets));
         how.visible = reference::both(causal, reference::key_lengths(lengths));
-        check_output<double>(from, how, 1e-11, heed::key_lengths(lengths));
+        check_learned(random, from, how, heed::key_lengths(lengths));
     }
 }
 
@@ -160,7 +186,6 @@ void check_bits(generator& random) {
     }
     CHECK(taken_back > 0);
     CHECK(same_bits(o, whole));
-    heed::linear_state<float> other;
     const auto by_delta = [&] {
         heed::linear_attention_into(o, all.in.q, all.in.k, all.in.v, heed::causal,
                                     heed::log_decay(all.logs()), heed::delta(0.5), heed::unit_rows,

@@ -202,9 +202,7 @@ void linear_attention_backward_into(Gradients&& gradients, const DO& d_o, const 
                               detail::gradients_before<sizeof...(Parts), Parts...>();
     static_assert(one_each || !fixed || !detail::check_linear_parts<Parts...>(),
                   "heed: there must be one gradient for each learned part");
-    constexpr bool goes_back = !(detail::may_be_low_rank<Parts> || ...);
-    static_assert(goes_back, "heed: heed::low_rank has no backward yet");
-    if constexpr (fixed && one_each && goes_back) {
+    if constexpr (fixed && one_each) {
         const auto held_d_o = detail::evaluate(d_o);
         const auto held_o = detail::evaluate(o);
         detail::with_linear_call(

@@ -29,7 +29,7 @@ struct given_erase {
 /// The delta rule channel by channel (GDN-2, arXiv 2605.22791): a token erases by the share e of
 /// each channel of its key, and writes the share w of each channel of its value:
 ///
-///     S_t = α_t S_{t−1}(I − (e_t⊙k_t) k_tᵀ) + (w_t⊙v_t) k_tᵀ        o_t = c·S_t q_t
+///     S_t = S_{t−1} Diag(α_t)(I − (e_t⊙k_t) k_tᵀ) + (w_t⊙v_t) k_tᵀ        o_t = c·S_t q_t
 ///
 /// α_t is 1 without a decay; c is 1/√dim unless heed::scale says otherwise. e is [batch, heads,
 /// keys, dim] and w [batch, heads, keys, value_dim], of the scalar of q, k and v; their count of

@@ -101,6 +101,7 @@ template <class T>
 struct chunk_decays {
     decay_sums<T> sums;
     index tokens;
+    decay_sums<T> column_sums = sums;  ///< G_j of the columns of weights
 
     index place(index row) const { return std::min(row, tokens - 1); }
     two_parts<T> until(index row) const {
@@ -115,7 +116,7 @@ struct chunk_decays {
             const index seen = sight.of(r);
             T* at = p + r * weight_stride<T>;
             for (index j = 0; j < seen; j += size) {
-                const vec<T> weight = vec<T>::load(at + j) * decays_since(sums, j, end);
+                const vec<T> weight = vec<T>::load(at + j) * decays_since(column_sums, j, end);
                 select(vec_mask<T>::first(seen - j), weight, vec<T>(T(0))).store(at + j);
             }
         }

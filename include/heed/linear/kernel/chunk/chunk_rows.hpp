@@ -58,6 +58,12 @@ contiguous_rows<T> step_rows_of(const tensor_view<const T, 4>& x, index batch, i
     return {buffer, columns};
 }
 
+/// Of rows a step those of tokens: the last of each.
+template <class Rows>
+Rows token_rows(const Rows& rows, index steps) {
+    return {rows[steps - 1], rows.stride * steps};
+}
+
 /// Features of a chunk of queries, and how they are to be divided.
 template <class T>
 class chunk_rows {
