@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstddef>
 
 #include <Eigen/Core>
@@ -17,6 +18,7 @@
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
 #include <heed/linear/updates/erase.hpp>
+#include <heed/linear/updates/low_rank.hpp>
 
 #include "../support/by_turns.hpp"
 #include "../support/multiply_add_limit.hpp"
@@ -227,6 +229,18 @@ void causal_erase(benchmark::State& state) {
     measure(state, of.flops(of.dim, 6), in, threads, heed::causal, heed::log_decay(logs),
             heed::erase(shares, shares), heed::unit_rows);
 }
+/// RWKV-7: of low rank, beside decays a channel; 12·d·d_v operations.
+void causal_low_rank(benchmark::State& state) {
+    const tokens of = tokens_of(state);
+    problem<float> in(square(of.heads, of.count, of.dim));
+    team threads(state.range(3));
+    const auto logs = channel_decays_of(of);
+    Eigen::Tensor<float, 4, Eigen::RowMajor> a(1, of.heads, of.count, of.dim);
+    a.setConstant(-1 / std::sqrt(static_cast<float>(of.dim)));
+    const Eigen::Tensor<float, 4, Eigen::RowMajor> b = a * a.constant(-0.5F);
+    measure(state, of.flops(of.dim, 12), in, threads, heed::causal, heed::log_decay(logs),
+            heed::low_rank(a, b), heed::unit_rows);
+}
 /// The same without a decay, for comparison: no map, nothing divides.
 void causal_no_map(benchmark::State& state) {
     const tokens of = tokens_of(state);
@@ -288,6 +302,7 @@ HEED_LINEAR(causal_bonus, 4, 4096);
 HEED_LINEAR(causal_delta, 4, 4096);
 HEED_LINEAR(causal_channel_delta, 4, 4096);
 HEED_LINEAR(causal_erase, 4, 4096);
+HEED_LINEAR(causal_low_rank, 4, 4096);
 HEED_LINEAR(causal_backward, 4, 2048);
 HEED_LINEAR(causal_log_decay_backward, 4, 2048);
 HEED_LINEAR(causal_channel_decay_backward, 4, 2048);

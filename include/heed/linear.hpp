@@ -29,3 +29,4 @@
 #include <heed/linear/units/unit_state.hpp>
 #include <heed/linear/updates/delta.hpp>
 #include <heed/linear/updates/erase.hpp>
+#include <heed/linear/updates/low_rank.hpp>

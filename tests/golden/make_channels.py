@@ -71,6 +71,20 @@ def rwkv6(leaf):
                 initial_state=leaf.get("state"), output_final_state=True)
 
 
+def rwkv7(leaf):
+    rule = naive("generalized_delta_rule/dplr/naive.py", "dplr_recurrence")
+    rows = [leaf[label].float() for label in ("q", "k", "v", "a", "b", "g")]
+    o, last = rule(*rows, leaf.get("state"), True)
+    return o.to(leaf["q"].dtype), last
+
+
+def low_rank():
+    """-k and k*eta, k of length 1 and eta between 0 and 1, as RWKV-7 has them."""
+    direction = torch.nn.functional.normalize(file.normal(1, HEADS, TOKENS, DIM), dim=-1)
+    share = torch.sigmoid(file.normal(1, HEADS, TOKENS, DIM))
+    return [torch.round(x * 16) / 16 for x in (-direction, direction * share)]
+
+
 def betas():
     return file.normal(1, HEADS, TOKENS).abs().clamp(max=1)
 
@@ -80,5 +94,8 @@ example("gla_with_state", gla, {}, with_state=True)
 example("rwkv6", rwkv6, {"u": lambda: file.normal(HEADS, DIM)})
 example("kda", kda, {"beta": betas})
 example("kda_with_state", kda, {"beta": betas}, with_state=True)
+for name, with_state in (("rwkv7", False), ("rwkv7_with_state", True)):
+    a, b = low_rank()
+    example(name, rwkv7, {"a": lambda: a, "b": lambda: b}, with_state)
 
 file.write()

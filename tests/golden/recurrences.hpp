@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
 
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -67,8 +68,12 @@ void compare_recurrence(const example& from, const Parts&... parts) {
     near(from, gradients.v, "d_v");
     near(from, gradients.template of<0>(), "d_g");
     constexpr int learned = (0 + ... + int(heed::detail::is_learned<Parts>));
-    if constexpr (learned == 2)
+    if constexpr (std::tuple_size_v<decltype(gradients.learned)> == 3) {
+        near(from, gradients.template of<1>(), "d_a");
+        near(from, gradients.template of<2>(), "d_b");
+    } else if constexpr (learned == 2) {
         near(from, gradients.template of<1>(), from.has("u") ? "d_u" : "d_beta");
+    }
 }
 
 }  // namespace golden

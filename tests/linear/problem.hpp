@@ -133,7 +133,9 @@ inline void compare_gradients(generator& random, linear_problem from, reference:
                               const tensor4<double>* d_deltas = nullptr,
                               const tensor4<double>* d_erased = nullptr,
                               const tensor4<double>* d_written = nullptr,
-                              const tensor4<double>* d_bonus = nullptr) {
+                              const tensor4<double>* d_bonus = nullptr,
+                              const tensor4<double>* d_a = nullptr,
+                              const tensor4<double>* d_b = nullptr) {
     const auto loss = [&] {
         const reference::tensor y = reference::linear_attention(from.q, from.k, from.v, how);
         return std::inner_product(y.values.begin(), y.values.end(), from.d_o.values.begin(), 0.0);
@@ -181,6 +183,8 @@ inline void compare_gradients(generator& random, linear_problem from, reference:
     if (d_erased != nullptr) check("de", *how.erased, *d_erased);
     if (d_written != nullptr) check("dw", *how.written, *d_written);
     if (d_bonus != nullptr) check("du", *how.bonus, *d_bonus);
+    if (d_a != nullptr) check("da", *how.a, *d_a);
+    if (d_b != nullptr) check("db", *how.b, *d_b);
 }
 
 inline void compare_rounded(const tensor4<float>& a, const tensor4<double>& b, double tolerance) {

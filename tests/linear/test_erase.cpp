@@ -19,6 +19,7 @@
 #include <heed/rope/frequencies.hpp>
 #include <heed/rope/rotary.hpp>
 
+#include "linear/channel_problem.hpp"
 #include "linear/decay_problem.hpp"
 #include "linear/erase_problem.hpp"
 #include "linear/pieces.hpp"
@@ -73,6 +74,38 @@ TEST_CASE("erasing by channels is the recurrence, in any extents, with decays an
         check_output<double>(from, how, 1e-11);
         check_output<float>(from, how, 2e-5);
         check_learned(random, from, how);
+    }
+}
+
+TEST_CASE("erasing beside decays a channel is the recurrence") {
+    generator random(1015);
+    for (int round = 0; round < 7; ++round) {
+        auto [e, heads] = random_decay_extents(random);
+        if (round == 6) {  // over the states that backward keeps
+            e = {1, 2, 1, 2, 290, 290, 4, 3};
+            heads = 2;
+        }
+        INFO("seed " << seed() << ", round " << round << ": " << to_string(e) << ", heads of e "
+                     << heads);
+        const linear_problem from = decay_problem(random, e, heads);
+        const reference::tensor logs =
+            random_channel_decays(random, e, random.chance(0.5) ? heads : 1);
+        const reference::linear_options how = erasing(random, from, heads, logs, true);
+        check_forward<float>(
+            from, how, 2e-5, heed::causal, heed::log_decay(to_tensor<float>(logs)),
+            heed::erase(to_tensor<float>(*how.erased), to_tensor<float>(*how.written)),
+            heed::unit_rows);
+        const linear_inputs<double> in(from);
+        const auto decay = heed::learn(heed::log_decay(to_tensor<double>(logs)));
+        const auto erase = heed::learn(
+            heed::erase(to_tensor<double>(*how.erased), to_tensor<double>(*how.written)));
+        const auto [o, stats] = heed::linear_attention_forward(in.q, in.k, in.v, heed::causal,
+                                                               decay, erase, heed::unit_rows);
+        compare_outputs(from, how, 1e-11, o);
+        const auto gradients = heed::linear_attention_backward(
+            in.d_o, o, stats, in.q, in.k, in.v, heed::causal, decay, erase, heed::unit_rows);
+        compare_gradients(random, from, how, gradients.q, gradients.k, gradients.v,
+                          &gradients.of<0>(), nullptr, &gradients.of<1>(), &gradients.of<2>());
     }
 }
 

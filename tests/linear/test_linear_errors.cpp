@@ -26,6 +26,7 @@
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
 #include <heed/linear/updates/erase.hpp>
+#include <heed/linear/updates/low_rank.hpp>
 #include <heed/rope/rotary.hpp>
 
 #include "linear/problem.hpp"
@@ -401,6 +402,19 @@ TEST_CASE("what does not fit erasing by channels") {
         "q, k, v and the update have 4, 2, 2 and 3 heads, but the most of them must be a multiple "
         "of each",
         q, k, v, heed::causal, heed::erase(filled(2, 3, 6, 4), filled(2, 3, 6, 5)));
+}
+
+TEST_CASE("rows of an update of low rank that do not fit") {
+    using heed::shape_error;
+    const auto q = filled(2, 4, 6, 4), k = filled(2, 2, 6, 4), v = filled(2, 2, 6, 5);
+    refuses<shape_error>(
+        "heed::low_rank: a has shape [2, 2, 6, 5], but must have [2, 2, 6, 4] (batch, its heads, "
+        "keys, channels)",
+        q, k, v, heed::causal, heed::low_rank(filled(2, 2, 6, 5), filled(2, 2, 6, 4)));
+    refuses<shape_error>(
+        "heed::low_rank: b has shape [2, 1, 6, 4], but must have [2, 2, 6, 4] (batch, its heads, "
+        "keys, channels)",
+        q, k, v, heed::causal, heed::low_rank(filled(2, 2, 6, 4), filled(2, 1, 6, 4)));
 }
 
 TEST_CASE("memory that overlaps, and stats of another call") {

@@ -24,11 +24,13 @@
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
 #include <heed/linear/updates/erase.hpp>
+#include <heed/linear/updates/low_rank.hpp>
 
 #include "linear/channel_problem.hpp"
 #include "linear/decay_problem.hpp"
 #include "linear/delta_problem.hpp"
 #include "linear/erase_problem.hpp"
+#include "linear/low_rank_problem.hpp"
 #include "linear/pieces.hpp"
 #include "linear/problem.hpp"
 #include "support/same_bits.hpp"
@@ -127,6 +129,22 @@ struct faded_by_rule : faded {
     auto with_parts(index first, index count, const F& f) const {
         return f(heed::learn(heed::log_decay(tokens(g, first, count))),
                  heed::learn(heed::delta(tokens(beta, first, count))), heed::unit_rows);
+    }
+};
+/// Updates of low rank beside decays of either kind.
+template <class Decayed>
+struct corrected : Decayed {
+    low_rank_parts<double> of;
+
+    corrected(generator& random, index length)
+        : Decayed(random, length), of(correcting(random, this->from, 2, std::nullopt, true)) {}
+
+    template <class F>
+    auto with_parts(index first, index count, const F& f) const {
+        return f(
+            heed::learn(heed::log_decay(tokens(this->g, first, count))),
+            heed::learn(heed::low_rank(tokens(of.a, first, count), tokens(of.b, first, count))),
+            heed::unit_rows);
     }
 };
 struct read_before : faded {
@@ -300,6 +318,8 @@ TEST_CASE("pieces of a sequence, trained through the state, are the whole") {
     check_pieces(faded(random, 330), false);
     check_pieces(faded_by_rule(random, 330), false);
     check_pieces(read_before(random, 330), false);
+    check_pieces(corrected<decayed>(random, 170), false);
+    check_pieces(corrected<faded>(random, 170), false);
     // Keys that rise above the references again and again.
     mapped rising(random, 110, heed::exp_features);
     for (const index t : {0, 15, 40, 66, 90})
@@ -322,6 +342,7 @@ TEST_CASE("the gradient of a state that a call goes on from") {
         check_differences(random, faded(random, length), false);
         check_differences(random, faded_by_rule(random, length), false);
         check_differences(random, read_before(random, length), false);
+        check_differences(random, corrected<faded>(random, length), false);
         if (length == 1) continue;
         rule.g(0, 1, 0) = -HUGE_VAL;
         check_differences(random, rule, false, heed::key_lengths({length, index(0)}));

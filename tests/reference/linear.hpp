@@ -40,8 +40,9 @@ struct linear_options {
     std::optional<tensor>
         bonus;  ///< causal: u [1, H_u, 1, d], of which tokens read S before their own
     std::optional<tensor> erased,
-        written;             ///< or, a channel each, e [B, H, M, d], w [B, H, M, d_v]
-    bool unit_rows = false;  ///< q and k are of length 1, but for ε
+        written;                 ///< or, a channel each, e [B, H, M, d], w [B, H, M, d_v]
+    std::optional<tensor> a, b;  ///< or of low rank, [B, H, M, d]
+    bool unit_rows = false;      ///< q and k are of length 1, but for ε
 };
 
 /// A feature map, and nothing else.
@@ -209,8 +210,9 @@ inline std::vector<double> unit_row(std::vector<double> x) {
 }
 
 /// S_t = S_{t−1} Diag(α_t) + v_t k_tᵀ, or by the delta rule S_{t−1} Diag(α_t)(I − β_t k_t k_tᵀ) +
-/// β_t v_t k_tᵀ, or by channels α_t S_{t−1}(I − (e_t⊙k_t) k_tᵀ) + (w_t⊙v_t) k_tᵀ, o_t = c·S_t q_t
-/// of one head; the result has S_t [d_v, d] behind each token. With a bonus o_t = c·(S_{t−1} +
+/// β_t v_t k_tᵀ, or by channels S_{t−1} Diag(α_t)(I − (e_t⊙k_t) k_tᵀ) + (w_t⊙v_t) k_tᵀ, or of low
+/// rank S_{t−1}(Diag(α_t) + a_t b_tᵀ) + v_t k_tᵀ, o_t = c·S_t q_t of one head; what is cleared is
+/// not read by a. The result has S_t [d_v, d] behind each token. With a bonus o_t = c·(S_{t−1} +
 /// v_t (u⊙k_t)ᵀ) q_t. Where a query does not see the key at its place, that is padding; where it
 /// does not see the key before, a document begins.
 inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q, const tensor& k,
@@ -247,8 +249,16 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
                 reader[f] *= (*how.erased)(b, head_of(*how.erased), t, static_cast<index>(f));
             for (index c = 0; c < v.columns(); ++c) {
                 row& sums = s[static_cast<std::size_t>(c)];
-                for (std::size_t f = 0; f < sums.size(); ++f)
-                    sums[f] = begins || decay[f] == 0 ? 0 : decay[f] * sums[f];
+                double corrected = 0;
+                for (std::size_t f = 0; f < sums.size(); ++f) {
+                    if (begins || decay[f] == 0) sums[f] = 0;
+                    if (how.a)
+                        corrected +=
+                            (*how.a)(b, head_of(*how.a), t, static_cast<index>(f)) * sums[f];
+                    sums[f] *= decay[f];
+                }
+                for (std::size_t f = 0; how.b && f < sums.size(); ++f)
+                    sums[f] += corrected * (*how.b)(b, head_of(*how.b), t, static_cast<index>(f));
                 double value = v(b, head_of(v), t, c);
                 if (how.deltas) value = number(how.deltas, t, 1) * (value - dot(sums, key));
                 if (how.erased)
@@ -282,12 +292,13 @@ inline std::vector<std::vector<std::vector<double>>> recurrence(const tensor& q,
 inline tensor linear_attention(const tensor& q, const tensor& k, const tensor& v,
                                const linear_options& how) {
     index heads = std::max({q.heads(), k.heads(), v.heads()});
-    for (const std::optional<tensor>& numbers : {how.log_decays, how.deltas, how.erased, how.bonus})
+    for (const std::optional<tensor>& numbers :
+         {how.log_decays, how.deltas, how.erased, how.a, how.bonus})
         if (numbers) heads = std::max(heads, numbers->heads());
     tensor o(q.batches(), heads, q.rows(), v.columns());
     for (index b = 0; b < o.batches(); ++b) {
         for (index h = 0; h < o.heads(); ++h) {
-            if (how.log_decays || how.deltas || how.erased || how.bonus)
+            if (how.log_decays || how.deltas || how.erased || how.a || how.bonus)
                 recurrence(q, k, v, how, b, h, o);
             else if (how.map)
                 sum_of_features(q, k, v, how, b, h, o);

@@ -128,7 +128,7 @@ class linear_state {
         for (std::size_t i = 0; i < progress_.size(); ++i) {
             const bool remembers = options_.rewindable && older_progress_[i].keys > 0;
             const detail::head_progress& first = remembers ? older_progress_[i] : progress_[i];
-            index of_head = progress_[i].keys + (remembers ? first.keys : 0);
+            index of_head = (progress_[i].keys + (remembers ? first.keys : 0)) / kind_.steps;
             if (first.cuts) --of_head;  // what was before that token is not remembered
             most = i == 0 ? of_head : std::min(most, of_head);
         }
@@ -205,11 +205,12 @@ class linear_state {
         const auto at = static_cast<std::size_t>(which);
         Scalar* numbers = numbers_.data() + which * layout().size();
         detail::head_progress& progress = progress_[at];
-        if (tokens > progress.keys || (tokens == progress.keys && progress.cuts)) {
-            tokens -= progress.keys;
+        index columns = tokens * kind_.steps;  // of the chunk
+        if (columns > progress.keys || (columns == progress.keys && progress.cuts)) {
+            columns -= progress.keys;
             std::copy_n(older_.data() + which * layout().size(), layout().size(), numbers);
             progress = older_progress_[at];
-            if (tokens == 0 && length % detail::chunk_length == 0) {
+            if (columns == 0 && length * kind_.steps % detail::chunk_length == 0) {
                 // At a line the chunk is part of S; only a key that raised references, or whose
                 // decays S took at once, gets here.
                 const heads_of of = layout().at(numbers, &progress);
@@ -221,7 +222,7 @@ class linear_state {
             }
             older_progress_[at].keys = 0;  // it holds this chunk now, not the one before
         }
-        progress.keys -= tokens;
+        progress.keys -= columns;
         if (progress.keys == 0) progress.anew = progress.cuts = false;
         if (length == 0 && !given_) {
             layout().clear(numbers);

@@ -77,6 +77,9 @@ struct linear_part_base : part_base<Role> {
     void check_call(const linear_shape&) const {}
 };
 
+/// What the numbers of an update are: of tokens, β; of channels, heed::erase's; rows a and b.
+enum class updated { none, tokens, channels, low_rank };
+
 /// What a rotary encoding turns.
 enum class encoded { none, features, inputs };
 
@@ -124,11 +127,10 @@ struct decay_base : detail::linear_part_base<role::decay> {
 };
 
 /// The base of an update by the delta rule: S_t = α_t S_{t−1}(I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ. An
-/// update has what a decay has, its numbers being β; or, where it is of channels, what heed::erase
-/// has: updates/erase.hpp.
+/// update has what a decay has, its numbers being β; or, of channels or of low rank, two tensors of
+/// rows: detail/row_pair.hpp.
 struct update_base : detail::linear_part_base<role::update> {
-    /// Whether it has a number for each channel of k, and of v, in the place of β.
-    static constexpr bool of_channels = false;
+    static constexpr detail::updated kind = detail::updated::tokens;
 };
 
 /// The base of a bonus: bonus.hpp.

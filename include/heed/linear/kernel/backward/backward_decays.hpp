@@ -10,6 +10,7 @@
 #include <heed/core/view.hpp>
 #include <heed/linear/kernel/chunk/chunk_decays.hpp>
 #include <heed/linear/kernel/chunk/chunk_products.hpp>
+#include <heed/linear/kernel/chunk/chunk_rows.hpp>
 #include <heed/linear/kernel/rules/feature_rule.hpp>
 #include <heed/linear/kernel/rules/program.hpp>
 #include <heed/linear/kernel/state/state_ends.hpp>
@@ -21,7 +22,8 @@
 ///
 /// for any e ≥ t. e is the next of the tokens, `kept_tokens` apart, behind which the walk forth
 /// keeps S: over the whole sequence the differences would lose what they are made of. With the
-/// delta rule v_s·dv_s stands in the place of k_s·dk_s.
+/// delta rule v_s·dv_s stands in the place of k_s·dk_s. By an update of low rank too, and of t
+/// itself u_t·du_t is taken off, u_t being what a_t has read before α_t.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -61,7 +63,10 @@ class backward_decays {
         : program_(program),
           gradient_(gradient),
           scratch_(scratch),
-          sums_(decay_sums<T>::at(scratch.take<T>(decay_sums<T>::size))) {
+          steps_(program.steps()),
+          sums_(decay_sums<T>::at(scratch.take<T>(decay_sums<T>::size))),
+          readers_(program.low_rank() ? decay_sums<T>::at(scratch.take<T>(decay_sums<T>::size))
+                                      : sums_) {
         std::fill_n(sums_.high, static_cast<std::size_t>(decay_sums<T>::size), T(0));
     }
 
@@ -69,8 +74,8 @@ class backward_decays {
     /// Whether their gradient is wanted.
     bool learns() const { return gradient_.data != nullptr; }
 
-    /// Memory for it: `rows` rows of S, `columns` padded columns. `goes_on`: S is not 0 before the
-    /// first token.
+    /// A run of tokens, whose chunks will be of steps; and memory for the gradient: `rows` rows of
+    /// S, `columns` padded columns. `goes_on`: S is not 0 before the first token.
     void begin(index batch, index head, const sequence_run& run, bool goes_on, index rows,
                index columns) {
         batch_ = batch;
@@ -89,18 +94,21 @@ class backward_decays {
     /// Forth: G_i of keys p … p + count − 1.
     void load(index p, index count) {
         bool anew = false;
-        add_decays(logs(p), step(), count, index(0), sums_, anew);
+        read(p, count);
+        add_decays<T>(logs_, count, index(0), sums_, anew);
         whole_ = sums_[count - 1];
         tokens_ = count;
     }
     /// Back: of row r, the r-th from the end, the sum of what is behind it in the chunk.
     void load_back(index p, index count) {
         two_parts<T> sum;
+        read(p, count);
         for (index r = 0; r < count; ++r) {
             sums_.set(r, sum);
-            const T log_decay = logs(p)[(count - 1 - r) * step()];
+            const T log_decay = logs_[count - 1 - r];
             if (!begins_anew(log_decay))
                 sum = two_parts<T>::of(sum.value() + static_cast<double>(log_decay));
+            if (program_.low_rank()) readers_.set(r, sum);
         }
         whole_ = sum;
         tokens_ = count;
@@ -114,12 +122,17 @@ class backward_decays {
 
     /// Weights of rows of which the first stands at the chunk's place sight.first.
     void weigh(chunk_sight sight, index rows, T* p) const { chunk().weigh(sight, rows, p); }
+    /// Back: those of columns by which an update reads.
+    void weigh_readers(chunk_sight sight, index rows, T* p) const {
+        chunk_decays<T>{sums_, tokens_, readers_}.weigh(sight, rows, p);
+    }
     void scale(index first, index rows, index columns, written_rows<T> x) const {
         chunk().scale(first, rows, columns, x);
     }
-    /// Columns of keys, each times what decays do to it until the end of the chunk.
+    /// Columns by which an update reads, each times what decays do to it until the end of the
+    /// chunk.
     void weigh_columns(index depth, T* b_transposed, index keys) const {
-        if (tokens_ != 0) decay_columns<T>(depth, b_transposed, keys, sums_, whole_);
+        if (tokens_ != 0) decay_columns<T>(depth, b_transposed, keys, readers_, whole_);
     }
     /// The chunk of `keys` columns becomes part of the sum, which decays.
     void fold(const compensated_rows<T>& to, index depth, T* b_transposed, contiguous_rows<T> c,
@@ -139,8 +152,8 @@ class backward_decays {
     /// Forth: q·dq of queries that stand with keys p …
     void take_queries(index p, index count, contiguous_rows<T> q, contiguous_rows<T> dq) {
         if (!learns() || run_.keys() == 0) return;
-        for (index r = 0; r < count; ++r)
-            differences_[std::min(p + r, run_.keys() - 1)] +=
+        for (index r = 0; r < count / steps_; ++r)
+            differences_[std::min(p / steps_ + r, run_.keys() - 1)] +=
                 static_cast<double>(dot<T>(q[r], dq[r], program_.shape.dim));
     }
     /// Back: −k·dk of keys p …, which complete their gradient; `d_sum` is that of S behind them.
@@ -154,31 +167,46 @@ class backward_decays {
                 behind_ +=
                     static_cast<double>(dot<T>(kept_at(end) + r * columns_, d_sum[r], columns_));
         }
-        subtract(p, count, k, dk, program_.shape.dim);
+        subtract(p, count, k, dk, program_.shape.dim, [](index) { return 0.0; });
     }
-    /// The same with the delta rule: −v·dv. Behind them ⟨S, dS⟩ has been set where S was kept.
-    void take_values(index p, index count, contiguous_rows<T> v, contiguous_rows<T> dv) {
-        if (learns()) subtract(p, count, v, dv, program_.shape.value_dim);
+    /// The same with an update: −v·dv, u being what is written in the place of v. Behind them
+    /// ⟨S, dS⟩ has been set where S was kept.
+    void take_values(index p, index count, contiguous_rows<T> v, contiguous_rows<T> dv,
+                     contiguous_rows<T> u) {
+        if (!learns()) return;
+        const index width = program_.shape.value_dim;
+        subtract(p / steps_, count / steps_, token_rows(v, steps_), token_rows(dv, steps_), width,
+                 [&](index r) {
+                     if (!program_.low_rank()) return 0.0;
+                     return static_cast<double>(dot<T>(u[r * steps_], dv[r * steps_], width));
+                 });
     }
     void set_behind(double product) { behind_ = product; }
 
   private:
-    void subtract(index p, index count, contiguous_rows<T> x, contiguous_rows<T> dx, index width) {
+    /// own(r) is taken off the gradient of row r alone.
+    template <class Own>
+    void subtract(index p, index count, contiguous_rows<T> x, contiguous_rows<T> dx, index width,
+                  const Own& own) {
         for (index r = count; r-- > 0;) {
             behind_ += differences_[p + r] - static_cast<double>(dot<T>(x[r], dx[r], width));
             if (p + r == 0 && !goes_on_) return;  // nothing is before it
-            gradient_(batch_, head_, run_.key_first + p + r) = static_cast<T>(behind_);
+            gradient_(batch_, head_, run_.key_first + p + r) = static_cast<T>(behind_ - own(r));
         }
     }
-    const T* logs(index p) const { return program_.log_decay(batch_, head_, run_.key_first + p); }
-    index step() const { return program_.log_decays.strides[2]; }
+    void read(index p, index count) {
+        program_.read_log_decays(batch_, head_, run_.key_first + p / steps_, count / steps_, logs_);
+    }
     chunk_decays<T> chunk() const { return {sums_, tokens_}; }
     T* kept_at(index p) const { return kept_ + (p / kept_tokens - 1) * rows_ * columns_; }
 
     const linear_program<T>& program_;
     tensor_view<T, 3> gradient_;
     arena& scratch_;
+    index steps_;
     decay_sums<T> sums_;
+    decay_sums<T> readers_;  ///< back: of the columns by which an update reads
+    T logs_[chunk_length];   ///< of the chunk's tokens
     two_parts<T> whole_;
     index tokens_ = 0;
 

@@ -18,7 +18,7 @@
 #include <heed/linear/kernel/state/state_ends.hpp>
 
 /// \file
-/// An update backward: k reads, or r = e⊙k in its place (backward_erasing.hpp), and k writes. With
+/// An update backward: k reads, or r = e⊙k in its place (backward_readers.hpp), and k writes. With
 /// u and w as in chunk_update.hpp, D the gradient of S behind a chunk and G_i sums of log decays
 /// from its first token to i, in each chunk from the last to the first
 ///
@@ -53,7 +53,6 @@ class backward_delta : public delta_forth<T> {
     using forth::d_values_;
     using forth::decays_;
     using forth::ends_;
-    using forth::erasing_;
     using forth::features_;
     using forth::finite_queries_;
     using forth::fold_written;
@@ -69,9 +68,11 @@ class backward_delta : public delta_forth<T> {
     using forth::queries_behind_keys;
     using forth::read_beta;
     using forth::readers_;
+    using forth::reading_;
     using forth::rows_;
     using forth::run_;
     using forth::scratch_;
+    using forth::seen_by_readers;
     using forth::segment_;
     using forth::state_;
     using forth::take_queries;
@@ -151,19 +152,16 @@ class backward_delta : public delta_forth<T> {
         }
         transpose_into_chunk<T>(reversed(readers_, count), count, features_, 0, state_.keys);
         d_written(p, count, queries);
-        decays_.take_values(p, count, values_, d_values_);
+        decays_.take_values(p, count, values_, d_values_, segment_.written(p));
         put_d_values(p, count);
         d_keys_of_writing(p, count, queries);
         fold_gradient(count, queries);
         d_keys_of_reading(p, count);
-        if (program_.turns_features())
-            program_.turn->turn(row_turn<T>::side::key, row_turn<T>::way::back, d_features_,
-                                this->batch_, this->key_tokens(p, count).position, count);
-        this->put_d_keys(p, count);
+        this->turn_and_put_d_keys(p, count);
     }
     void put_d_values(index p, index count) {
-        if (!erasing_.any()) return results::put_d_values(p, count);
-        erasing_.take_values(this->head_, this->key_tokens(p, count), d_values_, chunk_values_);
+        if (!reading_.writes()) return results::put_d_values(p, count);
+        reading_.take_values(this->head_, this->key_tokens(p, count), d_values_, chunk_values_);
         results::put_d_values(p, count, chunk_values_);
     }
     /// dv, and dβ.
@@ -183,7 +181,9 @@ class backward_delta : public delta_forth<T> {
         if (decays_.any()) decays_.scale(0, count, features_, keys);
         multiply_chunk<T>(of, {reversed(d_values_, count), nullptr}, count, 0, columns_);
 
-        weigh_before(reversed(turned_keys_, count), count, features_, state_.keys);
+        const chunk_sight later{0, count, 0};
+        weigh_chunk<T>(reversed(turned_keys_, count), count, features_, state_.keys, later, p_);
+        if (decays_.any()) decays_.weigh_readers(later, count, p_);
         read_beta(p, count);
         std::reverse(beta_, beta_ + count);
         solve_chunk<T>({of.a, of.sum, 0, p_, beta_, reversed(d_values_, count), 0,
@@ -227,7 +227,7 @@ class backward_delta : public delta_forth<T> {
         if (decays_.any()) decays_.load(p, count);
         transpose_into_chunk<T>(segment_.written(p), count, value_dim_, 0, by_value_.keys);
         weigh_before(chunk_values_, count, value_dim_, by_value_.keys);
-        if (erasing_.any()) return d_readers(p, count);
+        if (reading_.any()) return d_readers(p, count);
         for (index r = 0; r < count; ++r) {
             p_[r * weight_stride<T> + r] = T(0);
             for (index later = r + 1; later < count; ++later)
@@ -242,10 +242,11 @@ class backward_delta : public delta_forth<T> {
     }
     /// The same where others read by other rows than k: dr by itself.
     void d_readers(index p, index count) {
-        if (decays_.any()) decays_.scale(0, count, value_dim_, chunk_values_);
+        if (decays_.any())
+            decays_.scale(seen_by_readers(count).first, count, value_dim_, chunk_values_);
         multiply_chunk<T>({chunk_values_, segment_.turned_state(p), value_dim_, p_, turned_keys_,
                            chunk_sight{0, count, 0}},
-                          {erasing_.d_readers(), nullptr}, count, 0, width_);
+                          {reading_.d_readers(), nullptr}, count, 0, width_);
         for (index r = 0; r < count; ++r) {
             p_[r * weight_stride<T> + r] = T(0);
             for (index later = r + 1; later < count; ++later) {
@@ -257,7 +258,7 @@ class backward_delta : public delta_forth<T> {
             {chunk_values_, segment_.turned_state(p), 0, p_, readers_, chunk_sight{count, count}},
             {chunk_features_, nullptr}, count, 0, width_);
         add_to_d_features(count);
-        erasing_.take_keys(this->head_, this->key_tokens(p, count), turned_keys_, d_features_);
+        reading_.take_keys(this->head_, this->key_tokens(p, count), turned_keys_, d_features_);
     }
     void add_to_d_features(index count) const {
         for (index r = 0; r < count; ++r)

@@ -78,8 +78,9 @@ struct linear_gradients {
     tensor_view<T, 3> d_alike_decays{};    ///< or their sum over channels that decay alike
     tensor_view<double, 3> d_bonus{};      ///< [batch, head of o, channel], 0 at first; or null
     tensor_view<T, 3> d_deltas{};          ///< the same as d_log_decays, of β
-    tensor_view<T, 4> d_erased{};   ///< [batch, head of o, key, channel], 0 at first; or null
-    tensor_view<T, 4> d_written{};  ///< the same
+    tensor_view<T, 4> d_erased{};    ///< [batch, head of o, key, channel], 0 at first; or null
+    tensor_view<T, 4> d_written{};   ///< the same
+    tensor_view<T, 4> d_a{}, d_b{};  ///< the same
     state_gradients<T> state{};
 };
 
@@ -102,10 +103,11 @@ class output_gradients {
         const T* z = nullptr;
         if (divides)
             z = of_.z + (batch * program_.shape.heads + head) * program_.shape.queries + query;
-        const T* factor = rows.factors(head, z, count);
-        const auto d_o = rows_of(of_.d_o, batch, head, query, count, d_o_);
-        copy_padded<T>(d_o, count, width, rows_);
-        for (index r = 0; r < count; ++r) {
+        const index steps = program_.steps(), all = count * steps;
+        const T* factor = rows.factors(head, z, all);
+        const auto d_o = step_rows_of(of_.d_o, batch, head, query, count, steps, steps - 1, d_o_);
+        copy_padded<T>(d_o, all, width, rows_);
+        for (index r = 0; r < all; ++r) {
             dz_[r] = T(0);
             if (divides && !(z[r] < rows.least(r)) && factor[r] != T(0)) {
                 const auto o = rows_of(of_.o, batch, head, query + r, 1, o_);
@@ -113,7 +115,7 @@ class output_gradients {
             }
             multiply_row(rows_[r], rows_.stride, factor[r], rows_[r]);
         }
-        finite_ = all_finite<T>(rows_, count, rows_.stride);
+        finite_ = all_finite<T>(rows_, all, rows_.stride);
     }
 
     written_rows<T> rows() const { return rows_; }

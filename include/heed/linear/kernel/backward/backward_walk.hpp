@@ -34,6 +34,7 @@ class backward_walk {
           width_(padded<T>(features_)),
           value_dim_(program.shape.value_dim),
           columns_(padded<T>(value_dim_)),
+          steps_(program.steps()),
           rows_(program, scratch),
           outputs_(program, of, scratch),
           keys_(chunk_rows<T>::take(scratch, width_)),
@@ -127,13 +128,15 @@ class backward_walk {
     }
 
     /// A run whose first query stands at `offset` among its keys, which begin at `first` in theirs.
+    /// From here on all is counted in steps, of which a token has one but by an update of low rank.
     void begin(index batch, index head, const sequence_run& run, index offset, index first = 0,
                run_ends ends = {}) {
         batch_ = batch;
         head_ = head;
-        run_ = run;
-        offset_ = offset;
-        first_ = first;
+        run_ = {run.query_first * steps_, run.query_last * steps_, run.key_first * steps_,
+                run.key_last * steps_};
+        offset_ = offset * steps_;
+        first_ = first * steps_;
         ends_.begin(batch, head, run, ends);
         // By the delta rule states are kept, and looked at, by backward_delta.hpp.
         decays_.begin(batch, head, run, ends_.goes_on(), program_.updates() ? 0 : value_dim_,
@@ -177,10 +180,11 @@ class backward_walk {
     }
 
     chunk_tokens key_tokens(index p, index count) const {
-        return {batch_, run_.key_first + p, first_ + p, count};
+        return {batch_, (run_.key_first + p) / steps_, (first_ + p) / steps_, count / steps_};
     }
     chunk_tokens query_tokens(index i, index count) const {
-        return {batch_, run_.query_first + i, first_ + i + offset_, count};
+        return {batch_, (run_.query_first + i) / steps_, (first_ + i + offset_) / steps_,
+                count / steps_};
     }
 
     /// How many of them: as many as stay below the references.
@@ -192,18 +196,19 @@ class backward_walk {
             if (count == 0) return 0;
         }
         const chunk_tokens at = key_tokens(p, count);
-        turned_keys_ = rows_.turn_keys(keys_, at);
-        const auto v =
-            rows_of(program_.v, batch_, program_.value_head(head_), at.row, count, gathered_);
+        turned_keys_ = rows_.step_keys(head_, at, rows_.turn_keys(keys_, at));
+        const auto v = step_rows_of(program_.v, batch_, program_.value_head(head_), at.row,
+                                    at.count, steps_, steps_ - 1, gathered_);
         copy_padded<T>(v, count, value_dim_, values_);
         return count;
     }
     void load_queries(index i, index count) {
-        rows_.map_queries(head_, query_tokens(i, count), reference_);
+        const chunk_tokens at = query_tokens(i, count);
+        rows_.map_queries(head_, at, reference_);
         loaded_ = i;
         if (program_.map->divides_features && goes_back_)  // by sums that only the walk forward has
             copy_rows_of(divided_, i, count, rows_.queries(), 0);
-        outputs_.load(rows_, batch_, head_, run_.query_first + i, count);
+        outputs_.load(rows_, batch_, head_, at.row, at.count);
     }
 
     void copy_rows_of(contiguous_rows<T> from, index first, index count, written_rows<T> to,
@@ -231,7 +236,7 @@ class backward_walk {
 
     const linear_program<T>& program_;
     arena& scratch_;
-    index features_, width_, value_dim_, columns_;
+    index features_, width_, value_dim_, columns_, steps_;
     chunk_rows<T> rows_;
     output_gradients<T> outputs_;
     written_rows<T> keys_, values_;

@@ -9,7 +9,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/linear/kernel/backward/backward_decays.hpp>
-#include <heed/linear/kernel/backward/backward_erasing.hpp>
+#include <heed/linear/kernel/backward/backward_readers.hpp>
 #include <heed/linear/kernel/backward/backward_rows.hpp>
 #include <heed/linear/kernel/backward/delta_segment.hpp>
 #include <heed/linear/kernel/call/backward_results.hpp>
@@ -53,7 +53,7 @@ class delta_forth : public backward_results<T> {
         : backward_results<T>(program, of, scratch),
           state_(head_layout<T>::of(features_, value_dim_).take(scratch)),
           segment_(value_dim_, width_, scratch),
-          erasing_(program, of, scratch),
+          reading_(program, of, scratch),
           outputs_transposed_(scratch.take<T>(transposed_size<T>(value_dim_))),
           p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)),
           chunk_values_(chunk_rows<T>::take(scratch, columns_)),
@@ -67,7 +67,7 @@ class delta_forth : public backward_results<T> {
     void load_chunk(index p, index count) {
         this->load_keys(p, count);
         readers_ =
-            erasing_.load(rows_, this->head_, this->key_tokens(p, count), turned_keys_, values_);
+            reading_.load(rows_, this->head_, this->key_tokens(p, count), turned_keys_, values_);
     }
     /// U and w of a chunk of keys, from S before it.
     void load_written(index p, index count, written_rows<T> missed) {
@@ -76,7 +76,8 @@ class delta_forth : public backward_results<T> {
         transpose_into_chunk<T>(turned_keys_, count, features_, 0, state_.keys);
         copy_rows_of(readers_, 0, count, chunk_features_, 0);
         weigh_before(chunk_features_, count, features_, state_.keys);
-        if (decays_.any()) decays_.scale(0, count, features_, chunk_features_);
+        if (decays_.any())
+            decays_.scale(seen_by_readers(count).first, count, features_, chunk_features_);
         read_beta(p, count);
         solve_chunk<T>({chunk_features_, state_.s.sum, features_, p_, beta_, values_, 0, missed},
                        count, columns_);
@@ -134,14 +135,18 @@ class delta_forth : public backward_results<T> {
                                 outputs_transposed_);
         finite_queries_ = all_finite<T>(rows_.turned_queries(), count, width_);
     }
-    /// p[r][j] = e^{G_r−G_j} a_r·b_j for j < r.
+    /// What rows by which a chunk's keys read see.
+    chunk_sight seen_by_readers(index count) const {
+        return reading_sight(0, count, program_.low_rank());
+    }
+    /// p[r][j] = e^{G_r−G_j} a_r·b_j for j < r, G_r being that of a row that reads.
     void weigh_before(contiguous_rows<T> a, index count, index depth, const T* b_transposed) {
-        const chunk_sight before{0, count, 0};
-        weigh_chunk<T>(a, count, depth, b_transposed, before, p_);
-        if (decays_.any()) decays_.weigh(before, count, p_);
+        weigh_chunk<T>(a, count, depth, b_transposed, seen_by_readers(count), p_);
+        if (decays_.any()) decays_.weigh(seen_by_readers(count), count, p_);
     }
     void read_beta(index p, index count) {
-        program_.read_deltas(this->batch_, this->head_, run_.key_first + p, count, beta_);
+        const chunk_tokens at = this->key_tokens(p, count);
+        program_.read_deltas(this->batch_, this->head_, at.row, at.count, beta_);
     }
     void copy_values(contiguous_rows<T> from, index count, written_rows<T> to) const {
         for (index r = 0; r < count; ++r)
@@ -150,7 +155,7 @@ class delta_forth : public backward_results<T> {
 
     head_sums<T> state_;  ///< S on the way forth; by_feature_ has D
     delta_segment<T> segment_;
-    backward_erasing<T> erasing_;
+    backward_readers<T> reading_;
     written_rows<T> readers_{};  ///< of the loaded keys
     T* outputs_transposed_;
     T* p_;

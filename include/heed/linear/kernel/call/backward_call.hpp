@@ -210,6 +210,9 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     if constexpr (Call::learns_update && Call::updates_channels) {
         to.d_erased = take_channel_gradient<T>(call, shape.dim, own);
         to.d_written = take_channel_gradient<T>(call, shape.value_dim, own);
+    } else if constexpr (Call::learns_update && Call::low_rank) {
+        to.d_a = take_channel_gradient<T>(call, shape.dim, own);
+        to.d_b = take_channel_gradient<T>(call, shape.dim, own);
     } else if constexpr (Call::learns_update) {
         to.d_deltas = take_token_gradient<T>(call, own);
     }
@@ -227,6 +230,9 @@ void run_linear_backward(Gradients& gradients, const tensor_view<const T, 4>& d_
     if constexpr (Call::learns_update && Call::updates_channels)
         call.update().template sum_gradient<T>(std::get<0>(d_update), std::get<1>(d_update),
                                                to.d_erased, to.d_written);
+    else if constexpr (Call::learns_update && Call::low_rank)
+        call.update().template sum_gradient<T>(std::get<0>(d_update), std::get<1>(d_update), to.d_a,
+                                               to.d_b);
     else if constexpr (Call::learns_update)
         call.update().template sum_gradient<T>(std::get<0>(d_update), to.d_deltas);
     else

@@ -59,47 +59,58 @@ class backward_results : public backward_walk<T> {
     /// d_features_ are those of loaded queries, turned; `prefix` as in forward_head::query_rows.
     void put_d_queries(index i, index count, index prefix) {
         const chunk_tokens at = walk::query_tokens(i, count);
+        const written_rows<T> d_rows = token_rows(d_features_, walk::steps_);
         if (program_.turns_features())
-            program_.turn->turn(side::query, way::back, d_features_, batch_, at.position, count);
+            program_.turn->turn(side::query, way::back, d_rows, batch_, at.position, at.count);
         if (program_.denominator.divides) {
             const auto sums = rows_.prefixes();
             add_rows_times<T>(walk::outputs_.dz(), {sums[prefix], sums.stride}, count, walk::width_,
-                              d_features_);
+                              d_rows);
         }
-        decays_.take_queries(i + walk::offset_, count, rows_.queries(), d_features_);
+        decays_.take_queries(i + walk::offset_, count, rows_.queries(), d_rows);
         const arena::scope mark(scratch_);
         const auto x = rows_.inputs(program_.q, program_.query_head(head_), at, side::query);
-        program_.map->queries_back(x, {program_.first(batch_) + at.position, count},
-                                   rows_.queries(), d_features_, d_inputs_, scratch_);
+        program_.map->queries_back(x, {program_.first(batch_) + at.position, at.count},
+                                   rows_.queries(), d_rows, d_inputs_, scratch_);
         if (program_.turns_inputs())
-            program_.turn->turn(side::query, way::back, d_inputs_, batch_, at.position, count);
-        put_rows<T>(of_.dq, batch_, program_.query_head(head_), at.row, count, d_inputs_,
+            program_.turn->turn(side::query, way::back, d_inputs_, batch_, at.position, at.count);
+        put_rows<T>(of_.dq, batch_, program_.query_head(head_), at.row, at.count, d_inputs_,
                     adds_to(program_.shape.query_heads, head_));
     }
     /// Queries before all keys.
     void put_no_queries(index i, index count) {
-        std::fill_n(d_inputs_.data, static_cast<std::size_t>(count * d_inputs_.stride), T(0));
-        put_rows<T>(of_.dq, batch_, program_.query_head(head_), walk::run_.query_first + i, count,
-                    d_inputs_, adds_to(program_.shape.query_heads, head_));
+        const chunk_tokens at = walk::query_tokens(i, count);
+        std::fill_n(d_inputs_.data, static_cast<std::size_t>(at.count * d_inputs_.stride), T(0));
+        put_rows<T>(of_.dq, batch_, program_.query_head(head_), at.row, at.count, d_inputs_,
+                    adds_to(program_.shape.query_heads, head_));
     }
 
-    /// d_features_ are those of loaded keys, not turned any more.
+    /// d_features_ are those of loaded keys, turned.
+    void turn_and_put_d_keys(index p, index count) {
+        const chunk_tokens at = walk::key_tokens(p, count);
+        if (program_.turns_features())
+            program_.turn->turn(side::key, way::back, token_rows(d_features_, walk::steps_), batch_,
+                                at.position, at.count);
+        put_d_keys(p, count);
+    }
+    /// The same, not turned any more.
     void put_d_keys(index p, index count) {
         const chunk_tokens at = walk::key_tokens(p, count);
         const arena::scope mark(scratch_);
         const auto x = rows_.inputs(program_.k, program_.key_head(head_), at, side::key);
-        program_.map->keys_back(x, {program_.first(batch_) + at.position, count}, walk::keys_,
-                                d_features_, d_inputs_, scratch_);
+        program_.map->keys_back(x, {program_.first(batch_) + at.position, at.count}, walk::keys_,
+                                token_rows(d_features_, walk::steps_), d_inputs_, scratch_);
         if (program_.turns_inputs())
-            program_.turn->turn(side::key, way::back, d_inputs_, batch_, at.position, count);
-        put_rows<T>(of_.dk, batch_, program_.key_head(head_), at.row, count, d_inputs_,
+            program_.turn->turn(side::key, way::back, d_inputs_, batch_, at.position, at.count);
+        put_rows<T>(of_.dk, batch_, program_.key_head(head_), at.row, at.count, d_inputs_,
                     adds_to(program_.shape.key_heads, head_));
     }
     /// d_values_ are those of keys p …
     void put_d_values(index p, index count) { put_d_values(p, count, d_values_); }
     void put_d_values(index p, index count, contiguous_rows<T> rows) {
-        put_rows<T>(of_.dv, batch_, program_.value_head(head_), walk::key_tokens(p, count).row,
-                    count, rows, adds_to(program_.shape.value_heads, head_));
+        const chunk_tokens at = walk::key_tokens(p, count);
+        put_rows<T>(of_.dv, batch_, program_.value_head(head_), at.row, at.count,
+                    token_rows(rows, walk::steps_), adds_to(program_.shape.value_heads, head_));
     }
 
     const linear_gradients<T>& of_;

@@ -85,6 +85,7 @@ class linear_call : public linear_call_parts<Parts...> {
                 turned,
                 given::decays,
                 has_update,
+                given::low_rank ? index(2) : index(1),
                 turned != encoded::none || reaches};
     }
     /// The shapes of S and of Z in such a state; nothing of Z where nothing divides.
@@ -139,6 +140,8 @@ class linear_call : public linear_call_parts<Parts...> {
         if constexpr (given::has_bonus) result.bonus = this->bonus().template numbers<T>();
         if constexpr (given::updates_channels)
             std::tie(result.erased, result.written) = this->update().template numbers<T>();
+        else if constexpr (given::low_rank)
+            std::tie(result.a, result.b) = this->update().template numbers<T>();
         else if constexpr (has_update)
             result.deltas = this->update().template numbers<T>(scratch, shape);
         result.denominator.divides = divides;

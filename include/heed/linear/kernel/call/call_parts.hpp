@@ -76,14 +76,16 @@ class linear_call_parts {
                                           ? decayed::channels
                                       : !has_decay ? decayed::none
                                                    : decayed::tokens;
-    static constexpr bool updates_channels = [] {
-        bool result = false;
+    static constexpr updated updates = [] {
+        updated result = updated::none;
         const auto ask = [&]<class P>() {
-            if constexpr (part_of<P, role::update>) result = unwrapped<P>::of_channels;
+            if constexpr (part_of<P, role::update>) result = unwrapped<P>::kind;
         };
         (ask.template operator()<Parts>(), ...);
         return result;
     }();
+    static constexpr bool updates_channels = updates == updated::channels;
+    static constexpr bool low_rank = updates == updated::low_rank;
     static constexpr bool learns_decay =
         ((is_learned<Parts> && part_of<Parts, role::decay>) || ...);
     static constexpr bool learns_channels = learns_decay && (decays_channels<Parts> || ...);

@@ -178,22 +178,6 @@ constexpr bool check_linear_parts() {
         constexpr bool plain_update = !updates || !(may_divide_or_map<Parts> || ...);
         static_assert(plain_update,
                       "heed: an update goes with neither a feature map nor a denominator");
-        constexpr bool token_decays = !(may_be<Parts>([]<class A>() {
-                                            return part_of<A, role::decay> && requires {
-                                                unwrapped<A>::of_channels;
-                                            };
-                                        }) ||
-                                        ...) ||
-                                      !(may_be<Parts>([]<class A>() {
-                                            if constexpr (part_of<A, role::update>)
-                                                return unwrapped<A>::of_channels;
-                                            else
-                                                return false;
-                                        }) ||
-                                        ...);
-        static_assert(token_decays,
-                      "heed: heed::erase goes with decays of a number a token, not with those of a "
-                      "channel");
         constexpr bool bonuses = count_of<role::bonus, Parts...> != 0;
         constexpr bool causal_bonus = !bonuses || (may_be_causal<Parts> || ...);
         static_assert(causal_bonus,
@@ -214,10 +198,10 @@ constexpr bool check_linear_parts() {
         static_assert(causal_state,
                       "heed: a state is what a causal call has seen: heed::carry and "
                       "heed::state_gradient go with heed::causal");
-        return learning && causal_bonus && plain_bonus && bonus_alone && token_decays &&
-               causal_decay && plain_decay && one_update && causal_update && plain_update &&
-               plain_rows && no_scores && all_gradients && masks && encodings && positions &&
-               scales && unscaled && one_map && once && causal_state;
+        return learning && causal_bonus && plain_bonus && bonus_alone && causal_decay &&
+               plain_decay && one_update && causal_update && plain_update && plain_rows &&
+               no_scores && all_gradients && masks && encodings && positions && scales &&
+               unscaled && one_map && once && causal_state;
     } else {
         return false;
     }

@@ -8,6 +8,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/linear/kernel/backward/backward_decays.hpp>
+#include <heed/linear/kernel/backward/backward_readers.hpp>
 #include <heed/linear/kernel/backward/backward_rows.hpp>
 #include <heed/linear/kernel/backward/delta_segment.hpp>
 #include <heed/linear/kernel/channels/channel_walk.hpp>
@@ -19,15 +20,16 @@
 #include <heed/linear/kernel/rules/program.hpp>
 
 /// \file
-/// The delta rule backward beside decays a channel. dv and du are those of backward_delta.hpp, and
-/// so are the ways over segments of tokens; dk is of two kinds, since the factors of a key that
-/// reads are others than those of one that writes:
+/// An update backward beside decays a channel. dv and du are those of backward_delta.hpp, r is k or
+/// what reads in its place, and the ways over segments of tokens are the same; dk and dr are apart,
+/// since the factors of a row that reads are others than those of one that writes:
 ///
-///     dk_j = (E⊙(D u_j) + Σ_{i≥j} (dN_i·u_j) E_i⊙q_i − Σ_{i>j} (dv_i·u_j) E_i⊙k_i) / E_j
-///          − E_j ⊙ (S dv_j/2^58 + Σ_{i<j} (dv_j·u_i) k_i/E_i)
+///     dk_j = (E⊙(D u_j) + Σ_{i≥j} (dN_i·u_j) E_i⊙q_i − Σ_{i>j} (dv_i·u_j) E_i⊙r_i) / E_j
+///     dr_j = −E_j ⊙ (S dv_j/2^58 + Σ_{i<j} (dv_j·u_i) k_i/E_i)
 ///
-/// The first line comes on the way back, the second on a way forth again between two lines of the
-/// grid, at the first of which Sᵀ is known.
+/// dk comes on the way back, dr on a way forth again between two lines of the grid, at the first of
+/// which Sᵀ is known. By an update of low rank r_i goes with E_{i−1}, since it reads before its own
+/// decay; and so, by itself, does the first of a chunk before decays that S takes at once.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -66,6 +68,7 @@ class backward_channel_delta : public channel_walk<T> {
         : channel_walk<T>(program, of, scratch),
           state_(head_layout<T>::of(features_, value_dim_).take(scratch)),
           segment_(value_dim_, width_, scratch),
+          reading_(program, of, scratch),
           rows_values_(chunk_rows<T>::take(scratch, columns_)),
           rows_features_(chunk_rows<T>::take(scratch, width_)),
           d_written_(chunk_rows<T>::take(scratch, columns_)),
@@ -127,18 +130,39 @@ class backward_channel_delta : public channel_walk<T> {
     }
     /// U and w of the chunk that begins with key p, from S before it; of how many keys.
     index load_written(index p, index limit, written_rows<T> missed) {
-        const index count = this->load_chunk(p, limit);
-        if (alone_ != nullptr) decay_rows(state_.s, features_, *alone_);
+        const index count = load_rows(p, limit);
         transpose_into_chunk<T>(related_keys_, count, features_, 0, state_.keys);
-        copy_rows_of(turned_keys_, 0, count, rows_features_, 0);
-        chunk_.multiply(rows_features_, 0, count, count - 1);
-        weigh_chunk<T>(rows_features_, count, features_, state_.keys, {0, count, 0}, p_);
+        weigh_chunk<T>(rows_features_, count, features_, state_.keys, seen_by_readers(count), p_);
         chunk_.leave_unit(rows_features_, count);
         read_beta(p, count);
-        solve_chunk<T>({rows_features_, state_.s.sum, features_, p_, beta_, values_, 0, missed},
-                       count, columns_);
+        const auto solve = [&](index from, index to) {
+            solve_chunk<T>({this->place_of(rows_features_, from), state_.s.sum, features_,
+                            p_ + from * weight_stride<T>, beta_ + from, values_, from, missed},
+                           to - from, columns_);
+        };
+        if (reads_alone()) {
+            clear_rows(state_.s, features_, *alone_);
+            solve(0, 1);
+        }
+        if (alone_ != nullptr) decay_rows(state_.s, features_, *alone_);
+        solve(reads_alone() ? 1 : 0, count);
         return count;
     }
+    /// The chunk's keys; and in rows_features_ E⊙r, by which they read.
+    index load_rows(index p, index limit) {
+        const index count = this->load_chunk(p, limit);
+        readers_ =
+            reading_.load(rows_, this->head_, this->key_tokens(p, count), turned_keys_, values_);
+        copy_rows_of(readers_, 0, count, rows_features_, 0);
+        chunk_.multiply(rows_features_, seen_by_readers(count).first, count, count - 1);
+        return count;
+    }
+    /// What rows by which a chunk's keys read see.
+    chunk_sight seen_by_readers(index count) const {
+        return reading_sight(0, count, program_.low_rank());
+    }
+    /// Whether the chunk's first row reads S before decays that it takes at once.
+    bool reads_alone() const { return alone_ != nullptr && program_.low_rank(); }
     void fold_written(index count) {
         multiply_transposed<T>(state_.keys, features_, count, last_, T(1));
         decay_rows_and_add<T>(state_.s, features_, state_.keys, values_, count, columns_, decay_);
@@ -172,10 +196,8 @@ class backward_channel_delta : public channel_walk<T> {
     /// dv and dβ of a chunk, dk as far as it writes, and D before it; the chunk's first key is the
     /// `place`-th behind the line.
     void d_chunk(index p, index count, index place) {
-        this->load_chunk(p, count);
+        load_rows(p, count);
         const index queries = this->load_queries_of(p, count);
-        copy_rows_of(turned_keys_, 0, count, rows_features_, 0);
-        chunk_.multiply(rows_features_, 0, count, count - 1);  // E⊙k
         transpose_into_chunk<T>(reversed(rows_features_, count), count, features_, 0, state_.keys);
         d_values(p, count, queries);
         const written_rows<T> d_written{d_written_[place], columns_};
@@ -183,9 +205,13 @@ class backward_channel_delta : public channel_walk<T> {
         d_writing(p, count, queries, d_written, {d_writing_[place], width_});
         this->fold_queries(queries);
         multiply_transposed<T>(state_.keys, features_, count, nullptr, T(1) / channel_unit<T>);
-        add_chunk<T>(by_feature_.s, features_, state_.keys, reversed(d_written, count), count, 0,
+        const index last = count - (reads_alone() ? 1 : 0);
+        add_chunk<T>(by_feature_.s, features_, state_.keys, reversed(d_written, count), last, 0,
                      columns_);
         this->fold_alone(queries);
+        if (!reads_alone()) return;
+        add_chunk<T>(by_feature_.s, features_, state_.keys + last, d_written, 1, 0, columns_);
+        clear_rows(by_feature_.s, features_, *alone_);
     }
     /// dv, and dβ.
     void d_values(index p, index count, index queries) {
@@ -209,13 +235,18 @@ class backward_channel_delta : public channel_walk<T> {
         solve_chunk<T>({of.a, of.sum, 0, p_, beta_, reversed(d_values_, count), 0,
                         reversed(rows_values_, count)},
                        count, columns_);
-        this->put_d_values(p, count);
+        put_d_values(p, count);
         if (this->of_.d_deltas.data == nullptr) return;
         for (index r = 0; r < count; ++r)
             this->of_.d_deltas(this->batch_, this->head_, run_.key_first + p + r) =
                 dot<T>(rows_values_[r], segment_.missed(p)[r], value_dim_);
     }
-    /// The first line of dk; d_written is −dv.
+    void put_d_values(index p, index count) {
+        if (!reading_.writes()) return walk::put_d_values(p, count);
+        reading_.take_values(this->head_, this->key_tokens(p, count), d_values_, values_);
+        walk::put_d_values(p, count, values_);
+    }
+    /// dk of what has been written; d_written is −dv.
     void d_writing(index p, index count, index queries, written_rows<T> d_written,
                    written_rows<T> to) {
         copy_values(segment_.written(p), count, rows_values_);
@@ -241,28 +272,52 @@ class backward_channel_delta : public channel_walk<T> {
         chunk_.divide(to, 0, count);
         gradient_.subtract(p, count, turned_keys_, to);
     }
-    /// The second line of dk, and the way to Sᵀ behind the chunk.
+    /// dr, dk, and the way to Sᵀ behind the chunk.
     void d_keys(index p, index count, index place) {
-        this->load_chunk(p, count);
-        if (alone_ != nullptr) decay_columns(by_value_.s, value_dim_, *alone_);
+        load_rows(p, count);
         transpose_into_chunk<T>(segment_.written(p), count, value_dim_, 0, by_value_.keys);
         copy_values({d_written_[place], columns_}, count, rows_values_);
-        const chunk_sight before{0, count, 0};
-        weigh_chunk<T>(rows_values_, count, value_dim_, by_value_.keys, before, p_);
+        weigh_chunk<T>(rows_values_, count, value_dim_, by_value_.keys, seen_by_readers(count), p_);
         chunk_.leave_unit(rows_values_, count);
-        multiply_chunk<T>({rows_values_, by_value_.s.sum, value_dim_, p_, related_keys_, before},
-                          {d_features_, nullptr}, count, 0, width_);
-        chunk_.multiply(d_features_, 0, count, count - 1);
-        gradient_.add(p, count, turned_keys_, d_features_);
-        add_rows({d_writing_[place], width_}, count, d_features_);
-        this->turn_and_put_d_keys(p, count);
+        const written_rows<T> d_readers = reading_.any() ? reading_.d_readers() : d_features_;
+        const auto read = [&](index from, index to) {
+            multiply_chunk<T>(
+                {this->place_of(rows_values_, from), by_value_.s.sum, value_dim_,
+                 p_ + from * weight_stride<T>, related_keys_, chunk_sight{from, count, 0}},
+                {{d_readers[from], width_}, nullptr}, to - from, 0, width_);
+        };
+        if (reads_alone()) {
+            clear_columns(by_value_.s, value_dim_, *alone_);
+            read(0, 1);
+        }
+        if (alone_ != nullptr) decay_columns(by_value_.s, value_dim_, *alone_);
+        read(reads_alone() ? 1 : 0, count);
+        chunk_.multiply(d_readers, seen_by_readers(count).first, count, count - 1);
+        put_d_keys(p, count, {d_writing_[place], width_}, d_readers);
         multiply_all_rows(related_keys_, count, last_);
         decay_columns_and_add<T>(by_value_.s, value_dim_, by_value_.keys, related_keys_, count,
                                  width_, decay_);
     }
 
+    /// dk, of which `written` is what has been written, and d_readers all else or dr.
+    void put_d_keys(index p, index count, contiguous_rows<T> written,
+                    contiguous_rows<T> d_readers) {
+        if (program_.low_rank())
+            gradient_.add_before(p, count, readers_, d_readers);
+        else
+            gradient_.add(p, count, readers_, d_readers);
+        if (reading_.any()) {
+            copy_rows_of(written, 0, count, d_features_, 0);
+            reading_.take_keys(this->head_, this->key_tokens(p, count), turned_keys_, d_features_);
+        } else {
+            add_rows(written, count, d_features_);
+        }
+        this->turn_and_put_d_keys(p, count);
+    }
+
     void read_beta(index p, index count) {
-        program_.read_deltas(this->batch_, this->head_, run_.key_first + p, count, beta_);
+        const chunk_tokens at = this->key_tokens(p, count);
+        program_.read_deltas(this->batch_, this->head_, at.row, at.count, beta_);
     }
     static void add_rows(contiguous_rows<T> from, index count, written_rows<T> to) {
         for (index r = 0; r < count; ++r)
@@ -276,6 +331,8 @@ class backward_channel_delta : public channel_walk<T> {
 
     head_sums<T> state_;  ///< S on the way forth; by_feature_ has D
     delta_segment<T> segment_;
+    backward_readers<T> reading_;
+    written_rows<T> readers_{};                    ///< of the loaded keys
     written_rows<T> rows_values_, rows_features_;  ///< copies of rows that change
     written_rows<T> d_written_, d_writing_;        ///< −dv and dk of writing, of a line's keys
     T beta_[chunk_length];

@@ -64,8 +64,8 @@ class channel_gradient {
     void add(index p, index count, contiguous_rows<T> x, contiguous_rows<T> dx) const {
         add_times(T(1), p, count, x, dx);
     }
-    /// The same beside a bonus, by which a row reads S behind the key before its own. The first one
-    /// behind an S that is kept has its gradient there.
+    /// The same of rows that read S behind the key before their own, by a bonus or an update. The
+    /// first one behind an S that is kept has its gradient there.
     void add_before(index p, index count, contiguous_rows<T> x, contiguous_rows<T> dx) const {
         for (index r = 0; r < count; ++r)
             if ((p + r) % kept_tokens != 0 || p + r >= run_.keys())
@@ -89,19 +89,21 @@ class channel_gradient {
     /// Back: keys p …, of these log decays, of which all rows have been added.
     void finish(index p, index count, contiguous_rows<T> logs) const {
         if (!learns()) return;
+        const index steps = program_.steps();
         for (index r = count; r-- > 0;) {
             if (p + r == 0 && !goes_on_) return;  // nothing is before it
+            const index place = run_.key_first + p + r;
+            const bool decays = place % steps == 0;  // at its token's first step
             double sum = 0;
             for (index f = 0; f < program_.shape.dim; ++f) {
                 behind_[f] += static_cast<double>(differences_[p + r][f]);
                 if (begins_anew(logs[r][f])) behind_[f] = 0;
                 sum += behind_[f];
-                if (gradient_.data != nullptr)
-                    gradient_(batch_, program_.decay_head(head_), run_.key_first + p + r, f) +=
+                if (gradient_.data != nullptr && decays)
+                    gradient_(batch_, program_.decay_head(head_), place / steps, f) +=
                         static_cast<T>(behind_[f]);
             }
-            if (alike_.data != nullptr)
-                alike_(batch_, head_, run_.key_first + p + r) = static_cast<T>(sum);
+            if (alike_.data != nullptr) alike_(batch_, head_, place) = static_cast<T>(sum);
         }
     }
 

@@ -96,8 +96,9 @@ class channel_walk : public backward_results<T> {
         return {rows[place], rows.stride};
     }
     contiguous_rows<T> logs_at(index p, index count) {
-        return rows_of(program_.channel_decays, this->batch_, program_.decay_head(head_),
-                       run_.key_first + p, count, gathered_);
+        const chunk_tokens at = this->key_tokens(p, count);
+        return step_rows_of(program_.channel_decays, this->batch_, program_.decay_head(head_),
+                            at.row, at.count, this->steps_, 0, gathered_);
     }
     /// The chunk that begins with key p, of up to `limit`: its decays, k/E and values; of how many.
     index load_chunk(index p, index limit) {
@@ -218,13 +219,6 @@ class channel_walk : public backward_results<T> {
                               count, d_features_);
         }
         results::put_d_queries(i, count, 0);
-    }
-    /// d_features_ are those of loaded keys p …, turned.
-    void turn_and_put_d_keys(index p, index count) {
-        if (program_.turns_features())
-            program_.turn->turn(row_turn<T>::side::key, row_turn<T>::way::back, d_features_,
-                                this->batch_, this->key_tokens(p, count).position, count);
-        this->put_d_keys(p, count);
     }
 
     chunk_channels<T> chunk_;

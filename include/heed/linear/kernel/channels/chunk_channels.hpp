@@ -144,35 +144,45 @@ void decay_columns_and_add(const compensated_rows<T>& to, index depth, const T* 
         });
 }
 
+/// Row f of S becomes 0 where decay_f is 0 in T.
+template <class T>
+void clear_rows(const compensated_rows<T>& s, index depth, const channel_parts<T>& decay) {
+    const auto columns = static_cast<std::size_t>(s.sum.stride);
+    for (index f = 0; f < depth; ++f) {
+        if (decay.high[f] != T(0)) continue;
+        std::fill_n(s.sum[f], columns, T(0));
+        std::fill_n(s.lost[f], columns, T(0));
+    }
+}
 /// Row f of S times decay_f; where that is 0 in T nothing is read.
 template <class T>
 void decay_rows(const compensated_rows<T>& s, index depth, const channel_parts<T>& decay) {
-    const index columns = s.sum.stride;
+    clear_rows(s, depth, decay);
     for (index f = 0; f < depth; ++f) {
-        for (index c = 0; c < columns; c += vec<T>::size) {
-            T *sum = s.sum[f] + c, *lost = s.lost[f] + c;
-            if (decay.high[f] == T(0)) {
-                vec<T>(T(0)).store(sum);
-                vec<T>(T(0)).store(lost);
-            } else {
-                decay_and_add(sum, lost, {decay.high[f], decay.low[f]}, vec<T>(T(0)));
-            }
-        }
+        if (decay.high[f] == T(0)) continue;
+        for (index c = 0; c < s.sum.stride; c += vec<T>::size)
+            decay_and_add(s.sum[f] + c, s.lost[f] + c, {decay.high[f], decay.low[f]}, vec<T>(T(0)));
     }
 }
-/// Column f of S times decay_f, the same.
+/// The same of columns.
 template <class T>
-void decay_columns(const compensated_rows<T>& s, index depth, const channel_parts<T>& decay) {
+void clear_columns(const compensated_rows<T>& s, index depth, const channel_parts<T>& decay) {
     const vec<T> zero(T(0));
     for (index r = 0; r < depth; ++r) {
         for (index c = 0; c < s.sum.stride; c += vec<T>::size) {
-            T *sum = s.sum[r] + c, *lost = s.lost[r] + c;
-            const vec<T> high = vec<T>::load(decay.high + c);
-            decay_and_add(sum, lost, high, vec<T>::load(decay.low + c), zero);
-            select(high == zero, zero, vec<T>::load(sum)).store(sum);
-            select(high == zero, zero, vec<T>::load(lost)).store(lost);
+            const auto cleared = vec<T>::load(decay.high + c) == zero;
+            select(cleared, zero, vec<T>::load(s.sum[r] + c)).store(s.sum[r] + c);
+            select(cleared, zero, vec<T>::load(s.lost[r] + c)).store(s.lost[r] + c);
         }
     }
+}
+template <class T>
+void decay_columns(const compensated_rows<T>& s, index depth, const channel_parts<T>& decay) {
+    clear_columns(s, depth, decay);
+    for (index r = 0; r < depth; ++r)
+        for (index c = 0; c < s.sum.stride; c += vec<T>::size)
+            decay_and_add(s.sum[r] + c, s.lost[r] + c, vec<T>::load(decay.high + c),
+                          vec<T>::load(decay.low + c), vec<T>(T(0)));
 }
 
 /// Row r of a transposed chunk, of which there are `keys` columns, times factor[r]·scale.

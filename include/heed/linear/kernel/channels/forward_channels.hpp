@@ -3,20 +3,21 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <heed/attention/kernel/program/tensor_rows.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/linear/kernel/channels/chunk_channels.hpp>
 #include <heed/linear/kernel/chunk/chunk_products.hpp>
+#include <heed/linear/kernel/chunk/chunk_rows.hpp>
 #include <heed/linear/kernel/chunk/head_sums.hpp>
 #include <heed/linear/kernel/rules/feature_rule.hpp>
 #include <heed/linear/kernel/rules/program.hpp>
 
 /// \file
 /// Decays a channel, and the bonus, on forward's walk over the keys of a head of the state. With a
-/// bonus a row reads S as it was before its own token, by E_{i−1}, and its own key by u.
+/// bonus a row reads S as it was before its own token, by E_{i−1}, and its own key by u; by an
+/// update of low rank a_i reads it so.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -30,8 +31,9 @@ class forward_channels {
           chunk_(channels_, scratch),
           before_{nullptr, padded<T>(program.shape.value_dim)},
           own_keys_{nullptr, padded<T>(channels_)} {
-        if (!program.has_bonus()) return;
+        if (!program.reads_before_decay()) return;
         before_.data = scratch.take<T>(channels_ * before_.stride);
+        if (!program.has_bonus()) return;
         own_keys_.data = scratch.take<T>(chunk_length * own_keys_.stride);
         bonus_ = scratch.take<T>(own_keys_.stride);
     }
@@ -44,29 +46,29 @@ class forward_channels {
     index take(const head_sums<T>& head, index batch, index of_head, index row, index count,
                Fold&& fold) {
         head_progress& progress = *head.progress;
-        logs_ = rows_of(program_.channel_decays, batch, program_.decay_head(of_head), row, count,
-                        gathered_);
+        const index steps = program_.steps();
+        logs_ = step_rows_of(program_.channel_decays, batch, program_.decay_head(of_head), row,
+                             count, steps, 0, gathered_);
         const bool first = !progress.begun;
-        if (program_.has_bonus()) find_last(head);
+        if (program_.reads_before_decay()) find_last(head);
         progress.begun = true;
-        index known = chunk_.add(logs_, count, progress.keys, head.channels());
+        index known = chunk_.add(logs_, count * steps, progress.keys, head.channels());
         if (known == 0 && progress.keys > 0) {
             fold();
             progress.cuts = true;
-            known = chunk_.add(logs_, count, 0, head.channels());
+            known = chunk_.add(logs_, count * steps, 0, head.channels());
         }
         if (known == 0) {
-            if (program_.has_bonus()) {  // this token reads S before its decays: it goes alone
-                std::copy_n(head.s.sum.data, static_cast<std::size_t>(channels_ * before_.stride),
-                            before_.data);
-                reads_before_ = true;
-                count = 1;
+            const channel_parts<T>& decays = chunk_.alone(logs_[0]);
+            if (program_.reads_before_decay()) {
+                keep_before(head, decays);
+                count = 1;  // it reads S before its decays: it goes alone
             }
-            decay_rows(head.s, channels_, chunk_.alone(logs_[0]));
+            decay_rows(head.s, channels_, decays);
             if (!first) progress.cuts = true;  // S is not what it was
-            known = chunk_.add(logs_, count, 0, head.channels(), true);
+            known = chunk_.add(logs_, count * steps, 0, head.channels(), true);
         }
-        return known;
+        return known / steps;
     }
     /// New keys, which become b/E.
     void relate_keys(written_rows<T> keys, index tail, index count) const {
@@ -88,10 +90,14 @@ class forward_channels {
         if (head.progress->keys > 0) chunk_.set(head.progress->keys - 1, head.channels());
     }
 
-    /// Rows, of queries or of keys that read, become E⊙a, then e^G⊙a.
+    /// Rows that an update reads by become E⊙a, then e^G⊙a.
     void relate(written_rows<T> rows, chunk_sight sight, index count) const {
-        const index first = sight.first - (program_.has_bonus() ? 1 : 0);
-        if (sight.keys > 0) chunk_.multiply(rows, first, count, sight.keys - 1);
+        if (sight.keys > 0) chunk_.multiply(rows, sight.first, count, sight.keys - 1);
+    }
+    /// The same of queries.
+    void relate_queries(written_rows<T> rows, chunk_sight sight, index count) const {
+        if (program_.has_bonus()) --sight.first;
+        relate(rows, sight, count);
     }
     /// Rows of queries of a head of o as they are: what they weigh their own keys by.
     void see_own(index of_head, contiguous_rows<T> rows, chunk_sight sight, index count) {
@@ -105,15 +111,30 @@ class forward_channels {
         for (index r = 0; r < count && sight.first + r < sight.keys; ++r)
             p[r * weight_stride<T> + sight.first + r] = own_weights_[r];
     }
-    /// S as rows of new tokens read it.
+    /// S as an update of new tokens reads it, and as their queries do.
     contiguous_rows<T> sum(const head_sums<T>& head) const {
         return reads_before_ ? contiguous_rows<T>(before_) : contiguous_rows<T>(head.s.sum);
+    }
+    contiguous_rows<T> sum_of_queries(const head_sums<T>& head) const {
+        return program_.has_bonus() ? sum(head) : contiguous_rows<T>(head.s.sum);
     }
     void leave_unit(written_rows<T> rows, chunk_sight sight, index count) const {
         if (sight.keys > 0) chunk_.leave_unit(rows, count);
     }
 
   private:
+    /// S before decays that it takes at once. An update reads nothing of what they forget.
+    void keep_before(const head_sums<T>& head, const channel_parts<T>& decays) {
+        for (index f = 0; f < channels_; ++f) {
+            const auto columns = static_cast<std::size_t>(before_.stride);
+            if (program_.low_rank() && decays.high[f] == T(0))
+                std::fill_n(before_[f], columns, T(0));
+            else
+                std::copy_n(head.s.sum[f], columns, before_[f]);
+        }
+        reads_before_ = true;
+    }
+
     const linear_program<T>& program_;
     index channels_;
     T* gathered_;

@@ -62,14 +62,13 @@ struct decay_sums {
     static decay_sums at(T* memory) { return {memory, memory + chunk_length}; }
 };
 
-/// G_i of `count` tokens behind the chunk's first `tail`, from their log decays, `stride` apart.
-/// How many: up to a token that begins anew, which must be a chunk's first; `anew` says that it is.
+/// G_i of `count` tokens behind the chunk's first `tail`, from their log decays. How many: up to a
+/// token that begins anew, which must be a chunk's first; `anew` says that it is.
 template <class T>
-index add_decays(const T* logs, index stride, index count, index tail, const decay_sums<T>& to,
-                 bool& anew) {
+index add_decays(const T* logs, index count, index tail, const decay_sums<T>& to, bool& anew) {
     two_parts<T> sum = tail == 0 ? two_parts<T>{} : to[tail - 1];
     for (index r = 0; r < count; ++r) {
-        const T log_decay = logs[r * stride];
+        const T log_decay = logs[r];
         const bool forgets = begins_anew(log_decay);
         if (tail + r == 0)
             anew = forgets;
@@ -96,23 +95,28 @@ template <class T>
                (vec<T>(until.low) - vec<T>::load(of.low + j)));
 }
 
-/// The G_i of a chunk of which `tokens` are known. Rows behind the last one stand with it.
+/// The G_i of a chunk of which `tokens` are known. Rows behind the last one stand with it; before
+/// the first one G is 0.
 template <class T>
 struct chunk_decays {
     decay_sums<T> sums;
     index tokens;
+    decay_sums<T> column_sums = sums;  ///< G_j of the columns of weights
 
     index place(index row) const { return std::min(row, tokens - 1); }
+    two_parts<T> until(index row) const {
+        return place(row) < 0 ? two_parts<T>{} : sums[place(row)];
+    }
 
     /// p[r][j] ·= e^{G_i−G_j} where row r sees key j.
     void weigh(chunk_sight sight, index rows, T* p) const {
         constexpr index size = vec<T>::size;
         for (index r = 0; r < rows; ++r) {
-            const two_parts<T> until = sums[place(sight.first + r)];
+            const two_parts<T> end = until(sight.first + r);
             const index seen = sight.of(r);
             T* at = p + r * weight_stride<T>;
             for (index j = 0; j < seen; j += size) {
-                const vec<T> weight = vec<T>::load(at + j) * decays_since(sums, j, until);
+                const vec<T> weight = vec<T>::load(at + j) * decays_since(column_sums, j, end);
                 select(vec_mask<T>::first(seen - j), weight, vec<T>(T(0))).store(at + j);
             }
         }
@@ -122,7 +126,7 @@ struct chunk_decays {
         if (tokens <= 0) return;
         T factor[chunk_length];
         for (index j = 0; j < tokens; j += vec<T>::size) decays_until(sums, j).store(factor + j);
-        for (index r = 0; r < rows; ++r)
+        for (index r = std::max<index>(0, -first); r < rows; ++r)
             multiply_row(x[r], columns, factor[place(first + r)], x[r]);
     }
 };

@@ -44,6 +44,26 @@ bool copy_padded(contiguous_rows<T> from, index count, index columns, written_ro
     return all(sum == zero);
 }
 
+/// Rows of numbers of `count` tokens by their steps, each at the `place`-th of its own; zeros stand
+/// at the others. Copied to `buffer` only if they are not contiguous, or steps are several.
+template <class T>
+contiguous_rows<T> step_rows_of(const tensor_view<const T, 4>& x, index batch, index head,
+                                index first, index count, index steps, index place, T* buffer) {
+    if (steps == 1) return rows_of(x, batch, head, first, count, buffer);
+    const index columns = x.extents[3];
+    std::fill_n(buffer, static_cast<std::size_t>(count * steps * columns), T(0));
+    for (index r = 0; r < count; ++r)
+        for (index c = 0; c < columns; ++c)
+            buffer[(r * steps + place) * columns + c] = x(batch, head, first + r, c);
+    return {buffer, columns};
+}
+
+/// Of rows a step those of tokens: the last of each.
+template <class Rows>
+Rows token_rows(const Rows& rows, index steps) {
+    return {rows[steps - 1], rows.stride * steps};
+}
+
 /// Features of a chunk of queries, and how they are to be divided.
 template <class T>
 class chunk_rows {
@@ -54,8 +74,9 @@ class chunk_rows {
           width_(padded<T>(of.map->feature_count)),
           gathered_(scratch.take<T>(chunk_length * padded<T>(of.shape.dim))),
           queries_(take(scratch, width_)),
-          turned_queries_(of.turns_features() ? take(scratch, width_) : queries_),
+          turned_queries_(of.turns_features() || of.steps() > 1 ? take(scratch, width_) : queries_),
           turned_keys_(of.turns_features() ? take(scratch, width_) : written_rows<T>{}),
+          stepped_keys_(of.steps() > 1 ? take(scratch, width_) : written_rows<T>{}),
           prefixes_(take(scratch, width_)),
           z_(scratch.take<T>(chunk_length)),
           factor_(scratch.take<T>(chunk_length)),
@@ -96,14 +117,36 @@ class chunk_rows {
         return turn_copy(rows, turned_keys_, at, row_turn<T>::side::key);
     }
 
-    /// Keys that S takes, as an update reads S by them: e⊙k.
+    /// Those by the steps of their tokens: b_t before k_t where these are two.
+    written_rows<T> step_keys(index head, const chunk_tokens& at, written_rows<T> keys) {
+        if (program_.steps() == 1) return keys;
+        const auto b =
+            rows_of(program_.b, at.batch, program_.update_head(head), at.row, at.count, gathered_);
+        copy_padded<T>(b, at.count, program_.shape.dim,
+                       {stepped_keys_.data, 2 * stepped_keys_.stride});
+        for (index r = 0; r < at.count; ++r)
+            std::copy_n(keys[r], static_cast<std::size_t>(width_), stepped_keys_[2 * r + 1]);
+        return stepped_keys_;
+    }
+
+    /// Keys that S takes, as an update reads S by them: e⊙k; by steps −a and nothing.
     void read_keys(index head, const chunk_tokens& at, contiguous_rows<T> keys,
                    written_rows<T> to) {
-        if (program_.updates_channels())
+        if (program_.updates_channels()) {
             multiply_rows_of(program_.erased, head, at, keys, gathered_, to);
-        else
+        } else if (program_.low_rank()) {
+            const auto a = rows_of(program_.a, at.batch, program_.update_head(head), at.row,
+                                   at.count, gathered_);
+            const index columns = program_.shape.dim;
+            for (index r = 0; r < at.count; ++r) {
+                for (index f = 0; f < width_; f += vec<T>::size)
+                    (-vec<T>::load_partial(a[r] + f, columns - f)).store(to[2 * r] + f);
+                std::fill_n(to[2 * r + 1], static_cast<std::size_t>(width_), T(0));
+            }
+        } else {
             for (index r = 0; r < at.count; ++r)
                 std::copy_n(keys[r], static_cast<std::size_t>(width_), to[r]);
+        }
     }
     /// Values as an update writes them, w⊙v, in place; `gathered` is memory for as many.
     void write_values(index head, const chunk_tokens& at, written_rows<T> values,
@@ -136,6 +179,8 @@ class chunk_rows {
             relate_queries(queries_, at.count, features(), reference, shift_);
         if (program_.turns_features())
             turn_copy(queries_, turned_queries_, at, row_turn<T>::side::query);
+        if (program_.steps() > 1)
+            step_queries(program_.turns_features() ? turned_queries_ : queries_, at.count);
     }
     written_rows<T> queries() const { return queries_; }
     /// Each feature over its sum, of the keys' sums from row `first` on; 0 where there is no key.
@@ -149,6 +194,7 @@ class chunk_rows {
             }
         }
     }
+    /// As the products take them: a row each step, a query at the last of its token's.
     written_rows<T> turned_queries() const { return turned_queries_; }
 
     /// Row r is Z + Σ φ(k_j) of the chunk's keys up to the r-th of `count` new ones, by which
@@ -215,11 +261,20 @@ class chunk_rows {
         return to;
     }
 
+    /// From the last one to the first: they may lie where they go to.
+    void step_queries(contiguous_rows<T> from, index count) const {
+        const auto width = static_cast<std::size_t>(width_);
+        for (index r = count; r-- > 0;) {
+            std::copy_n(from[r], width, turned_queries_[2 * r + 1]);
+            std::fill_n(turned_queries_[2 * r], width, T(0));
+        }
+    }
+
     const linear_program<T>& program_;
     arena& scratch_;
     index width_;
     T* gathered_;
-    written_rows<T> queries_, turned_queries_, turned_keys_, prefixes_;
+    written_rows<T> queries_, turned_queries_, turned_keys_, stepped_keys_, prefixes_;
     T *z_, *factor_, *shift_;
 };
 

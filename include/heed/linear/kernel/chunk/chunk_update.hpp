@@ -21,8 +21,18 @@
 /// rows other than k, these stand in k_i's place, and k_j stays. The rows follow from one another
 /// by forward substitution; no matrix is inverted. Backward is the same from the last row to the
 /// first.
+///
+/// By an update of low rank, S_t = S_{t−1}(Diag(α_t) + a_t b_tᵀ) + v_t k_tᵀ, a token has two such
+/// rows: one that reads by −a_t before its decay, has no value and is written at b_t, and one that
+/// reads nothing and writes v_t at k_t.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
+
+/// What rows by which an update reads see: the keys before them. Where they read S before their own
+/// decay they stand, to decays, with the key before.
+inline chunk_sight reading_sight(index first, index keys, bool before_decay) {
+    return before_decay ? chunk_sight{first - 1, keys, 1} : chunk_sight{first, keys, 0};
+}
 
 /// [A | P]·[S ; U] is what rows w = v − [A | P]·[S ; U] lack, β w being rows of U.
 template <class T>

@@ -68,23 +68,25 @@ class forward_head {
             write_zeros(at, i, std::min(chunk_length, std::min(run.queries(), -offset) - i));
 
         for (index p = 0; p < run.keys();) {
-            const index to_line = chunk_length - (base + p) % chunk_length;
+            const index line = program_.line_tokens(), to_line = line - (base + p) % line;
             const index count = take_keys(at, p, std::min(run.keys() - p, to_line), older);
             const index first = std::max<index>(0, p - offset);
             const index last = std::min(run.queries(), p + count - offset);
             if (first < last) {
-                const index skipped = first + offset - p;
-                query_rows(at, first, last - first, first + offset, skipped,
-                           {head.progress->keys + skipped, head.progress->keys + count}, true);
+                const index skipped = first + offset - p, steps = program_.steps();
+                query_rows(
+                    at, first, last - first, first + offset, skipped,
+                    {head.progress->keys + skipped * steps, head.progress->keys + count * steps},
+                    true);
             }
-            head.progress->keys += count;
+            head.progress->keys += count * program_.steps();
             p += count;
-            if ((base + p) % chunk_length == 0) fold(head, older);
+            if ((base + p) % line == 0) fold(head, older);
         }
         // Behind the last key rows see all there is.
         if (channels_.any()) channels_.find_last(head);
         for (index i = std::max<index>(0, run.keys() - offset); i < run.queries();) {
-            const index count = std::min(chunk_length, run.queries() - i);
+            const index count = std::min(program_.line_tokens(), run.queries() - i);
             rows_.repeat_sum(head, count);
             query_rows(at, i, count, i + offset, 0, {head.progress->keys, head.progress->keys},
                        head.progress->keys > 0);
@@ -166,18 +168,20 @@ class forward_head {
             }
             tokens.count = count;
         }
-        const written_rows<T> turned = rows_.turn_keys(rows, tokens);
+        const index steps = program_.steps(), columns = count * steps;  // of the chunk
+        const written_rows<T> turned =
+            rows_.step_keys(first_head, tokens, rows_.turn_keys(rows, tokens));
         if (program_.updates()) rows_.read_keys(first_head, tokens, turned, solved_keys_);
-        if (channels_.any()) channels_.relate_keys(turned, tail, count);
-        transpose_into_chunk<T>(turned, count, features(), tail, head.keys);
-        if (channels_.any()) channels_.keep(head, count);
-        const auto v = rows_of(program_.v, at.batch, program_.value_head(first_head), tokens.row,
-                               count, values_);
-        bool finite = copy_padded<T>(v, count, program_.shape.value_dim,
+        if (channels_.any()) channels_.relate_keys(turned, tail, columns);
+        transpose_into_chunk<T>(turned, columns, features(), tail, head.keys);
+        if (channels_.any()) channels_.keep(head, columns);
+        const auto v = step_rows_of(program_.v, at.batch, program_.value_head(first_head),
+                                    tokens.row, count, steps, steps - 1, values_);
+        bool finite = copy_padded<T>(v, columns, program_.shape.value_dim,
                                      {head.values[tail], head.values.stride});
         if (program_.updates()) {
             update_values(head, tokens, first_head);
-            finite = all_finite<T>({head.values[tail], head.values.stride}, count, columns_);
+            finite = all_finite<T>({head.values[tail], head.values.stride}, columns, columns_);
         }
         head.progress->finite = head.progress->finite && finite;
         if (!program_.decays() && !channels_.any() && !program_.updates())
@@ -186,31 +190,36 @@ class forward_head {
     }
     /// What an update writes takes the place of the new keys' values.
     void update_values(const head_sums<T>& head, const chunk_tokens& tokens, index of_head) {
-        const index tail = head.progress->keys, count = tokens.count;
-        const chunk_sight sight{tail, tail + count, 0};
+        const index tail = head.progress->keys, count = tokens.count * program_.steps();
+        const chunk_sight sight = reading_sight(tail, tail + count, program_.low_rank());
         rows_.write_values(of_head, tokens, {head.values[tail], head.values.stride}, values_);
-        chunk_operands<T> of{solved_keys_, head.s.sum, features()};
+        chunk_operands<T> of{solved_keys_, channels_.sum(head), features()};
         if (channels_.any()) channels_.relate(solved_keys_, sight, count);
         weigh_chunk<T>(solved_keys_, count, features(), head.keys, sight, p_);
         of.p = p_;
         if (channels_.any()) channels_.leave_unit(solved_keys_, sight, count);
         if (program_.decays()) decay(head, sight, count, solved_keys_, of);
         T beta[chunk_length];
-        program_.read_deltas(tokens.batch, of_head, tokens.row, count, beta);
+        program_.read_deltas(tokens.batch, of_head, tokens.row, tokens.count, beta);
         solve_chunk<T>({of.a, of.sum, of.depth, p_, beta, head.values, tail}, count, columns_);
     }
     /// The sums of log decays of up to `count` keys from `row` on; of how many.
     index take_decays(const place& at, index row, index count, const head_sums<T>* older) {
         const head_sums<T>& head = at.head;
         head_progress& progress = *head.progress;
-        const T* logs = program_.log_decay(at.batch, at.state_head * program_.heads_a_state(), row);
-        const index step = program_.log_decays.strides[2];
-        const index known =
-            add_decays(logs, step, count, progress.keys, head.decays, progress.anew);
+        const index steps = program_.steps();
+        T logs[chunk_length];
+        program_.read_log_decays(at.batch, at.state_head * program_.heads_a_state(), row, count,
+                                 logs);
+        const auto add = [&] {
+            return add_decays<T>(logs, count * steps, progress.keys, head.decays, progress.anew) /
+                   steps;
+        };
+        const index known = add();
         if (known > 0) return known;
         fold(head, older);
         progress.cuts = true;
-        return add_decays(logs, step, count, index(0), head.decays, progress.anew);
+        return add();
     }
 
     /// Queries `first` … of the run, in every head that reads this state; `prefix` is the row of
@@ -231,20 +240,22 @@ class forward_head {
                                     (at.batch * program_.shape.heads + h) * program_.shape.queries +
                                     query);
             }
-            chunk_operands<T> of{rows_.turned_queries(), channels_.sum(at.head), features()};
-            if (channels_.any()) channels_.see_own(h, of.a, sight, count);
-            if (channels_.any()) channels_.relate(rows_.turned_queries(), sight, count);
+            const index rows = count * program_.steps();
+            chunk_operands<T> of{rows_.turned_queries(), channels_.sum_of_queries(at.head),
+                                 features()};
+            if (channels_.any()) channels_.see_own(h, of.a, sight, rows);
+            if (channels_.any()) channels_.relate_queries(rows_.turned_queries(), sight, rows);
             if (sees_chunk) {
-                weigh_chunk<T>(of.a, count, features(), at.head.keys, sight, p_);
+                weigh_chunk<T>(of.a, rows, features(), at.head.keys, sight, p_);
                 of.p = p_;
                 of.c = at.head.values;
                 of.sight = sight;
                 of.finite = at.head.progress->finite;
             }
-            if (channels_.any() && sees_chunk) channels_.weigh_own(sight, count, p_);
-            if (channels_.any()) channels_.leave_unit(rows_.turned_queries(), sight, count);
-            if (program_.decays()) decay(at.head, sight, count, rows_.turned_queries(), of);
-            write(at.batch, h, query, count, of, rows_.factors(h, z, count));
+            if (channels_.any() && sees_chunk) channels_.weigh_own(sight, rows, p_);
+            if (channels_.any()) channels_.leave_unit(rows_.turned_queries(), sight, rows);
+            if (program_.decays()) decay(at.head, sight, rows, rows_.turned_queries(), of);
+            write(at.batch, h, query, count, of, rows_.factors(h, z, rows));
         }
     }
 
@@ -263,12 +274,13 @@ class forward_head {
     void write(index batch, index head, index query, index count, const chunk_operands<T>& of,
                const T* factor) {
         const tensor_view<T, 4>& o = to_.o;
-        if (o.strides[3] == 1 && o.extents[3] % vec<T>::size == 0) {
+        const index steps = program_.steps();
+        if (o.strides[3] == 1 && o.extents[3] % vec<T>::size == 0 && steps == 1) {
             T* data = o.data + batch * o.strides[0] + head * o.strides[1] + query * o.strides[2];
             multiply_chunk<T>(of, {{data, o.strides[2]}, factor}, count, 0, columns_);
         } else {
-            multiply_chunk<T>(of, {out_, factor}, count, 0, columns_);
-            write_rows(o, batch, head, query, count, out_.data, columns_,
+            multiply_chunk<T>(of, {out_, factor}, count * steps, 0, columns_);
+            write_rows(o, batch, head, query, count, out_[steps - 1], columns_ * steps,
                        [](index) { return T(1); });
         }
     }

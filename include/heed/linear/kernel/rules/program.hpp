@@ -6,6 +6,7 @@
 #include <heed/core/parallel.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
+#include <heed/linear/kernel/chunk/chunk_products.hpp>
 #include <heed/linear/kernel/chunk/head_sums.hpp>
 #include <heed/linear/kernel/rules/feature_rule.hpp>
 #include <heed/linear/part.hpp>
@@ -62,6 +63,7 @@ struct linear_program {
     tensor_view<const T, 3> deltas;   ///< β of the delta rule, [batch, head, key]; null: none
     tensor_view<const T, 4> erased;   ///< in its place [batch, head, key, channel of k]
     tensor_view<const T, 4> written;  ///< and [batch, head, key, channel of v]; null: none
+    tensor_view<const T, 4> a, b;     ///< or of low rank, [batch, head, key, channel of k]
     kept_heads<T> state;
     on_pool threads;
     workspace* memory;
@@ -76,8 +78,16 @@ struct linear_program {
     bool decays() const { return log_decays.data != nullptr; }
     bool decays_channels() const { return channel_decays.data != nullptr; }
     bool has_bonus() const { return bonus.data != nullptr; }
-    bool updates() const { return deltas.data != nullptr || updates_channels(); }
+    bool updates() const { return deltas.data != nullptr || updates_channels() || low_rank(); }
     bool updates_channels() const { return erased.data != nullptr; }
+    bool low_rank() const { return a.data != nullptr; }
+    /// Whether a token reads S as it was before its own decay.
+    bool reads_before_decay() const { return has_bonus() || low_rank(); }
+    /// Columns of a chunk that a token takes. By an update of low rank it goes two steps: in the
+    /// first b_t is written with what a_t reads, in the second k_t with v_t.
+    index steps() const { return low_rank() ? 2 : 1; }
+    /// Tokens between two lines of the grid.
+    index line_tokens() const { return chunk_length / steps(); }
 
     index query_head(index head) const { return head * shape.query_heads / shape.heads; }
     index key_head(index head) const { return head * shape.key_heads / shape.heads; }
@@ -94,10 +104,16 @@ struct linear_program {
         const auto& [of_batch, of_head, step] = log_decays.strides;
         return log_decays.data + batch * of_batch + decay_head(head) * of_head + key * step;
     }
-    /// β of `count` keys, to whole vectors of the caller's; 1 where channels have their own.
-    void read_deltas(index batch, index head, index key, index count, T* to) const {
+    /// The log decays of `count` keys, step by step: 0 but for a key's first one.
+    void read_log_decays(index batch, index head, index key, index count, T* to) const {
+        std::fill_n(to, count * steps(), T(0));
         for (index r = 0; r < count; ++r)
-            to[r] = updates_channels() ? T(1) : deltas(batch, update_head(head), key + r);
+            to[r * steps()] = log_decays(batch, decay_head(head), key + r);
+    }
+    /// β of `count` keys, step by step; 1 where an update has other numbers.
+    void read_deltas(index batch, index head, index key, index count, T* to) const {
+        for (index r = 0; r < count * steps(); ++r)
+            to[r] = deltas.data == nullptr ? T(1) : deltas(batch, update_head(head), key + r);
     }
     /// Heads of o that read one head of the state.
     index heads_a_state() const { return shape.heads / std::max<index>(1, shape.state_heads()); }
@@ -111,7 +127,7 @@ struct linear_program {
 
     /// Multiplications and additions of one head of o, forward.
     double flops_a_head() const {
-        return 2.0 * static_cast<double>(shape.queries + shape.keys) *
+        return 2.0 * static_cast<double>((shape.queries + shape.keys) * steps()) *
                static_cast<double>(map->feature_count) *
                static_cast<double>(shape.value_dim + shape.dim);
     }

@@ -43,6 +43,10 @@ struct state_access {
         require_argument(own.map.empty() || own.updates == call.updates, "the state is of calls ",
                          own.updates ? "with" : "without", " an update, but this one has ",
                          call.updates ? "one" : "none");
+        require_argument(own.map.empty() || own.steps == call.steps, "the state is of calls with ",
+                         own.steps == 1 ? "another update" : "heed::low_rank",
+                         ", but this one has ",
+                         call.steps == 1 ? "another update" : "heed::low_rank");
         require_argument(own.map.empty() || (own.map == call.map && own.turned == call.turned),
                          "the state is of calls with ", own.map,
                          own.turned == encoded::none ? "" : " and a rotary encoding",

@@ -22,6 +22,7 @@ struct state_kind {
     encoded turned = encoded::none;
     decayed decays = decayed::none;
     bool updates = false;
+    index steps = 1;           ///< columns of a chunk that a token takes
     bool by_position = false;  ///< whether features depend on where a token stands
 };
 

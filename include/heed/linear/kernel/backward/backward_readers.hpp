@@ -11,18 +11,21 @@
 #include <heed/linear/kernel/rules/program.hpp>
 
 /// \file
-/// An update of channels on the way back. With r = e⊙k, by which a token reads S, and x = w⊙v,
-/// which it writes, backward of the delta rule finds dr and dx; from these
+/// Updates that read by other rows than k, on the way back. With r = e⊙k, by which a token reads S,
+/// and x = w⊙v, which it writes, backward of the delta rule finds dr and dx; from these
 ///
 ///     de = k⊙dr        dk += e⊙dr        dw = v⊙dx        dv = w⊙dx
+///
+/// Of low rank a token's first step reads by r = −a and is written at b: da = −dr, and db is the
+/// gradient of that step's key.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// The numbers of an update of channels, of one head of o after the other.
+/// The rows of such an update, of one head of o after the other.
 template <class T>
-class backward_erasing {
+class backward_readers {
   public:
-    backward_erasing(const linear_program<T>& program, const linear_gradients<T>& of,
+    backward_readers(const linear_program<T>& program, const linear_gradients<T>& of,
                      arena& scratch)
         : program_(program), of_(of) {
         if (!any()) return;
@@ -32,7 +35,9 @@ class backward_erasing {
         gathered_ = scratch.take<T>(chunk_length * program.shape.value_dim);
     }
 
-    bool any() const { return program_.updates_channels(); }
+    bool any() const { return program_.updates_channels() || program_.low_rank(); }
+    /// Whether values are written as other rows than they are.
+    bool writes() const { return program_.updates_channels(); }
 
     /// Rows r of loaded keys, whose values become x.
     written_rows<T> load(chunk_rows<T>& rows, index head, const chunk_tokens& at,
@@ -58,9 +63,10 @@ class backward_erasing {
             }
         }
     }
-    /// From dr to what it adds to dk, and de.
+    /// From dr to what it adds to dk, and de; or da, and db from dk's other steps.
     void take_keys(index head, const chunk_tokens& at, contiguous_rows<T> keys,
                    written_rows<T> dk) const {
+        if (program_.low_rank()) return take_low_rank(head, at, dk);
         const index own = program_.update_head(head);
         for (index r = 0; r < at.count; ++r) {
             for (index c = 0; c < program_.shape.dim; ++c) {
@@ -73,6 +79,16 @@ class backward_erasing {
     }
 
   private:
+    void take_low_rank(index head, const chunk_tokens& at, contiguous_rows<T> dk) const {
+        if (of_.d_a.data == nullptr) return;
+        for (index r = 0; r < at.count; ++r) {
+            for (index c = 0; c < program_.shape.dim; ++c) {
+                of_.d_a(at.batch, head, at.row + r, c) = -d_readers_[2 * r][c];
+                of_.d_b(at.batch, head, at.row + r, c) = dk[2 * r][c];
+            }
+        }
+    }
+
     const linear_program<T>& program_;
     const linear_gradients<T>& of_;
     written_rows<T> readers_{}, d_readers_{};
