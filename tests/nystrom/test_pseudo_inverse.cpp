@@ -113,6 +113,30 @@ TEST_CASE("many rounds find the pseudo-inverse, of zeros too, of every layout an
     CHECK(heed::iterative_pseudo_inverse(matrix(matrix::Constant(2, 2, NAN)), 3).hasNaN());
 }
 
+TEMPLATE_TEST_CASE("pseudo-inverses of 16-bit numbers are those of floats, rounded once", "",
+                   Eigen::bfloat16, Eigen::half) {
+    using S = TestType;
+    generator random(657);
+    const auto stored = [&](index rows, index columns) {
+        return random.tensor<S>(2, rows, columns);
+    };
+    const auto wide = [](const auto& x) {
+        return Eigen::Tensor<float, 3, Eigen::RowMajor>(x.template cast<float>());
+    };
+    const auto check_rounded = [](const auto& of, const auto& wide_one) {
+        REQUIRE(of.size() == wide_one.size());
+        for (index i = 0; i < of.size(); ++i)
+            CHECK(of.data()[i] == static_cast<S>(wide_one.data()[i]));
+    };
+    for (const auto& [rows, columns] : {std::pair(1, 1), {13, 13}, {9, 4}}) {
+        const auto a = stored(rows, columns), g = stored(columns, rows);
+        check_rounded(heed::iterative_pseudo_inverse(a, 6),
+                      heed::iterative_pseudo_inverse(wide(a), 6));
+        check_rounded(heed::iterative_pseudo_inverse_backward(g, a, 2),
+                      heed::iterative_pseudo_inverse_backward(wide(g), wide(a), 2));
+    }
+}
+
 TEST_CASE("gradients of the iterative pseudo-inverse are slopes") {
     generator random(653);
     for (const auto& [rows, columns] : {std::pair(1, 1), {6, 6}, {7, 3}, {3, 9}}) {

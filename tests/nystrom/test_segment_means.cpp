@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,26 @@ TEST_CASE("segment means of any layout, into any layout, on threads, of nothing"
     CHECK(heed::segment_means(x, 7, always_on(pool), heed::in(memory)) == means);
     CHECK(heed::segment_means(Eigen::MatrixXf(0, 4), 7).rows() == 0);
     CHECK(heed::segment_means(x, 100) == x);
+}
+
+TEMPLATE_TEST_CASE("segment means of 16-bit numbers are those of floats, rounded once", "",
+                   Eigen::bfloat16, Eigen::half) {
+    using S = TestType;
+    using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    generator random(644);
+    for (const auto& [rows, columns, m] : {std::tuple(61, 67, 7), {200, 128, 1}, {5, 3, 9}}) {
+        const matrix x =
+            random.matrix<float>(rows, columns).template cast<S>().template cast<float>();
+        const matrix d = random.matrix<float>(std::min(rows, m), columns)
+                             .template cast<S>()
+                             .template cast<float>();
+        const auto means = heed::segment_means(x.cast<S>().eval(), m);
+        CHECK(means == heed::segment_means(x, m).template cast<S>());
+        const auto dx = heed::segment_means_backward(d.cast<S>().eval(), rows);
+        CHECK(dx == heed::segment_means_backward(d, rows).template cast<S>());
+        const Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic> by_columns = x.cast<S>();
+        CHECK(heed::segment_means(by_columns, m) == means);
+    }
 }
 
 TEST_CASE("the gradient of segment means is their transpose") {

@@ -10,6 +10,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/padded_matrix.hpp>
 #include <heed/core/parallel.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/nystrom/kernel/function_arguments.hpp>
 #include <heed/nystrom/kernel/inverse_rounds.hpp>
@@ -32,9 +33,10 @@ index checked_rounds(Rounds rounds) {
     return to_index(rounds);
 }
 
-/// All matrices of x [.., .., rows, columns] in padded memory, one after the other, and back.
-template <class T>
-T* take_matrices(const tensor_view<const T, 4>& x, const padded_matrix<T>& shape, arena& scratch) {
+/// All matrices of x [.., .., rows, columns] in padded memory, one after the other, as what is
+/// computed in; and back, rounded where x has numbers of 16 bits.
+template <class S, class T = computed_in<S>>
+T* take_matrices(const tensor_view<const S, 4>& x, const padded_matrix<T>& shape, arena& scratch) {
     const index count = x.extents[0] * x.extents[1];
     T* data = scratch.take<T>(count * shape.size());
     for (index i = 0; i < count; ++i) {
@@ -42,16 +44,18 @@ T* take_matrices(const tensor_view<const T, 4>& x, const padded_matrix<T>& shape
         shape.clear(to);
         const auto from = matrix_of(x, i / x.extents[1], i % x.extents[1]);
         for (index r = 0; r < shape.rows; ++r)
-            for (index c = 0; c < shape.columns; ++c) to[r * shape.stride() + c] = from(r, c);
+            for (index c = 0; c < shape.columns; ++c)
+                to[r * shape.stride() + c] = static_cast<T>(from(r, c));
     }
     return data;
 }
-template <class T>
-void give_matrices(const T* data, const padded_matrix<T>& shape, const tensor_view<T, 4>& x) {
+template <class S, class T>
+void give_matrices(const T* data, const padded_matrix<T>& shape, const tensor_view<S, 4>& x) {
     for (index i = 0; i < x.extents[0] * x.extents[1]; ++i, data += shape.size()) {
         const auto to = matrix_of(x, i / x.extents[1], i % x.extents[1]);
         for (index r = 0; r < shape.rows; ++r)
-            for (index c = 0; c < shape.columns; ++c) to(r, c) = data[r * shape.stride() + c];
+            for (index c = 0; c < shape.columns; ++c)
+                to(r, c) = narrow<S>(data[r * shape.stride() + c]);
     }
 }
 
@@ -61,12 +65,13 @@ void give_matrices(const T* data, const padded_matrix<T>& shape, const tensor_vi
 template <class P, class A, std::integral Rounds = int, class... Extras>
 void iterative_pseudo_inverse_into(P&& p, const A& a, Rounds rounds = 6, const Extras&... extras) {
     if constexpr (detail::check_matrices<A>()) {
-        using T = scalar_of<A>;
+        using S = scalar_of<A>;
+        using T = detail::computed_in<S>;
         const auto held = detail::evaluate("a", a);
-        const tensor_view<const T, 4> from = detail::rank4(held.view());
+        const tensor_view<const S, 4> from = detail::rank4(held.view());
         auto extents = from.extents;
         std::swap(extents[2], extents[3]);
-        const auto to = detail::checked_result<T>("the pseudo-inverse", p, extents, "a", from);
+        const auto to = detail::checked_result<S>("the pseudo-inverse", p, extents, "a", from);
         const index count = detail::checked_rounds(rounds);
         const detail::function_resources resources(extras...);
         workspace& memory = *resources.memory;
@@ -97,7 +102,8 @@ void iterative_pseudo_inverse_into(P&& p, const A& a, Rounds rounds = 6, const E
 /// from V = Aᵀ/(‖A‖₁‖A‖_∞), a matrix at a time (Razavi et al. 2014; arXiv 2102.03902). The error
 /// I − AV falls with its third power, once it is below 1: six rounds are enough for landmarks of
 /// attention, not for a matrix near a singular one, of which some thirty find what double can hold;
-/// in float more than about 20 amplify rounding.
+/// in float more than about 20 amplify rounding. Matrices of 16-bit numbers are inverted in float,
+/// and rounded once.
 ///
 ///     auto p = heed::iterative_pseudo_inverse(a, 6);
 ///
@@ -122,17 +128,18 @@ template <class DA, class DP, class A, std::integral Rounds = int, class... Extr
 void iterative_pseudo_inverse_backward_into(DA&& da, const DP& d_p, const A& a, Rounds rounds = 6,
                                             const Extras&... extras) {
     if constexpr (detail::check_matrices<A>() && detail::check_matrices<DP>()) {
-        using T = scalar_of<A>;
-        static_assert(std::is_same_v<T, scalar_of<DP>>, "heed: d_p must have the scalar of a");
+        using S = scalar_of<A>;
+        using T = detail::computed_in<S>;
+        static_assert(std::is_same_v<S, scalar_of<DP>>, "heed: d_p must have the scalar of a");
         const auto held = detail::evaluate("a", a);
         const auto held_d = detail::evaluate("d_p", d_p);
-        const tensor_view<const T, 4> from = detail::rank4(held.view());
-        const tensor_view<const T, 4> d = detail::rank4(held_d.view());
+        const tensor_view<const S, 4> from = detail::rank4(held.view());
+        const tensor_view<const S, 4> d = detail::rank4(held_d.view());
         auto inverse_extents = from.extents;
         std::swap(inverse_extents[2], inverse_extents[3]);
         detail::require_shape(d.extents == inverse_extents, "d_p has shape ", d.extents,
                               ", but must have ", inverse_extents);
-        const auto to = detail::checked_result<T>("da", da, from.extents, "a", from);
+        const auto to = detail::checked_result<S>("da", da, from.extents, "a", from);
         detail::check_apart("da", to, "d_p", d);
         const index count = detail::checked_rounds(rounds);
         const detail::function_resources resources(extras...);

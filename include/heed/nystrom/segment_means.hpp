@@ -33,13 +33,13 @@ index checked_segments(const char* function, Segments segments) {
 template <class Y, class X, std::integral Segments, class... Extras>
 void segment_means_into(Y&& means, const X& x, Segments segments, const Extras&... extras) {
     if constexpr (detail::check_matrices<X>()) {
-        using T = scalar_of<X>;
+        using S = scalar_of<X>;
         const auto held = detail::evaluate("x", x);
-        const tensor_view<const T, 4> from = detail::rank4(held.view());
+        const tensor_view<const S, 4> from = detail::rank4(held.view());
         auto extents = from.extents;
         extents[2] = detail::count_segments(
             detail::checked_segments("heed::segment_means", segments), extents[2]);
-        const auto to = detail::checked_result<T>("the means", means, extents, "x", from);
+        const auto to = detail::checked_result<S>("the means", means, extents, "x", from);
         const detail::function_resources resources(extras...);
         detail::find_landmarks(resources.threads, *resources.memory, from, to);
     }
@@ -51,8 +51,9 @@ void segment_means_into(Y&& means, const X& x, Segments segments, const Extras&.
 ///
 ///     auto landmarks = heed::segment_means(k, 64);
 ///
-/// Every 16 rows are summed by themselves, and these sums added as Kahan's, in order. O(size of x).
-/// Throws argument_error for less than one segment.
+/// Every 16 rows are summed by themselves, and these sums added as Kahan's, in order; numbers of 16
+/// bits in float, the mean rounded once. O(size of x). Throws argument_error for less than one
+/// segment.
 template <class X, std::integral Segments, class... Extras>
 [[nodiscard]] auto segment_means(const X& x, Segments segments, const Extras&... extras) {
     if constexpr (detail::check_matrices<X>()) {
@@ -71,18 +72,18 @@ template <class X, std::integral Segments, class... Extras>
 template <class DX, class D, class... Extras>
 void segment_means_backward_into(DX&& dx, const D& d_means, const Extras&... extras) {
     if constexpr (detail::check_matrices<D>()) {
-        using T = scalar_of<D>;
+        using S = scalar_of<D>;
         const auto held = detail::evaluate("d_means", d_means);
-        const tensor_view<const T, 4> from = detail::rank4(held.view());
+        const tensor_view<const S, 4> from = detail::rank4(held.view());
         auto extents = from.extents;
         extents[2] = detail::rank4(detail::view_of(dx)).extents[2];  // any number of rows
-        const auto to = detail::checked_result<T>("dx", dx, extents, "d_means", from);
+        const auto to = detail::checked_result<S>("dx", dx, extents, "d_means", from);
         const bool fits = from.extents[2] <= extents[2] && (from.extents[2] > 0 || extents[2] == 0);
         detail::require_shape(fits, "d_means has shape ", from.extents, " and dx has shape ",
                               extents, ", but each mean must be that of a row at least");
         const detail::function_resources resources(extras...);
         workspace& memory = *resources.memory;
-        detail::fill(resources.threads.pool, memory, to, T(0));
+        detail::fill(resources.threads.pool, memory, to, S(0));
         detail::spread_means(resources.threads, memory, from, to);
     }
 }

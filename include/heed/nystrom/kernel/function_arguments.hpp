@@ -11,6 +11,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/overlap.hpp>
 #include <heed/core/parallel.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 
@@ -41,17 +42,18 @@ struct function_resources {
     void take(const Other&) {}
 };
 
-/// Stops the compilation with one sentence unless X has a matrix, of floats or doubles, in its last
-/// two axes. False then.
+/// Stops the compilation with one sentence unless X has a matrix, of floats, doubles or numbers of
+/// 16 bits, in its last two axes. False then.
 template <class X>
 constexpr bool check_matrices() {
     if constexpr (tensor_like<X>) {
         constexpr bool good_rank = rank_of<X> >= 2 && rank_of<X> <= 4;
         static_assert(good_rank,
                       "heed: this function takes [rows, columns], with one or two axes in front");
-        constexpr bool good_scalar =
-            std::is_same_v<scalar_of<X>, float> || std::is_same_v<scalar_of<X>, double>;
-        static_assert(good_scalar, "heed: this function computes in float or double");
+        constexpr bool good_scalar = std::is_same_v<computed_in<scalar_of<X>>, float> ||
+                                     std::is_same_v<scalar_of<X>, double>;
+        static_assert(good_scalar,
+                      "heed: this function takes float, double, Eigen::half and Eigen::bfloat16");
         return good_rank && good_scalar;
     } else {
         static_assert(tensor_like<X>,

@@ -72,19 +72,19 @@ inline constexpr index landmarks_a_task = 8;
 
 /// Segment means of all heads of x [batch, head, row, column], written to every head of `to` that
 /// has x's head: to [batch, query head, landmark, column].
-template <class T>
-void find_landmarks(const on_pool& threads, workspace& memory, const tensor_view<const T, 4>& x,
-                    const tensor_view<T, 4>& to) {
+template <class S>
+void find_landmarks(const on_pool& threads, workspace& memory, const tensor_view<const S, 4>& x,
+                    const tensor_view<S, 4>& to) {
     if (to.empty()) return;
     const auto [batch, heads, rows, columns] = x.extents;
     const index landmarks = to.extents[2], copies = to.extents[1] / heads, all_rows = rows;
     const index blocks = count_blocks(landmarks, landmarks_a_task), all_heads = heads;
     const auto some_of_a_head = [&](index, index task) {
         const index b = task / blocks / all_heads, h = task / blocks % all_heads;
-        const tensor_view<const T, 2> from = matrix_of(x, b, h);
+        const tensor_view<const S, 2> from = matrix_of(x, b, h);
         const index first = task % blocks * landmarks_a_task;
         for (index i = first; i < std::min(landmarks, first + landmarks_a_task); ++i) {
-            T* line = &to(b, h * copies, i, 0);
+            S* line = &to(b, h * copies, i, 0);
             mean_of_rows(from, segment_of(i, landmarks, all_rows), line, to.strides[3]);
             for (index copy = 1; copy < copies; ++copy)
                 std::copy_n(line, from.extents[1], &to(b, h * copies + copy, i, 0));
@@ -97,15 +97,15 @@ void find_landmarks(const on_pool& threads, workspace& memory, const tensor_view
 
 /// dx += the gradients of means, d [batch, head, segment, column], each of which has its share in
 /// every row of its segment.
-template <class T>
-void spread_means(const on_pool& threads, workspace& memory, const tensor_view<const T, 4>& d,
-                  const tensor_view<T, 4>& dx) {
+template <class S>
+void spread_means(const on_pool& threads, workspace& memory, const tensor_view<const S, 4>& d,
+                  const tensor_view<S, 4>& dx) {
     if (d.empty()) return;
     const index heads = dx.extents[1], rows = dx.extents[2], segments = d.extents[2];
     const index blocks = count_blocks(segments, landmarks_a_task);
     const auto some_of_a_head = [&](index, index task) {
         const index b = task / blocks / heads, h = task / blocks % heads;
-        const tensor_view<const T, 2> from = matrix_of(d, b, h);
+        const tensor_view<const S, 2> from = matrix_of(d, b, h);
         const index first = task % blocks * landmarks_a_task;
         for (index i = first; i < std::min(segments, first + landmarks_a_task); ++i)
             add_to_rows(from.data + i * from.strides[0], from.strides[1],

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/unroll.hpp>
 #include <heed/core/view.hpp>
 #include <heed/nystrom/kernel/row_fetch.hpp>
@@ -57,34 +60,46 @@ template <class T, int Vectors, class Load>
     unroll<Vectors>([&](auto v) { means[v] /= vec<T>(static_cast<T>(rows)); });
 }
 
-/// `count` numbers of a line from number c on, and back.
-template <class T>
-vec<T> load_columns(const T* line, index step, index c, index count) {
-    return step == 1 ? vec<T>::load_partial(line + c, count)
-                     : vec<T>::load_strided(line + c * step, step, std::min(count, vec<T>::size));
-}
-template <class T>
-void store_columns(vec<T> x, T* line, index step, index c, index count) {
-    if (step == 1)
-        x.store_partial(line + c, count);
+/// `count` numbers of a line from number c on, and back, rounded where they have 16 bits.
+template <class S>
+vec<computed_in<S>> load_columns(const S* line, index step, index c, index count) {
+    constexpr index size = vec<computed_in<S>>::size;
+    if constexpr (is_read_in_place<S>)
+        return step == 1 ? vec<S>::load_partial(line + c, count)
+                         : vec<S>::load_strided(line + c * step, step, std::min(count, size));
     else
-        x.store_strided(line + c * step, step, std::min(count, vec<T>::size));
+        return step == 1 && count >= size ? load_stored(line + c)
+                                          : load_stored(line + c * step, step, count);
+}
+template <class T, class S>
+void store_columns(vec<T> x, S* line, index step, index c, index count) {
+    constexpr index size = vec<T>::size;
+    if constexpr (!is_read_in_place<S>) {
+        std::array<T, static_cast<std::size_t>(size)> lanes;
+        x.store(lanes.data());
+        narrow_row(lanes.data(), std::min(count, size), line + c * step, step);
+    } else if (step == 1) {
+        x.store_partial(line + c, count);
+    } else {
+        x.store_strided(line + c * step, step, std::min(count, size));
+    }
 }
 
 /// The mean of these rows of x [row, column], written to a line of numbers `to_step` apart.
-template <class T>
-void mean_of_rows(const tensor_view<const T, 2>& x, const row_segment& rows, T* to, index to_step) {
+template <class S>
+void mean_of_rows(const tensor_view<const S, 2>& x, const row_segment& rows, S* to, index to_step) {
+    using T = computed_in<S>;
     constexpr index size = vec<T>::size;
     const index columns = x.extents[1], stride = x.strides[0], step = x.strides[1];
-    const T* first = x.data + rows.first * stride;
+    const S* first = x.data + rows.first * stride;
     index c = 0;
     const auto whole_columns = [&]<int AtOnce>() {
         for (; step == 1 && c + AtOnce * size <= columns; c += AtOnce * size) {
             array_of<vec<T>, AtOnce> means;
             mean_columns<T, AtOnce>(rows.size(), means, [&](index r, auto v) {
-                const T* at = first + r * stride + c + v * size;
+                const S* at = first + r * stride + c + v * size;
                 fetch_number(at, rows_fetched_before * stride);
-                return vec<T>::load(at);
+                return load_stored(at);
             });
             for (int v = 0; v < AtOnce; ++v)
                 store_columns(means[v], to, to_step, c + v * size, size);
@@ -102,16 +117,17 @@ void mean_of_rows(const tensor_view<const T, 2>& x, const row_segment& rows, T* 
 }
 
 /// x += g/size for each of these rows of x, g the gradient of their mean, numbers g_step apart.
-template <class T>
-void add_to_rows(const T* g, index g_step, const row_segment& rows, const tensor_view<T, 2>& x) {
+template <class S>
+void add_to_rows(const S* g, index g_step, const row_segment& rows, const tensor_view<S, 2>& x) {
+    using T = computed_in<S>;
     constexpr index size = vec<T>::size;
     const index columns = x.extents[1], step = x.strides[1];
     const vec<T> count(static_cast<T>(rows.size()));
     for (index c = 0; c < columns; c += size) {
         const vec<T> share = load_columns(g, g_step, c, columns - c) / count;
         for (index r = rows.first; r < rows.last; ++r) {
-            T* line = x.data + r * x.strides[0];
-            store_columns(load_columns<T>(line, step, c, columns - c) + share, line, step, c,
+            S* line = x.data + r * x.strides[0];
+            store_columns(load_columns<S>(line, step, c, columns - c) + share, line, step, c,
                           columns - c);
         }
     }
