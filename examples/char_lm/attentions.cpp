@@ -8,11 +8,13 @@ namespace char_lm {
 
 namespace {
 
-constexpr std::array<std::pair<const char*, make_attention_function*>, 5> attentions{{
+constexpr std::array<std::pair<const char*, make_attention_function*>, 7> attentions{{
     {"softmax", softmax_attention},
     {"elu_plus_one", elu_plus_one_attention},
     {"favor", favor_attention},
     {"retention", retention_attention},
+    {"gla", gla_attention},
+    {"rwkv6", rwkv6_attention},
     {"gated_delta", gated_delta_attention},
 }};
 

@@ -11,8 +11,8 @@
 
 namespace char_lm {
 
-make_attention_function elu_plus_one_attention, favor_attention, retention_attention,
-    gated_delta_attention;
+make_attention_function elu_plus_one_attention, favor_attention, retention_attention, gla_attention,
+    rwkv6_attention, gated_delta_attention;
 
 /// Their names, softmax first.
 std::vector<std::string> attention_names();

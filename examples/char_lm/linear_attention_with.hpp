@@ -25,9 +25,12 @@
 
 namespace char_lm {
 
-/// A gate: what stands in its columns becomes the number that a part has for a token and head.
+/// A gate: what stands in its columns becomes the numbers that a part has for a token and head, one
+/// or, where it is per_channel, one for each dimension.
 /// log α = log σ(x + 5): like the forget gate of an LSTM it begins almost open, α = 0.993.
 struct fading_gate {
+    static constexpr bool per_channel = false;
+
     template <class Scalar>
     static Scalar value(Scalar x) {
         const Scalar z = x + 5;
@@ -40,8 +43,15 @@ struct fading_gate {
     }
 };
 
+/// The same for each channel.
+struct fading_channels : fading_gate {
+    static constexpr bool per_channel = true;
+};
+
 /// β = σ(x).
 struct writing_gate {
+    static constexpr bool per_channel = false;
+
     template <class Scalar>
     static Scalar value(Scalar x) {
         return 1 / (1 + std::exp(-x));
@@ -54,19 +64,20 @@ struct writing_gate {
 
 /// A kind has
 ///
-///     using gates = std::tuple<…>;              // which it asks for, each a number a head
+///     using gates = std::tuple<…>;              // which it asks for
 ///     static constexpr bool divides;            // whether o is a mean of values; if not, each
 ///                                               // head's o is given the length √d afterwards
 ///     index features(index dim) const;          // of a head
 ///     auto operator()(gate…) const;             // the parts of a call: gates as [batch, heads,
-///                                               // tokens], those to be learned marked so
+///                                               // tokens] or [batch, heads, tokens, dim],
+///                                               // those to be learned marked so
 template <class Scalar, class Kind>
 class linear_attention_with final : public attention<Scalar> {
   public:
     linear_attention_with(const architecture& sizes, Kind kind)
         : heads_(sizes.heads), dimension_(sizes.width / sizes.heads), kind_(std::move(kind)) {}
 
-    [[nodiscard]] index gate_columns() const override { return gate_count * heads_; }
+    [[nodiscard]] index gate_columns() const override { return first_columns().back(); }
 
     [[nodiscard]] index state_size(index) const override {
         return heads_ * kind_.features(dimension_) * (dimension_ + (Kind::divides ? 1 : 0));
@@ -161,8 +172,10 @@ class linear_attention_with final : public attention<Scalar> {
 
   private:
     using gates_of_kind = typename Kind::gates;
-    static constexpr index gate_count = std::tuple_size_v<gates_of_kind>;
-    using each_of_them = std::make_index_sequence<std::size_t(gate_count)>;
+    static constexpr std::size_t gate_count = std::tuple_size_v<gates_of_kind>;
+    using each_of_them = std::make_index_sequence<gate_count>;
+    template <std::size_t Gate>
+    using gate_at = std::tuple_element_t<Gate, gates_of_kind>;
 
     struct cache final : attention_cache {
         void clear() override { state.clear(); }
@@ -197,30 +210,55 @@ class linear_attention_with final : public attention<Scalar> {
         std::apply(use, std::apply(kind_, views));
     }
 
-    /// A view [sequences, heads, length] for each gate.
+    template <class Gate>
+    [[nodiscard]] index columns_of() const {
+        return heads_ * (Gate::per_channel ? dimension_ : 1);
+    }
+
+    /// The first column of each gate, and the one behind the last.
+    [[nodiscard]] auto first_columns() const {
+        std::array<index, gate_count + 1> first{};
+        [&]<std::size_t... Gate>(std::index_sequence<Gate...>) {
+            ((first[Gate + 1] = first[Gate] + columns_of<gate_at<Gate>>()), ...);
+        }
+        (each_of_them());
+        return first;
+    }
+
+    /// A view [sequences, heads, length] or [sequences, heads, length, dimension] for each gate.
     template <class Number>
     [[nodiscard]] auto each_gate(Number* gates, index sequences, index length) const {
-        const index columns = gate_columns();
+        const auto first = first_columns();
         return [&]<std::size_t... Gate>(std::index_sequence<Gate...>) {
-            return std::tuple(heed::view(gates + index(Gate) * heads_, {sequences, heads_, length},
-                                         {length * columns, index(1), columns})...);
+            return std::tuple(
+                gate_view<gate_at<Gate>>(gates + first[Gate], first.back(), sequences, length)...);
         }
         (each_of_them());
     }
+    template <class Gate, class Number>
+    [[nodiscard]] auto gate_view(Number* gate, index columns, index sequences, index length) const {
+        if constexpr (Gate::per_channel)
+            return heed::view(gate, {sequences, heads_, length, dimension_},
+                              {length * columns, dimension_, columns, index(1)});
+        else
+            return heed::view(gate, {sequences, heads_, length},
+                              {length * columns, index(1), columns});
+    }
 
-    /// f(gate, its first column) of each.
+    /// f(gate, its first column, their number) of each.
     template <class F>
     void for_each_gate(const F& f) const {
+        const auto first = first_columns();
         [&]<std::size_t... Gate>(std::index_sequence<Gate...>) {
-            (f(std::tuple_element_t<Gate, gates_of_kind>(), index(Gate) * heads_), ...);
+            (f(gate_at<Gate>(), first[Gate], columns_of<gate_at<Gate>>()), ...);
         }
         (each_of_them());
     }
 
     void open_gates(const matrix<Scalar>& qkv, matrix<Scalar>& gates) const {
         gates = qkv.rightCols(gate_columns());
-        for_each_gate([&]<class Gate>(Gate, index first) {
-            auto columns = gates.middleCols(first, heads_);
+        for_each_gate([&]<class Gate>(Gate, index first, index count) {
+            auto columns = gates.middleCols(first, count);
             columns = columns.unaryExpr([](Scalar x) { return Gate::value(x); }).eval();
         });
     }
@@ -228,11 +266,11 @@ class linear_attention_with final : public attention<Scalar> {
     /// The gradients of gates become those of the columns that they were made of.
     void close_gates(const matrix<Scalar>& gates, const matrix<Scalar>& d_gates,
                      matrix<Scalar>& d_qkv) const {
-        for_each_gate([&]<class Gate>(Gate, index first) {
+        for_each_gate([&]<class Gate>(Gate, index first, index count) {
             const auto slopes =
-                gates.middleCols(first, heads_).unaryExpr([](Scalar y) { return Gate::slope(y); });
-            d_qkv.middleCols(3 * heads_ * dimension_ + first, heads_) =
-                d_gates.middleCols(first, heads_).cwiseProduct(slopes);
+                gates.middleCols(first, count).unaryExpr([](Scalar y) { return Gate::slope(y); });
+            d_qkv.middleCols(3 * heads_ * dimension_ + first, count) =
+                d_gates.middleCols(first, count).cwiseProduct(slopes);
         });
     }
 

@@ -8,6 +8,7 @@
 
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/part.hpp>
+#include <heed/linear/bonus.hpp>
 #include <heed/linear/decays/decay.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/maps/elu_plus_one.hpp>
@@ -87,6 +88,47 @@ std::unique_ptr<attention<Scalar>> make_retention_attention(const architecture& 
         kept.push_back(1 - std::exp2(-5 - double(head)));
     return make_linear_attention<Scalar>(
         sizes, retention_kind{rotation_of(sizes.width / sizes.heads), std::move(kept)});
+}
+
+/// Gated linear attention (arXiv 2312.06635): each token fades each channel of the state.
+struct gla_kind {
+    using gates = std::tuple<fading_channels>;
+    static constexpr bool divides = false;
+
+    static index features(index dim) { return dim; }
+    template <class Gate>
+    auto operator()(const Gate& log_alpha) const {
+        return std::tuple(heed::causal, heed::learn(heed::log_decay(log_alpha)));
+    }
+};
+
+template <class Scalar>
+std::unique_ptr<attention<Scalar>> make_gla_attention(const architecture& sizes) {
+    return make_linear_attention<Scalar>(sizes, gla_kind{});
+}
+
+/// RWKV-6 (arXiv 2404.05892): the same, but a token fades what it has read, and reads itself by a
+/// bonus. RWKV learns that, a vector for all tokens; here it is 1, for an attention of this model
+/// has no parameters.
+template <class Scalar>
+struct rwkv6_kind {
+    using gates = std::tuple<fading_channels>;
+    static constexpr bool divides = false;
+
+    matrix<Scalar> present;  ///< [heads, dim]
+
+    static index features(index dim) { return dim; }
+    template <class Gate>
+    auto operator()(const Gate& log_alpha) const {
+        return std::tuple(heed::causal, heed::learn(heed::log_decay(log_alpha)),
+                          heed::bonus(present));
+    }
+};
+
+template <class Scalar>
+std::unique_ptr<attention<Scalar>> make_rwkv6_attention(const architecture& sizes) {
+    return make_linear_attention<Scalar>(
+        sizes, rwkv6_kind<Scalar>{matrix<Scalar>::Ones(sizes.heads, sizes.width / sizes.heads)});
 }
 
 /// Gated DeltaNet (arXiv 2412.06464): each token fades the state and replaces what it has for the
