@@ -167,8 +167,9 @@ TEST_CASE("integers with a factor a channel: any pieces, windows and tokens take
     whole.append(in.k, in.v);
     by_key.append(in.k, in.v);
     const auto kept = stored(whole, in), kept_by_key = stored(by_key, in);
-    CHECK(are_same(rows_of(kept.k, 0, 256), rows_of(kept_by_key.k, 0, 256)));
-    CHECK_FALSE(are_same(rows_of(kept.k, 256, 10), rows_of(kept_by_key.k, 256, 10)));
+    CHECK(are_same(rows_of(kept.k, 0, 32), rows_of(kept_by_key.k, 0, 32)));
+    for (const index key : {32, 64, 128, 256})
+        CHECK_FALSE(are_same(rows_of(kept.k, key, 10), rows_of(kept_by_key.k, key, 10)));
 
     const auto expected = heed::attention(in.q, kept.k, kept.v, heed::causal);
     const index strip = heed::detail::tiles.score_rows;
@@ -208,7 +209,7 @@ TEST_CASE("a factor a channel makes up for large channels") {
     };
     const double by_key = error_of(heed::per_key), by_channel = error_of(heed::per_channel);
     INFO("by key " << by_key << ", by channel " << by_channel);
-    CHECK(by_channel < 2.5e-2);
+    CHECK(by_channel < 1.5e-2);
     CHECK(by_channel < by_key / 2);
 }
 

@@ -18,7 +18,7 @@ namespace heed::inline HEED_ARCHITECTURE {
 /// What the scales of a cache of std::int8_t are for.
 enum class key_scaling {
     per_key,     ///< a scale a key
-    per_channel  ///< and from the second page on a factor a channel, by the page before
+    per_channel  ///< and from the 33rd key on a factor a channel, by the keys before
 };
 inline constexpr key_scaling per_key = key_scaling::per_key;
 inline constexpr key_scaling per_channel = key_scaling::per_channel;

@@ -153,7 +153,7 @@ void kv_cache<Storage>::write(detail::stored_sequence& to, index batch, index co
             layout_->renew(page, first, scratch);
             for (std::size_t m = 0; m < parts_->maps; ++m)
                 layout_->write_keys(page.data, static_cast<index>(m), first, some,
-                                    keys[m] + h * some * dim());
+                                    keys[m] + h * some * dim(), key < keys_a_page);
             layout_->write_values(page.data, first, some,
                                   detail::rows_of(v, batch, h, done, some, buffer));
             page.moderate = page.moderate && layout_->are_moderate(page.data, first, some, scratch);

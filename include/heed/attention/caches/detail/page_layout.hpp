@@ -40,27 +40,31 @@ class page_layout : public page_places<Storage> {
     void begin(std::byte* page, std::byte* before) const {
         if constexpr (has_scales) {
             for (index m = 0; m < maps_ && has_factors_; ++m) {
-                float* const to = key_factors(page, m);
                 if (before == nullptr)
-                    std::fill_n(to, static_cast<std::size_t>(panel_dim_), 1.0F);
+                    std::fill_n(key_factors(page, m, 0), static_cast<std::size_t>(panel_dim_),
+                                1.0F);
                 else
-                    find_channel_factors(
-                        {keys(before, m), key_factors(before, m), key_scales(before, m)},
-                        panel_dim_, to);
+                    find_factors(before, m, keys_a_page, key_factors(page, m, 0));
+                repeat_factors(page, m, 0);
             }
         }
     }
 
-    /// Rows from[r·dim] of a map become keys `first` … of a page.
-    void write_keys(std::byte* page, index map, index first, index count,
-                    const scalar* from) const {
+    /// Rows from[r·dim] of a map become keys `first` … of a page, which may be that of the first
+    /// keys of a sequence.
+    void write_keys(std::byte* page, index map, index first, index count, const scalar* from,
+                    bool begins_sequence) const {
         Storage* panels = keys(page, map);
         from += shared_;
         for (index r = 0; r < count; ++r, from += dim_) {
             const index key = first + r;
             Storage* to = panels + key / width * width * panel_dim_ + key % width;
             if constexpr (has_scales) {
-                const auto channel = [&](index c) { return from[c] / factor(page, map, c); };
+                if (has_factors_ && begins_sequence && begins_stretch(key)) {
+                    find_factors(page, map, key, key_factors(page, map, key));
+                    repeat_factors(page, map, key);
+                }
+                const auto channel = [&](index c) { return from[c] / factor(page, map, key, c); };
                 float most = 0;
                 for (index c = 0; c < panel_dim_; ++c) most = std::max(most, std::abs(channel(c)));
                 const float scale = integer_scale(most);
@@ -98,7 +102,7 @@ class page_layout : public page_places<Storage> {
         const Storage* from = keys(page, map) + key / width * width * panel_dim_ + key % width;
         for (index c = 0; c < panel_dim_; ++c)
             if constexpr (has_scales)
-                to[c] = key_scales(page, map)[key] * factor(page, map, c) *
+                to[c] = key_scales(page, map)[key] * factor(page, map, key, c) *
                         static_cast<float>(from[c * width]);
             else
                 to[c] = static_cast<scalar>(from[c * width]);
@@ -174,7 +178,7 @@ class page_layout : public page_places<Storage> {
             });
         } else {
             multiply([=, this](index key) {
-                return scaled_rows_and_columns{numbers(key), key_factors(page, 0),
+                return scaled_rows_and_columns{numbers(key), key_factors(page, 0, key),
                                                key_scales(page, 0) + key};
             });
         }
@@ -214,6 +218,19 @@ class page_layout : public page_places<Storage> {
     }
 
   private:
+    /// What the first `count` keys of a page say of the channels of those that come next.
+    void find_factors(std::byte* page, index map, index count, float* to) const {
+        find_channel_factors(
+            keys(page, map), key_scales(page, map),
+            [=, this](index key) { return key_factors(page, map, key); }, count, panel_dim_, to);
+    }
+    /// The factors of the stretch of a key are those of the stretches behind it, too.
+    void repeat_factors(std::byte* page, index map, index key) const {
+        const float* const from = key_factors(page, map, key);
+        for (index s = stretch_of(key) + 1; s < stretches_a_page; ++s)
+            std::copy_n(from, panel_dim_, key_factors(page, map, first_stretch << (s - 1)));
+    }
+
     static scalar largest(const scalar* row, index count) {
         scalar most = 0;
         for (index c = 0; c < count; ++c) most = std::max(most, std::abs(row[c]));
@@ -230,8 +247,8 @@ class page_layout : public page_places<Storage> {
         if constexpr (has_scales) {
             const float* scales = key_scales(page, map) + first;
             if (has_factors_)
-                widen_scaled<tiles.score_vectors>(from, width * panel_dim_, key_factors(page, map),
-                                                  scales, to);
+                widen_scaled<tiles.score_vectors>(from, width * panel_dim_,
+                                                  key_factors(page, map, first), scales, to);
             else
                 widen_scaled<tiles.score_vectors>(from, width * panel_dim_, scales, to);
         } else if constexpr (is_read_in_place<Storage>)

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include <heed/attention/caches/detail/channel_factors.hpp>
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/pack.hpp>
@@ -12,12 +13,12 @@
 /// \file
 /// What lies where in a page: key panels, dimension by dimension, a key a lane, as the kernels read
 /// them; then padded rows of values; then, of integers, a scale a key of either, and if asked for a
-/// factor a channel of keys.
+/// factor a channel of keys for each stretch of them.
 ///
 ///     keys     [maps][key_block / panel_width][dim][panel_width]
 ///     values   [key_block][padded value_dim]
 ///     scales   [maps][key_block], [key_block]                      float
-///     factors  [maps][dim]                                         float
+///     factors  [maps][stretches][dim]                              float
 ///
 /// Where values are the first numbers of the keys, they are stored as values alone, panels hold
 /// what is left of the keys, and whole panels are made of both when a page is found, unless keys
@@ -42,8 +43,8 @@ class page_places {
           has_factors_(has_scales && has_factors) {}
 
     std::size_t bytes() const {
-        const index scales =
-            (has_scales ? (maps_ + 1) * keys_a_page : 0) + (has_factors_ ? maps_ * panel_dim_ : 0);
+        const index scales = (has_scales ? (maps_ + 1) * keys_a_page : 0) +
+                             (has_factors_ ? maps_ * stretches_a_page * panel_dim_ : 0);
         return aligned(map_size() * maps_) + aligned(keys_a_page * stride()) +
                static_cast<std::size_t>(scales) * sizeof(float);
     }
@@ -75,11 +76,13 @@ class page_places {
                map * keys_a_page;
     }
     float* value_scales(std::byte* page) const { return key_scales(page, maps_); }
-    float* key_factors(std::byte* page, index map) const {
-        return value_scales(page) + keys_a_page + map * panel_dim_;
+    /// Of the stretch that a key is in.
+    float* key_factors(std::byte* page, index map, index key) const {
+        return value_scales(page) + keys_a_page +
+               (map * stretches_a_page + stretch_of(key)) * panel_dim_;
     }
-    float factor(std::byte* page, index map, index channel) const {
-        return has_factors_ ? key_factors(page, map)[channel] : 1.0F;
+    float factor(std::byte* page, index map, index key, index channel) const {
+        return has_factors_ ? key_factors(page, map, key)[channel] : 1.0F;
     }
 
     index dim_, value_dim_, maps_;
