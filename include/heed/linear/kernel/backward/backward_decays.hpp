@@ -175,8 +175,8 @@ class backward_decays {
                      contiguous_rows<T> u) {
         if (!learns()) return;
         const index width = program_.shape.value_dim;
-        subtract(p / steps_, count / steps_, token_rows(v, steps_), token_rows(dv, steps_), width,
-                 [&](index r) {
+        subtract(p / steps_, count / steps_, rows_of_tokens(v, steps_), rows_of_tokens(dv, steps_),
+                 width, [&](index r) {
                      if (!program_.low_rank()) return 0.0;
                      return static_cast<double>(dot<T>(u[r * steps_], dv[r * steps_], width));
                  });

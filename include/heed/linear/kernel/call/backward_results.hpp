@@ -59,7 +59,7 @@ class backward_results : public backward_walk<T> {
     /// d_features_ are those of loaded queries, turned; `prefix` as in forward_head::query_rows.
     void put_d_queries(index i, index count, index prefix) {
         const chunk_tokens at = walk::query_tokens(i, count);
-        const written_rows<T> d_rows = token_rows(d_features_, walk::steps_);
+        const written_rows<T> d_rows = rows_of_tokens(d_features_, walk::steps_);
         if (program_.turns_features())
             program_.turn->turn(side::query, way::back, d_rows, batch_, at.position, at.count);
         if (program_.denominator.divides) {
@@ -89,8 +89,8 @@ class backward_results : public backward_walk<T> {
     void turn_and_put_d_keys(index p, index count) {
         const chunk_tokens at = walk::key_tokens(p, count);
         if (program_.turns_features())
-            program_.turn->turn(side::key, way::back, token_rows(d_features_, walk::steps_), batch_,
-                                at.position, at.count);
+            program_.turn->turn(side::key, way::back, rows_of_tokens(d_features_, walk::steps_),
+                                batch_, at.position, at.count);
         put_d_keys(p, count);
     }
     /// The same, not turned any more.
@@ -99,7 +99,7 @@ class backward_results : public backward_walk<T> {
         const arena::scope mark(scratch_);
         const auto x = rows_.inputs(program_.k, program_.key_head(head_), at, side::key);
         program_.map->keys_back(x, {program_.first(batch_) + at.position, at.count}, walk::keys_,
-                                token_rows(d_features_, walk::steps_), d_inputs_, scratch_);
+                                rows_of_tokens(d_features_, walk::steps_), d_inputs_, scratch_);
         if (program_.turns_inputs())
             program_.turn->turn(side::key, way::back, d_inputs_, batch_, at.position, at.count);
         put_rows<T>(of_.dk, batch_, program_.key_head(head_), at.row, at.count, d_inputs_,
@@ -110,7 +110,7 @@ class backward_results : public backward_walk<T> {
     void put_d_values(index p, index count, contiguous_rows<T> rows) {
         const chunk_tokens at = walk::key_tokens(p, count);
         put_rows<T>(of_.dv, batch_, program_.value_head(head_), at.row, at.count,
-                    token_rows(rows, walk::steps_), adds_to(program_.shape.value_heads, head_));
+                    rows_of_tokens(rows, walk::steps_), adds_to(program_.shape.value_heads, head_));
     }
 
     const linear_gradients<T>& of_;

@@ -60,7 +60,7 @@ contiguous_rows<T> step_rows_of(const tensor_view<const T, 4>& x, index batch, i
 
 /// Of rows a step those of tokens: the last of each.
 template <class Rows>
-Rows token_rows(const Rows& rows, index steps) {
+Rows rows_of_tokens(const Rows& rows, index steps) {
     return {rows[steps - 1], rows.stride * steps};
 }
 
