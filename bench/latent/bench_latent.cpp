@@ -85,11 +85,12 @@ void forward(benchmark::State& state) {
 
 /// One token of one sequence behind 4096 others, the whole layer: its weights, packed, come from
 /// memory, and heads are shared out to threads.
-void decode(benchmark::State& state) {
+template <class Storage>
+void decode_layer(benchmark::State& state) {
     const layer of;
     const auto mla = of.mla.packed();
     team threads(state.range(0));
-    auto cache = of.mla.make_cache<float>({.capacity = cached + 1});
+    auto cache = of.mla.make_cache<Storage>({.capacity = cached + 1});
     const matrix text = matrix::Random(cached, layer::model), x = matrix::Random(1, layer::model);
     benchmark::DoNotOptimize(of.mla.prefill(text, cache).data());
     const double operations =
@@ -148,13 +149,18 @@ BENCHMARK_TEMPLATE(absorbed, float)
     ->UseManualTime();
 BENCHMARK_TEMPLATE(absorbed, Eigen::bfloat16)
     ->ArgNames({"heads", "threads"})
-    ->ArgsProduct({{128, 16}, {1}})
+    ->ArgsProduct({{128, 16}, {1, 2}})
     ->UseManualTime();
 BENCHMARK(forward)
     ->ArgNames({"tokens", "threads"})
     ->Args({512, 1})
     ->Args({512, 2})
     ->UseManualTime();
-BENCHMARK(decode)->ArgName("threads")->Arg(1)->Arg(2)->UseManualTime();
+BENCHMARK_TEMPLATE(decode_layer, float)->ArgName("threads")->Arg(1)->Arg(2)->UseManualTime();
+BENCHMARK_TEMPLATE(decode_layer, Eigen::bfloat16)
+    ->ArgName("threads")
+    ->Arg(1)
+    ->Arg(2)
+    ->UseManualTime();
 BENCHMARK(packed_over_in_place)->ArgName("cached")->Arg(16)->Arg(cached)->UseManualTime();
 BENCHMARK(decode_over_prefill)->ArgName("tokens")->Arg(1)->Arg(16)->Arg(64)->UseManualTime();

@@ -50,11 +50,14 @@ template <int Columns, class Row, class Step>
 /// Where sums begin: at zero.
 struct from_zero {};
 
-/// A step of a sum of products with the vectors of `Right`: a multiply-add, of pairs two.
+/// A step of a sum of products with the vectors of `Right`: a multiply-add, of pairs two, of quads
+/// two in each half.
 template <class Right, class T>
 [[gnu::always_inline]] inline vec<T> multiply_add(vec<T> left, vec<T> right, vec<T> sum) {
     if constexpr (std::is_same_v<Right, rows_of_pairs>)
         return multiply_pairs(left, right, sum);
+    else if constexpr (std::is_same_v<Right, rows_of_quads>)
+        return multiply_quads(left, right, sum);
     else
         return fma(left, right, sum);
 }
@@ -62,7 +65,8 @@ template <class Right, class T>
 /// sum[r][c] = Σ_k a[r·a_row + k·a_step]·b[k·b_step + c], each a single chain of multiply-adds from
 /// zero in the order of k; then `finish(row, sums)` for each row, sums being Columns vectors. If
 /// `begin` is not from_zero{}, chains go on from the vectors at begin(row). b is a pointer to
-/// numbers as they are stored, scaled_columns, scaled_rows or, as a is then, rows_of_pairs.
+/// numbers as they are stored, scaled_columns, scaled_rows or, as a is then, rows_of_pairs or
+/// rows_of_quads.
 template <int Rows, int Columns, class T, class RowStride, class Step, class Right, class OtherStep,
           class Begin, class Finish>
 [[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step, Right b,

@@ -63,6 +63,10 @@ namespace detail {
 template <class Storage>
 inline constexpr bool is_read_in_place = std::is_same_v<Storage, computed_scalar<Storage>>;
 
+/// Whether the machine multiplies numbers stored so by pairs.
+template <class Storage>
+inline constexpr bool is_multiplied_by_pairs = has_pairs&& std::is_same_v<Storage, Eigen::bfloat16>;
+
 /// What is computed in where tensors hold S: float for numbers of 16 bits, else S itself.
 template <class S>
 struct computed_for {
@@ -219,9 +223,12 @@ template <class S>
     const vec<float> scale = vec<float>::load(row.scale + first) * vec<float>(*row.factor);
     return load_widened(row.data + first) * scale;
 }
-/// Pairs are read as they are.
+/// Pairs and quads are read as they are.
 [[gnu::always_inline]] inline vec<float> read_vector(const rows_of_pairs& row, int v) {
     return vec<float>::load(row.data + v * vec<float>::size);
+}
+[[gnu::always_inline]] inline vec<double> read_vector(const rows_of_quads& row, int v) {
+    return vec<double>::load(row.data + v * vec<double>::size);
 }
 
 /// to[i], i = r·Vectors·size + c, = (factor[r]·scale[c])·from[i].
@@ -239,6 +246,7 @@ template <class S>
 const S* memory_of(const S* row) {
     return row;
 }
+inline const double* memory_of(const rows_of_quads& row) { return row.data; }
 inline const std::int8_t* memory_of(const scaled_columns& row) { return row.data; }
 inline const std::int8_t* memory_of(const scaled_rows& row) { return row.data; }
 inline const std::int8_t* memory_of(const scaled_rows_and_columns& row) { return row.data; }

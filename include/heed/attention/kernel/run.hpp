@@ -53,7 +53,8 @@ void run_forward(const Call& call, const tensor_view<T, 4>& o, Stats* kept) {
                 if (stats != nullptr && rule.is_sparse) supports = &stats->supports();
                 forward_whole_rows(program, rule, o, {bytes, supports});
             } else {
-                if (program.source.as_given) program.pairs = call.pairs;
+                // Keys of a cache are as they are stored; queries are rounded either way.
+                if (program.source.as_given || call.cache != nullptr) program.pairs = call.pairs;
                 constexpr bool observes = (is_bound_observer<Parts> || ...);
                 const weight_rule_of<T, normaliser_type, observes> weights(normaliser);
                 forward(program, weights, o, bytes);

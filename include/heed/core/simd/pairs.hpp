@@ -1,6 +1,9 @@
 #pragma once
 
+#include <array>
 #include <bit>
+#include <cstddef>
+#include <cstdint>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd/instructions.hpp>
@@ -43,6 +46,37 @@ inline vec<float> from_bits(__m512i bits) { return batch<float>(_mm512_castsi512
     return from_bits(_mm512_mask_mov_epi16(low, 0xaaaaaaaa, _mm512_castps_si512(second.value)));
 }
 
+/// What stands in two rows at these places, one above the other: pairs of as many numbers as two
+/// vectors hold.
+inline void join_stored(const void* first, const void* second, float* to) {
+    alignas(64) static constexpr auto from = [] {
+        std::array<std::uint16_t, 64> result{};
+        for (std::size_t i = 0; i < 32; ++i) {
+            result[2 * i] = static_cast<std::uint16_t>(i);
+            result[2 * i + 1] = static_cast<std::uint16_t>(32 + i);
+        }
+        return result;
+    }();
+    const __m512i a = _mm512_loadu_si512(first), b = _mm512_loadu_si512(second);
+    const auto store = [&](index half) {
+        const __m512i lanes = _mm512_load_si512(from.data() + 32 * half);
+        _mm512_storeu_si512(to + 16 * half, _mm512_permutex2var_epi16(a, lanes, b));
+    };
+    store(0);
+    store(1);
+}
+
+/// The same of quads, two pairs where a double would be: a₀·b₀ + a₁·b₁ + sum of the first pairs in
+/// the lower half of each lane, that of the second pairs in the upper half.
+[[gnu::always_inline]] inline vec<double> multiply_quads(vec<double> a, vec<double> b,
+                                                         vec<double> sum) {
+    const auto pairs = [](vec<double> quads) __attribute__((always_inline)) {
+        return vec<float>(batch<float>(_mm512_castpd_ps(quads.value)));
+    };
+    const __m512 sums = multiply_pairs(pairs(a), pairs(b), pairs(sum)).value;
+    return batch<double>(_mm512_castps_pd(sums));
+}
+
 /// Pairs of which those numbers that are not kept become 0.
 inline vec<float> keep_of_pairs(vec<float> pairs, bool first, bool second) {
     const int kept = (first ? 0xffff : 0) | (second ? ~0xffff : 0);
@@ -64,6 +98,17 @@ struct rows_of_pairs {
         return *this;
     }
     friend rows_of_pairs operator+(rows_of_pairs rows, index pairs) { return rows += pairs; }
+};
+
+/// Rows of quads in memory.
+struct rows_of_quads {
+    const double* data;
+
+    rows_of_quads& operator+=(index quads) {
+        data += quads;
+        return *this;
+    }
+    friend rows_of_quads operator+(rows_of_quads rows, index quads) { return rows += quads; }
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

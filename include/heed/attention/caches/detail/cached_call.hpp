@@ -15,6 +15,7 @@
 #include <heed/attention/kernel/call/contracts.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/kernel/call/stored_tensors.hpp>
+#include <heed/attention/kernel/products/bfloat16_products.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
@@ -70,8 +71,9 @@ class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar>
         return detail::kept_keys_mask(cache_.options_.window.value, cache_.keep_first());
     }
 
-    detail::head_block<scalar> take(arena& scratch, detail::block_part wanted) const override {
-        return cache_.layout_->take(scratch, wanted);
+    detail::head_block<scalar> take(arena& scratch, detail::block_part wanted,
+                                    bool in_pairs) const override {
+        return cache_.layout_->take(scratch, wanted, in_pairs);
     }
     void find(index batch, index kv_head, index number,
               detail::head_block<scalar>& to) const override {
@@ -178,12 +180,16 @@ void with_cached_call(const Q& q, const kv_cache<Storage>& cache, F&& f, const P
             using call_type = attention_call<T, Parts..., std::remove_cv_t<decltype(positions)>,
                                              std::remove_cv_t<decltype(encoding)>,
                                              std::remove_cv_t<decltype(mask)>>;
+            const auto* pairs = cache.values_in_keys() ? products_of<T, Storage>() : nullptr;
             if constexpr (std::is_same_v<S, T>) {
-                f(call_type(shape, queries, access, parts..., positions, encoding, mask));
+                call_type call(shape, queries, access, parts..., positions, encoding, mask);
+                call.pairs = pairs;
+                f(std::as_const(call));
             } else {
                 const tensor_view<const T, 4> none{};
                 const std::array<memory_span, 3> stored{queries, none, none};
                 call_type call(shape, none, access, parts..., positions, encoding, mask);
+                call.pairs = pairs;
                 call.stored = &stored;
                 arena& scratch = call.memory().slot(0);
                 const arena::scope mark(scratch);

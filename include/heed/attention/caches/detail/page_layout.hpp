@@ -7,7 +7,9 @@
 #include <heed/attention/caches/detail/channel_factors.hpp>
 #include <heed/attention/caches/detail/page_places.hpp>
 #include <heed/attention/caches/detail/page_pool.hpp>
+#include <heed/attention/caches/detail/paired_pages.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
+#include <heed/attention/kernel/products/paired_products.hpp>
 #include <heed/attention/kernel/products/streamed_products.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
@@ -118,10 +120,20 @@ class page_layout : public page_places<Storage> {
     }
 
     /// Memory for what is wanted of a page's numbers, where they are not read in place. Keys that
-    /// begin with their values are made of them.
-    head_block<scalar> take(arena& scratch, block_part wanted) const {
+    /// begin with their values are made of them, but `in_pairs`, whose rows are.
+    head_block<scalar> take(arena& scratch, block_part wanted, bool in_pairs) const {
         head_block<scalar> block;
         block.shared_dim = shared_;
+        block.other_dim = panel_dim_;
+        block.in_pairs = in_pairs;
+        if (in_pairs) {
+            block.reads_rows = true;
+            if (wanted != block_part::values)
+                block.key_panels[0] = scratch.take<scalar>(keys_a_page * 2 * quads_of(panel_dim_));
+            if (wanted != block_part::keys)
+                block.values = scratch.take<scalar>(pairs_of(keys_a_page) * stride());
+            return block;
+        }
         const bool wants_keys = wanted != block_part::values;
         const bool wants_values = wanted != block_part::keys || shared_ > 0;
         if (wants_keys && (!is_read_in_place<Storage> || shared_ > 0))
@@ -137,6 +149,8 @@ class page_layout : public page_places<Storage> {
     void find(std::byte* page, index count, head_block<scalar>& to) const {
         to.page = page;
         to.keys = count;
+        if constexpr (is_multiplied_by_pairs<Storage>)
+            if (to.in_pairs) return join_numbers(to);
         to.is_ready = is_read_in_place<Storage>;
         if constexpr (is_read_in_place<Storage>) {
             for (index m = 0; m < maps_ && shared_ == 0; ++m)
@@ -145,6 +159,7 @@ class page_layout : public page_places<Storage> {
         }
         if (shared_ > 0) {
             make_ready(to);
+            to.key_rows = to.values;
             if (to.reads_rows)
                 find_other_keys(to);
             else if (to.key_panels[0] != nullptr)
@@ -272,6 +287,18 @@ class page_layout : public page_places<Storage> {
             widen_keys(to.page, 0, round_up(to.keys, width), to.key_panels[0]);
             to.other_keys = to.key_panels[0];
         }
+    }
+    /// The same where numbers are multiplied by pairs.
+    void join_numbers(head_block<scalar>& to) const {
+        const Storage* rows = values(to.page);
+        const index all = round_up(to.keys, width);
+        to.key_rows = reinterpret_cast<const scalar*>(rows);
+        to.other_keys = to.key_panels[0];
+        if (to.key_panels[0] != nullptr)
+            join_panels(keys(to.page, 0), panel_dim_, all,
+                        reinterpret_cast<double*>(to.key_panels[0]));
+        if (to.values != nullptr) join_value_rows(rows, stride(), to.keys, all, to.values);
+        to.is_ready = true;
     }
     void widen_values(std::byte* page, index first, index count, scalar* to) const {
         const Storage* from = values(page) + first * stride();

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <limits>
 
+#include <heed/attention/kernel/online/forward_task.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
 #include <heed/attention/kernel/products/block_view.hpp>
 #include <heed/attention/kernel/products/packed_head.hpp>
@@ -67,74 +68,12 @@ void add_seen_values(const T* weights, const bool* sees, index keys,
     }
 }
 
-/// Blocks whose sums are added one to the other. Such stretches add up to the whole with what each
-/// addition lost kept beside, so that a mean over millions of keys is as good as one over a
-/// stretch.
-inline constexpr index blocks_in_a_stretch = 32;
-
-/// What a task of forward keeps of its rows from block to block.
+/// The queries of a task, which are pairs, for keys that are read as rows.
 template <class T>
-struct forward_state {
-    running_rows<T> rows;
-    T* scores;
-    T* lane_maximum;
-    T* row_maximum;
-    T* output;  ///< Σ weight·v of this stretch of blocks
-    index output_stride;
-    T* before;         ///< the same of all stretches before it; null if there is one
-    T* before_lost;    ///< what is to be added to that
-    T* before_factor;  ///< by which both have shrunk since
-};
-
-template <class T>
-forward_state<T> make_forward_state(const attention_shape& shape, index count, arena& scratch) {
-    const index rows = round_up(count, std::max<index>(tiles.score_rows, vec<T>::size)) +
-                       tiles.score_rows;  // tiles may be a few rows too high
-    const index stride = padded<T>(shape.value_dim);
-    const bool stretches = shape.keys > blocks_in_a_stretch * key_block<T>;
-    return {{scratch.take<T>(rows), scratch.take<T>(rows), scratch.take<double>(rows),
-             scratch.take<T>(rows)},
-            scratch.take<T>(rows * score_stride<T>),
-            scratch.take<T>(rows * vec<T>::size),
-            scratch.take<T>(rows),
-            scratch.take<T>(rows * stride),
-            stride,
-            stretches ? scratch.take<T>(rows * stride) : nullptr,
-            stretches ? scratch.take<T>(rows * stride) : nullptr,
-            stretches ? scratch.take<T>(rows) : nullptr};
-}
-
-/// A task of forward: a block of queries, and what it works with.
-template <class T>
-struct forward_task {
-    const attention_program<T>& program;
-    const weight_rule<T>& weights;
-    const packed_head<T>& head;
-    arena& scratch;
-    query_tile<T> tile;
-    forward_state<T> state;
-    block_view<T> block;
-    void* stream;
-    observed_rows<T> observed;
-};
-
-template <class T>
-forward_task<T> make_forward_task(const attention_program<T>& program,
-                                  const weight_rule<T>& weights, const packed_head<T>& head,
-                                  index count, arena& scratch) {
-    const index strips = count_blocks(count, query_tile<T>::strip);
-    forward_task<T> task{
-        program,
-        weights,
-        head,
-        scratch,
-        take_tile<T>(program.shape(), program.source.query_map_count, count, scratch),
-        make_forward_state<T>(program.shape(), count, scratch),
-        make_block_view(program, strips, scratch),
-        scratch.take<std::byte>(weights.stream_bytes),
-        {program.observers == nullptr ? 0 : count, scratch}};
-    if (program.pairs != nullptr) task.tile.factor = scratch.take<T>(strips * query_tile<T>::strip);
-    return task;
+const T* pack_paired_queries(const forward_task<T>& task, arena& scratch) {
+    const index dim = task.program.shape().dim;
+    return task.program.pairs->pack_row_queries({task.tile.plain[0], dim}, task.tile.count, dim,
+                                                task.head.open->shared_dim, scratch);
 }
 
 /// The scores of a task's block of keys.
@@ -142,12 +81,17 @@ template <class T>
 void score_head_block(const forward_task<T>& task) {
     const forward_state<T>& state = task.state;
     open_block(task.program, task.tile, task.block.first / key_block<T>, task.head, task.scratch);
-    if (task.tile.panels != nullptr)
-        score_row_block(task.program, task.tile, task.block, task.head.rows(), state.scores,
+    if (task.head.open != nullptr && task.head.open->reads_rows) {
+        const arena::scope mark(task.scratch);
+        query_tile<T> tile = task.tile;
+        // Until now they were rows of a tile of all heads.
+        if (tile.panels == nullptr) tile.panels = pack_paired_queries(task, task.scratch);
+        score_row_block(task.program, tile, task.block, task.head.rows(), state.scores,
                         state.lane_maximum, state.row_maximum);
-    else
+    } else {
         score_block(task.program, task.tile, task.block, task.head.keys(), state.scores,
                     score_stride<T>, state.lane_maximum, state.row_maximum);
+    }
 }
 
 /// Whether a block's values are more than a core's second cache keeps beside the scores. All strips
@@ -169,24 +113,32 @@ index next_range(const block_view<T>& block, index s, index strips) {
     return next;
 }
 
-/// The weights of a strip become pairs, and their products with v are added. Unless `before`, the
-/// sums of the strip's rows before this block, is null, their sums become those of what weights are
-/// rounded to; but with dropout, whose weights are not those of the sum.
+/// The weights of row r of a task's block, at `row`, become pairs. Unless `before`, the row's sum
+/// before this block, is null, its sum becomes that of what weights are rounded to; but with
+/// dropout, whose weights are not those of the sum.
+template <class T>
+void join_weights(const forward_task<T>& task, index r, T* row, key_interval range,
+                  const double* before) {
+    const weight_rule<T>& weights = task.weights;
+    const bool of_squares = weights.sums == summed::squares;
+    const T sum = task.program.pairs->join_weights(row, range, of_squares);
+    if (before == nullptr || task.program.drop != nullptr || weights.sums == summed::nothing)
+        return;
+    const auto factor = static_cast<double>(task.state.rows.factor[r]);
+    task.state.rows.sum[r] =
+        *before * (of_squares ? factor * factor : factor) + static_cast<double>(sum);
+}
+
+/// The weights of a strip become pairs, and their products with v are added. `before`, unless null,
+/// are the sums of the strip's rows before this block.
 template <class T>
 void add_paired_values(forward_task<T>& task, index strip, const double* before) {
     const auto& [program, weights, head, scratch, tile, state, block, stream, observed] = task;
     const key_interval range = block.range[strip];
     const index first = strip * tile.strip, last = std::min(first + tile.strip, tile.count);
-    const bool sums = before != nullptr && program.drop == nullptr;
-    for (index r = first; r < last; ++r) {
-        const bool of_squares = weights.sums == summed::squares;
-        const T sum =
-            program.pairs->join_weights(state.scores + r * score_stride<T>, range, of_squares);
-        if (!sums || weights.sums == summed::nothing) continue;
-        const auto factor = static_cast<double>(state.rows.factor[r]);
-        state.rows.sum[r] =
-            before[r - first] * (of_squares ? factor * factor : factor) + static_cast<double>(sum);
-    }
+    for (index r = first; r < last; ++r)
+        join_weights(task, r, state.scores + r * score_stride<T>, range,
+                     before == nullptr ? nullptr : before + (r - first));
     const index first_key = block.first + range.first, value_dim = program.shape().value_dim;
     const index keys = std::min(range.last - range.first, program.shape().keys - first_key);
     const contiguous_rows<T> values = head.values(first_key);

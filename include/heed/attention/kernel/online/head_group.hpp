@@ -5,8 +5,10 @@
 #include <limits>
 
 #include <heed/attention/kernel/online/forward_tile.hpp>
+#include <heed/attention/kernel/online/joint_rows.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
 #include <heed/attention/kernel/products/packed_head.hpp>
+#include <heed/attention/kernel/products/paired_products.hpp>
 #include <heed/attention/kernel/products/query_tile.hpp>
 #include <heed/attention/kernel/products/scores.hpp>
 #include <heed/attention/kernel/products/streamed_products.hpp>
@@ -16,6 +18,7 @@
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
+#include <heed/core/unroll.hpp>
 
 /// \file
 /// Forward of a block of queries of all heads that share a head of k, whose blocks are opened one
@@ -26,79 +29,6 @@
 /// goes head by head.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
-
-/// The queries of several heads as rows [head, query] of one tile.
-template <class T>
-struct joint_rows {
-    index count = 0;  ///< 0: each head goes alone
-    index queries = 0;
-    T* strips = nullptr;
-    T* scores = nullptr;
-    T* lane_maximum = nullptr;
-    T* factor = nullptr;
-    T* sums = nullptr;  ///< of a block
-    T* output = nullptr;
-    index output_stride = 0;
-
-    /// A head's first row.
-    index row_of(index head) const { return head * queries; }
-    /// Rows that there is memory for: tiles may be a few too high.
-    index capacity() const { return round_up(count, tiles.score_rows) + tiles.score_rows; }
-};
-
-/// Tasks of the heads of a group, and what they share.
-template <class T>
-struct head_group {
-    index heads;
-    forward_task<T>** tasks;
-    joint_rows<T> joint;
-
-    const attention_program<T>& program() const { return tasks[0]->program; }
-};
-
-/// Whether the rows of two heads see the same keys but for what masks say lane by lane.
-template <class T>
-bool see_alike(const query_tile<T>& a, const query_tile<T>& b) {
-    return std::equal(a.seen, a.seen + a.count, b.seen, [](key_interval x, key_interval y) {
-        return x.first == y.first && x.last == y.last;
-    });
-}
-
-/// Whether the heads' rows can be one tile's: few, of one map, and seeing alike.
-template <class T>
-bool can_join(const head_group<T>& group) {
-    const query_tile<T>& first = group.tasks[0]->tile;
-    const attention_program<T>& program = group.program();
-    if (first.count > first.strip || program.source.is_rectified() || program.pairs != nullptr)
-        return false;
-    for (index h = 1; h < group.heads; ++h)
-        if (!see_alike(first, group.tasks[h]->tile)) return false;
-    return true;
-}
-
-template <class T>
-joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
-    const index dim = group.program().shape().dim;
-    joint_rows<T> joint;
-    joint.queries = group.tasks[0]->tile.count;
-    joint.count = group.heads * joint.queries;
-    joint.output_stride = group.tasks[0]->state.output_stride;
-    const index rows = joint.capacity();
-    joint.strips = scratch.take<T>(packed_size<T>(tiles.score_rows, joint.count, dim));
-    joint.scores = scratch.take<T>(rows * score_stride<T>);
-    joint.lane_maximum = scratch.take<T>(rows * vec<T>::size);
-    joint.factor = scratch.take<T>(rows);
-    joint.sums = scratch.take<T>(rows * joint.output_stride);
-    joint.output = scratch.take<T>(rows * joint.output_stride);
-    std::fill_n(joint.output, static_cast<std::size_t>(rows * joint.output_stride), T(0));
-    const arena::scope mark(scratch);
-    T* plain = scratch.take<T>(joint.count * dim);
-    for (index h = 0; h < group.heads; ++h)
-        std::copy_n(group.tasks[h]->tile.plain[0], static_cast<std::size_t>(joint.queries * dim),
-                    plain + joint.row_of(h) * dim);
-    pack_strips<T>({plain, dim}, joint.count, dim, joint.strips);
-    return joint;
-}
 
 /// Rows for which numbers of a cache that are not T become T in registers, again for every tile;
 /// for more they become it once, in memory.
@@ -139,6 +69,10 @@ void multiply_joint_keys(const head_group<T>& group, index first_key, key_interv
         for (index r = 0; r < round_up(joint.count, tiles.score_rows); ++r)
             lowest.store_aligned(maximum + r * vec<T>::size);
     }
+    if (program.pairs != nullptr)
+        return program.pairs->multiply_row_keys(joint.panels, joint.count, head.rows(), range,
+                                                nullptr, joint.product_factor, joint.scores,
+                                                maximum);
     if (!head.open->is_ready)
         return program.cache->multiply_keys(*head.open, joint.strips, joint.count, range,
                                             joint.scores, maximum);
@@ -174,7 +108,10 @@ void weigh_joint_rows(const head_group<T>& group, index first_key, key_interval 
         const key_interval own = task.block.range[0];
         T* scores = joint.scores + row * score_stride<T>;
         T* factor = joint.factor + row;
-        if (own.first < own.last) {
+        const bool is_seen = own.first < own.last;
+        array_of<double, tiles.score_rows> before = {};
+        if (is_seen) {
+            std::copy_n(task.state.rows.sum, static_cast<std::size_t>(count), before);
             task.weights.advance(task.stream, task.state.rows, task.state.row_maximum, count);
             task.weights.weigh(task.stream, task.state.rows, 0, count, scores, own, task.observed);
             drop_weights(task.program, task.tile, 0, count, first_key, own, scores,
@@ -188,6 +125,8 @@ void weigh_joint_rows(const head_group<T>& group, index first_key, key_interval 
         for (index r = 0; r < count; ++r, scores += score_stride<T>) {
             std::fill(scores + range.first, scores + first, T(0));
             std::fill(scores + last, scores + range.last, T(0));
+            if (task.program.pairs != nullptr)
+                join_weights(task, r, scores, range, is_seen ? before + r : nullptr);
         }
     }
 }
@@ -207,7 +146,11 @@ void sum_joint_values(const head_group<T>& group, index first_key, key_interval 
     const index keys = count_keys(program, first_key, range), stride = joint.output_stride;
     const T* weights = joint.scores + range.first;
     std::fill_n(joint.sums, static_cast<std::size_t>(joint.count * stride), T(0));
-    if (head.open->is_ready) {
+    if (program.pairs != nullptr) {
+        program.pairs->add_values(joint.scores + range.first / 2, joint.count, pairs_of(keys),
+                                  head.values(first_key + range.first), program.shape().value_dim,
+                                  joint.factor, joint.sums, stride);
+    } else if (head.open->is_ready) {
         const contiguous_rows<T> values = head.values(first_key + range.first);
         multiply_streamed_values(weights, joint.count, keys, values.data, values.stride,
                                  program.shape().value_dim, joint.sums, stride);
@@ -237,7 +180,7 @@ void add_seen_joint_values(const head_group<T>& group, index first_key, key_inte
     const packed_head<T>& head = group.tasks[0]->head;
     const index keys = count_keys(program, first_key, range);
     const index value_dim = program.shape().value_dim;
-    const T* weights = joint.scores + range.first;
+    const T* weights = joint.scores + (program.pairs == nullptr ? range.first : range.first / 2);
     arena& scratch = group.tasks[0]->scratch;
     open_block(program, group.tasks[0]->tile, first_key / key_block<T>, head, scratch);
     const contiguous_rows<T> values = head.values(first_key + range.first);
@@ -249,8 +192,14 @@ void add_seen_joint_values(const head_group<T>& group, index first_key, key_inte
         for (index r = 0; r < joint.queries; ++r) {
             const index row = joint.row_of(h) + r;
             program.sight.list_seen(task.tile, r, task.block, range, sees);
-            add_seen_values(weights + row * score_stride<T>, sees + range.first, keys, values,
-                            value_dim, joint.factor[row], joint.output + row * joint.output_stride);
+            const T* own = weights + row * score_stride<T>;
+            T* to = joint.output + row * joint.output_stride;
+            if (program.pairs != nullptr)
+                program.pairs->add_seen_values(own, sees + range.first, pairs_of(keys), values,
+                                               value_dim, joint.factor[row], to);
+            else
+                add_seen_values(own, sees + range.first, keys, values, value_dim, joint.factor[row],
+                                to);
         }
     }
 }

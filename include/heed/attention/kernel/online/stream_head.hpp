@@ -72,6 +72,7 @@ template <class T>
 bool read_rows(const head_group<T>& group) {
     const forward_task<T>& first = *group.tasks[0];
     if (first.head.open->shared_dim == 0 || group.joint.count > 0) return false;
+    if (first.head.open->in_pairs) return true;
     for (index h = 0; h < group.heads; ++h)
         if (!may_read_rows(first.program, group.tasks[h]->tile)) return false;
     return true;
@@ -83,9 +84,15 @@ void begin_reading_rows(const head_group<T>& group, arena& scratch) {
     const index dim = group.program().shape().dim;
     group.tasks[0]->head.open->reads_rows = true;
     for (index h = 0; h < group.heads; ++h) {
-        query_tile<T>& tile = group.tasks[h]->tile;
-        tile.panels = scratch.take<T>(query_panels_size<T>(tile.count, dim));
-        pack_query_panels<T>(tile.plain[0], tile.count, dim, tile.panels);
+        forward_task<T>& task = *group.tasks[h];
+        query_tile<T>& tile = task.tile;
+        if (task.head.open->in_pairs) {
+            tile.panels = pack_paired_queries(task, scratch);
+            continue;
+        }
+        T* panels = scratch.take<T>(query_panels_size<T>(tile.count, dim));
+        pack_query_panels<T>(tile.plain[0], tile.count, dim, panels);
+        tile.panels = panels;
     }
 }
 
@@ -115,7 +122,9 @@ void stream_head(const attention_program<T>& program, const weight_rule<T>& weig
         if (own.first == own.last) continue;
         seen = {std::min(seen.first, own.first), std::max(seen.last, own.last)};
     }
-    if (can_join(group)) group.joint = make_joint_rows(group, scratch);
+    // Of pairs the rows of a head alone fill vectors as well.
+    const bool is_alone = heads == 1 && threads == 1 && program.pairs != nullptr;
+    if (!is_alone && can_join(group)) group.joint = make_joint_rows(group, scratch);
     if (read_rows(group)) begin_reading_rows(group, scratch);
     const bool joins = group.joint.count > 0;
     if (joins && threads > 1)

@@ -1,17 +1,20 @@
 #pragma once
 
-#include <type_traits>
-
-#include <Eigen/Core>
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
 
 #include <heed/attention/kernel/products/paired_products.hpp>
+#include <heed/attention/kernel/products/row_keys.hpp>
 #include <heed/attention/kernel/products/streamed_products.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
 #include <heed/core/microkernel.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/simd/pairs.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
 
@@ -61,6 +64,67 @@ class bfloat16_products final : public paired_products<T> {
             multiply<false>(strips, rows, panel, pairs, factor, to, stride, lane_maximum);
         else
             multiply<true>(strips, rows, panel, pairs, factor, to, stride, lane_maximum);
+    }
+
+    const T* pack_row_queries(const contiguous_rows<T>& rows, index count, index dim, index row_dim,
+                              arena& scratch) const override {
+        const index row_quads = quads_of(row_dim), quads = row_quads + quads_of(dim - row_dim);
+        auto* panels = scratch.take<double>(query_panels_size<double>(count, quads));
+        const arena::scope mark(scratch);
+        auto* all = scratch.take<double>(count * quads);
+        std::fill_n(all, static_cast<std::size_t>(count * quads), 0.0);
+        for (index r = 0; r < count; ++r) {
+            const auto* from = reinterpret_cast<const std::byte*>(rows[r]);
+            const auto bytes = [](index numbers) { return static_cast<std::size_t>(2 * numbers); };
+            std::memcpy(all + r * quads, from, bytes(row_dim));
+            std::memcpy(all + r * quads + row_quads, from + bytes(row_dim), bytes(dim - row_dim));
+        }
+        pack_query_panels<double>(all, count, quads, panels);
+        return reinterpret_cast<const T*>(panels);
+    }
+
+    /// Two sums a query, of every other pair, the lanes of a quad, are added at the end: so eight
+    /// queries fill a vector, and a number that is broadcast serves twice as many products.
+    void multiply_row_keys(const T* queries, index count, const row_keys<T>& keys,
+                           key_interval range, const key_interval* of_strips, const T* factor,
+                           T* to, T* lane_maximum) const override {
+        constexpr index width = panel_width<T>, lanes = vec<double>::size;
+        const row_keys<double> quads{
+            reinterpret_cast<const double*>(keys.rows), keys.stride / 2, quads_of(keys.row_dim),
+            reinterpret_cast<const double*>(keys.panels), quads_of(keys.panel_dim)};
+        alignas(64) array_of<double, width * panel_width<double>> products;
+        for (index key = range.first; key < range.last; key += width) {
+            const auto is_seen = [=](index strip) {
+                return of_strips == nullptr ||
+                       (of_strips[strip].first <= key && key < of_strips[strip].last);
+            };
+            for_query_panels<double>(count, [&]<int Vectors>(index first) {
+                constexpr index columns = Vectors * lanes;
+                const index last = std::min(first + columns, count);
+                index strip = first / tiles.score_rows;
+                while (strip * tiles.score_rows < last && !is_seen(strip)) ++strip;
+                if (strip * tiles.score_rows >= last) return;
+                multiply_query_panel<Vectors, width>(
+                    rows_of_quads{reinterpret_cast<const double*>(queries) + first * quads.dim()},
+                    quads, key, products);
+                const auto* sums = reinterpret_cast<const T*>(products);
+                turn_products<T>(
+                    last - first,
+                    [=](index of, index) __attribute__((always_inline)) {
+                        const T* at = sums + of * 2 * columns;
+                        const vec<T> low = vec<T>::load(at);
+                        const vec<T> high = Vectors == 1 ? low : vec<T>::load(at + size);
+                        return unzip<0>(low, high) + unzip<1>(low, high);
+                    },
+                    [=](index query, index of, vec<T> scores) __attribute__((always_inline)) {
+                        const index r = first + query;
+                        if (factor != nullptr) scores *= vec<T>(factor[r]);
+                        scores.store(to + r * score_stride<T> + key + of);
+                        if (lane_maximum != nullptr && is_seen(r / tiles.score_rows))
+                            raise_lane_maximum<1>(&scores, lane_maximum + r * size);
+                    });
+            });
+        }
     }
 
     T join_weights(T* row, key_interval range, bool of_squares) const override {
@@ -130,7 +194,7 @@ class bfloat16_products final : public paired_products<T> {
 /// What computes the products of tensors of S in pairs; null where the machine does not.
 template <class T, class S>
 const paired_products<T>* products_of() {
-    if constexpr (has_pairs && std::is_same_v<S, Eigen::bfloat16>) {
+    if constexpr (is_multiplied_by_pairs<S>) {
         static constexpr bfloat16_products<T> products{};
         return &products;
     } else {

@@ -22,6 +22,7 @@ struct head_block {
     index number = -1;             ///< which block; −1: none yet
     key_maps<T*> key_panels = {};  ///< of each map, from the block's first key on
     T* values = nullptr;           ///< padded rows; null where v's own memory will do
+    bool in_pairs = false;         ///< whether values are pairs of two keys', numbers of 16 bits
     bool is_ready = false;         ///< whether the numbers that are wanted lie there, as T
     bool finite = true;            ///< whether the values are free of NaN and infinities
     bool all_moderate = true;      ///< whether no sum of weighted values of any block that was
@@ -30,8 +31,11 @@ struct head_block {
     std::byte* page = nullptr;  ///< of a cache: the numbers as they are stored
     index keys = 0;             ///< of a cache: how many the page has
     index shared_dim = 0;       ///< of a cache: how many numbers keys begin with that are values
-    /// Whether such keys are read as rows, values and then `other_keys`, and not as key_panels.
+    index other_dim = 0;        ///< and how many they have beside them
+    /// Whether such keys are read as `key_rows`, which are values, and then `other_keys`, and not
+    /// as key_panels. In pairs they always are, those of neighbours.
     bool reads_rows = false;
+    const T* key_rows = nullptr;
     const T* other_keys = nullptr;  ///< panels of what keys have beside their values
 };
 
@@ -39,8 +43,9 @@ struct head_block {
 template <class T>
 class key_blocks {
   public:
-    /// Memory for a block, where it does not lie ready in the cache; for what is wanted of it.
-    virtual head_block<T> take(arena& scratch, block_part wanted) const = 0;
+    /// Memory for a block, where it does not lie ready in the cache; for what is wanted of it,
+    /// numbers of 16 bits `in_pairs`.
+    virtual head_block<T> take(arena& scratch, block_part wanted, bool in_pairs) const = 0;
     /// Finds a block, which is ready where its numbers are T.
     virtual void find(index batch, index kv_head, index number, head_block<T>& to) const = 0;
     /// The numbers of the block that was found become T, where there is memory for them.

@@ -40,7 +40,8 @@ struct packed_head {
     }
     /// The keys of the open block where they are read as rows.
     row_keys<T> rows() const {
-        return {open->values, own_values.stride, open->shared_dim, open->other_keys};
+        return {open->key_rows, own_values.stride / values_a_row, open->shared_dim,
+                open->other_keys, open->other_dim};
     }
     /// What is known of a block that may be read, or was: whether its values are finite, and
     /// whether no sum of them can overflow.
@@ -116,7 +117,7 @@ packed_head<T> make_open_head(const attention_program<T>& program, arena& scratc
                         &scratch.make<head_block<T>>(),
                         values_a_row(program)};
     if (program.cache != nullptr) {
-        *head.open = program.cache->take(scratch, wanted);
+        *head.open = program.cache->take(scratch, wanted, program.pairs != nullptr);
         head.own_values.stride = padded<T>(shape.value_dim);
         return head;
     }

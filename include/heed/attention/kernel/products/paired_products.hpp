@@ -1,7 +1,9 @@
 #pragma once
 
+#include <heed/attention/kernel/products/row_keys.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>
 #include <heed/core/pack.hpp>
 
@@ -16,8 +18,9 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// Pairs that hold so many numbers.
+/// Pairs, and quads, that hold so many numbers.
 constexpr index pairs_of(index numbers) { return count_blocks(numbers, 2); }
+constexpr index quads_of(index numbers) { return count_blocks(numbers, 4); }
 
 /// Those of a call; stateless. Only calls whose tensors hold such numbers bring them, so that no
 /// other pays for compiling them.
@@ -35,6 +38,17 @@ class paired_products {
     /// that is null, and the largest of each lane so far.
     virtual void multiply_panel(const T* strips, index rows, const T* panel, index pairs,
                                 const T* factor, T* to, index stride, T* lane_maximum) const = 0;
+    /// Rows of pairs become what multiply_row_keys takes, of whose numbers the first `row_dim` meet
+    /// rows of keys.
+    virtual const T* pack_row_queries(const contiguous_rows<T>& rows, index count, index dim,
+                                      index row_dim, arena& scratch) const = 0;
+    /// The products of such queries with panels of keys, which are neighbours as they are stored in
+    /// rows and in panels (products/row_keys.hpp), each times `factor` of its query unless that is
+    /// null; the largest of each lane so far, a vector a query, unless null. A strip of score_rows
+    /// queries may have an interval of keys to itself, `of_strips`.
+    virtual void multiply_row_keys(const T* queries, index count, const row_keys<T>& keys,
+                                   key_interval range, const key_interval* of_strips,
+                                   const T* factor, T* to, T* lane_maximum) const = 0;
     /// A row's weights in `range` of a block become pairs, rounded, from row[range.first/2] on.
     /// Their sum, or that of their squares.
     virtual T join_weights(T* row, key_interval range, bool of_squares) const = 0;

@@ -41,7 +41,7 @@ struct query_tile {
                           ///< 1; null if every one is 1
     query_maps<T*> plain = {};   ///< of each map [count, dim]: prepared rows times their scale
     query_maps<T*> strips = {};  ///< the same, packed
-    T* panels = nullptr;         ///< the same, a row a lane, where keys are read as rows
+    const T* panels = nullptr;   ///< the same, a row a lane, where keys are read as rows
 
     static constexpr index strip = tiles.score_rows;
     index strip_count() const { return count_blocks(count, strip); }

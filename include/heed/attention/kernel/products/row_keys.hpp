@@ -6,9 +6,11 @@
 #include <heed/attention/kernel/products/streamed_products.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/core/architecture.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/microkernel.hpp>
 #include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/storage.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
 
@@ -23,13 +25,17 @@
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
-/// Keys from the first of a block on: rows of their first numbers, then panels of the others.
+/// Keys from the first of a block on: rows of their first numbers, then panels of the others. T may
+/// stand for several numbers.
 template <class T>
 struct row_keys {
     const T* rows;
     index stride;
     index row_dim;
     const T* panels;
+    index panel_dim;
+
+    index dim() const { return row_dim + panel_dim; }
 };
 
 /// Numbers that `count` queries take as panels, a query a lane: whole panels, and a vector for each
@@ -58,7 +64,7 @@ void pack_query_panels(const T* rows, index count, index dim, T* panels) {
     });
 }
 
-/// The stride of a panel of queries, at each step of which a cache line is fetched of the keys that
+/// The stride of a panel of queries, at each step of which cache lines are fetched of the keys that
 /// are met next: those come from far, and side by side in too many rows for a processor to foresee.
 template <class T, index Width>
 struct fetching_keys {
@@ -67,21 +73,24 @@ struct fetching_keys {
 
     constexpr operator index() const { return Width; }
 };
-template <int Columns, class T, index Width>
-[[gnu::always_inline]] inline void fetch_ahead(const T* const& row,
-                                               const fetching_keys<T, Width>& by) {
+template <int Columns, class Row, class T, index Width>
+[[gnu::always_inline]] inline void fetch_ahead(const Row& row, const fetching_keys<T, Width>& by) {
     constexpr index line = 64;
-    const index step = (row - by.queries) / Width;
-    prefetch(reinterpret_cast<const void*>(by.from + static_cast<std::uintptr_t>(step * line)));
+    constexpr index a_step = tiles.score_rows * static_cast<index>(sizeof(T));
+    constexpr int lines = static_cast<int>(count_blocks(a_step, line));
+    const index step = (memory_of(row) - by.queries) / Width;
+    unroll<lines>([&](auto l) __attribute__((always_inline)) {
+        const auto ahead = static_cast<std::uintptr_t>((step * lines + l) * line);
+        prefetch(reinterpret_cast<const void*>(by.from + ahead));
+    });
 }
 
-/// The products of a panel of keys with Vectors vectors of queries: to[key][query].
-template <int Vectors, class T>
-void multiply_query_panel(const T* queries, const row_keys<T>& keys, index key, index dim, T* to) {
-    constexpr index size = vec<T>::size, width = panel_width<T>, columns = Vectors * size;
+/// The products of a panel of Width keys with Vectors vectors of queries: to[key][query].
+template <int Vectors, index Width, class Queries, class T>
+void multiply_query_panel(Queries queries, const row_keys<T>& keys, index key, T* to) {
+    constexpr index size = vec<T>::size, width = Width, columns = Vectors * size;
     constexpr index height = tiles.score_rows, rest = width % height;
     static_assert(3 * rest % height == 0, "a panel of keys is whole tiles, none too high");
-    const index others = dim - keys.row_dim;
     const auto store = [=](index r, const vec<T>* products) __attribute__((always_inline)) {
         unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
             products[c].store_aligned(to + r * columns + c * size);
@@ -93,36 +102,31 @@ void multiply_query_panel(const T* queries, const row_keys<T>& keys, index key, 
                           static_cast<std::uintptr_t>(width * keys.stride) * sizeof(T);
         multiply_rows<height, Vectors>(
             std::min(height, width - first), rows, index(0), keys.stride, fixed<1>(), queries,
-            fetching_keys<T, columns>{queries, next},
+            fetching_keys<T, columns>{memory_of(queries), next},
             keys.row_dim, [=](index r, const vec<T>* products) __attribute__((always_inline)) {
                 store(first + r, products);
             });
     }
-    if (others == 0) return;
+    if (keys.panel_dim == 0) return;
     multiply_rows<height, Vectors>(
-        width, keys.panels + key * others, height, fixed<1>(), fixed<width>(),
-        queries + keys.row_dim * columns, fixed<columns>(), others,
+        width, keys.panels + key * keys.panel_dim, height, fixed<1>(), fixed<width>(),
+        queries + keys.row_dim * columns, fixed<columns>(), keys.panel_dim,
         store, [=](index r) __attribute__((always_inline)) { return to + r * columns; });
 }
 
-/// Products [key][query] of a panel of keys with `count` queries, of which `columns` are computed,
-/// become rows of scores, score_stride apart, and raise the largest of each lane, unless null.
-template <class T>
-void turn_products(const T* products, index columns, index count, T* to, T* lane_maximum) {
+/// The products of a panel of keys with `count` queries, read(key, first query) being a vector of
+/// one key's, a query a lane, are turned: finish(query, first key, vector) gets them a key a lane.
+template <class T, class Read, class Finish>
+[[gnu::always_inline]] inline void turn_products(index count, Read read, Finish finish) {
     constexpr index size = vec<T>::size;
     for (index first = 0; first < count; first += size)
         for (index key = 0; key < panel_width<T>; key += size) {
             array_of<vec<T>, size> block;
-            unroll<size>([&](auto l) {
-                block[l] = vec<T>::load_aligned(products + (key + l) * columns + first);
-            });
+            unroll<size>([&](auto l)
+                             __attribute__((always_inline)) { block[l] = read(key + l, first); });
             transpose(block);
-            for (index r = 0; r < std::min(size, count - first); ++r) {
-                block[r].store(to + (first + r) * score_stride<T> + key);
-                raise_lane_maximum<1>(block + r, lane_maximum == nullptr
-                                                     ? nullptr
-                                                     : lane_maximum + (first + r) * size);
-            }
+            for (index r = 0; r < std::min(size, count - first); ++r)
+                finish(first + r, key, block[r]);
         }
 }
 
@@ -130,15 +134,23 @@ void turn_products(const T* products, index columns, index count, T* to, T* lane
 /// score_stride apart; the largest of each lane so far, a vector a row, unless null.
 template <class T>
 void multiply_row_keys(const T* queries, index count, const row_keys<T>& keys, key_interval range,
-                       index dim, T* to, T* lane_maximum) {
+                       T* to, T* lane_maximum) {
     constexpr index size = vec<T>::size, width = panel_width<T>;
     alignas(64) array_of<T, width * width> products;
     for (index key = range.first; key < range.last; key += width)
         for_query_panels<T>(count, [&]<int Vectors>(index first) {
-            multiply_query_panel<Vectors, T>(queries + first * dim, keys, key, dim, products);
-            turn_products<T>(products, Vectors * size, std::min(Vectors * size, count - first),
-                             to + first * score_stride<T> + key,
-                             lane_maximum == nullptr ? nullptr : lane_maximum + first * size);
+            multiply_query_panel<Vectors, width>(queries + first * keys.dim(), keys, key, products);
+            turn_products<T>(
+                std::min(Vectors * size, count - first),
+                [&](index of, index query) __attribute__((always_inline)) {
+                    return vec<T>::load_aligned(products + of * Vectors * size + query);
+                },
+                [=](index r, index of, vec<T> scores) __attribute__((always_inline)) {
+                    scores.store(to + (first + r) * score_stride<T> + key + of);
+                    raise_lane_maximum<1>(&scores, lane_maximum == nullptr
+                                                       ? nullptr
+                                                       : lane_maximum + (first + r) * size);
+                });
         });
 }
 

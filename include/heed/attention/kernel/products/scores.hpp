@@ -274,13 +274,18 @@ bool may_read_rows(const attention_program<T>& program, const query_tile<T>& til
            std::all_of(tile.seen, tile.seen + tile.count, sees_as_first);
 }
 
-/// The same for keys that are read as rows: by a tile that may, rows score_stride apart.
+/// The same for keys that are read as rows: by a tile that may, rows score_stride apart. Pairs ask
+/// no tile.
 template <class T>
 void score_row_block(const attention_program<T>& program, const query_tile<T>& tile,
                      const block_view<T>& block, const row_keys<T>& keys, T* scores,
                      T* lane_maximum, T* row_maximum) {
-    multiply_row_keys(static_cast<const T*>(tile.panels), tile.count, keys, block.seen,
-                      program.shape().dim, scores, begin_maximum(program, tile, lane_maximum));
+    T* const maximum = begin_maximum(program, tile, lane_maximum);
+    if (program.pairs != nullptr)
+        program.pairs->multiply_row_keys(tile.panels, tile.count, keys, block.seen, block.range,
+                                         tile.factor, scores, maximum);
+    else
+        multiply_row_keys(tile.panels, tile.count, keys, block.seen, scores, maximum);
     program.scores.finish(tile, block, scores, score_stride<T>, lane_maximum, row_maximum);
 }
 
