@@ -31,16 +31,12 @@ struct unit_row {
         return {T(1), T(1) / std::sqrt(square + epsilon)};
     }
 
-    void map(const T* x, index, T* to) const {
-        const auto [scale, inverse] = factors_of(x);
-        multiply_row(x, dim, scale, to);
-        multiply_row(to, dim, inverse, to);
-    }
+    void map(const T* x, index, T* to) const { map_by(x, factors_of(x), to); }
     /// dx = (d − y(y·d))/√(‖x‖² + ε)
     void back(const T* x, index, const T* d, T* to) const {
-        const auto [scale, inverse] = factors_of(x);
-        multiply_row(x, dim, scale, to);
-        multiply_row(to, dim, inverse, to);
+        const auto factors = factors_of(x);
+        const auto [scale, inverse] = factors;
+        map_by(x, factors, to);
         const T along = -dot(to, d, dim);
         for (index c = 0; c < dim; c += vec<T>::size) {
             const index left = dim - c;
@@ -48,6 +44,14 @@ struct unit_row {
                                       vec<T>::load_partial(d + c, left));
             ((across * vec<T>(inverse)) * vec<T>(scale)).store_partial(to + c, left);
         }
+    }
+
+  private:
+    /// y; most rows are not scaled, and are read once.
+    void map_by(const T* x, const unit_factors<T>& by, T* to) const {
+        if (by.scale == T(1)) return multiply_row(x, dim, by.inverse, to);
+        multiply_row(x, dim, by.scale, to);
+        multiply_row(to, dim, by.inverse, to);
     }
 };
 

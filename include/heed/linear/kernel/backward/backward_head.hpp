@@ -58,6 +58,7 @@ class backward_head : public backward_results<T> {
     using results::load_keys;
     using results::load_queries;
     using results::loaded_;
+    using results::look_ahead;
     using results::offset_;
     using results::outputs_;
     using results::program_;
@@ -188,6 +189,10 @@ class backward_head : public backward_results<T> {
             if (sees_chunk) decays_.weigh(sight, count, p_);
             decays_.scale(sight.first, count, value_dim_, outputs_.rows());
         }
+        const index next = i + count, keys = sees_chunk ? run_.keys() - next - offset_ : 0;
+        lines_ahead ahead = look_ahead(next + offset_, std::min(chunk_length, keys), next,
+                                       std::min(chunk_length, run_.queries() - next), false);
+        of.ahead = &ahead;
         multiply_chunk<T>(of, {d_features_, nullptr}, count, 0, width_);
         if (program_.map->divides_features) divide_back(i, count, prefix);
         put_d_queries(i, count, prefix);
@@ -246,6 +251,7 @@ class backward_head : public backward_results<T> {
         const auto a = reversed(turned_keys_, count);
         const auto v = reversed(contiguous_rows<T>(values_), count);
         chunk_operands<T> of_values{a, by_feature_.s.sum, features_};
+        chunk_operands<T> of_keys{v, turned_sum_, value_dim_};
         if (queries > 0) {
             weigh_chunk<T>(a, count, features_, by_feature_.keys, sight, p_);
             of_values.p = p_;
@@ -259,11 +265,15 @@ class backward_head : public backward_results<T> {
             decays_.scale(0, count, features_, reversed(d_features_, count));
             of_values.a = reversed(contiguous_rows<T>(d_features_), count);
         }
+        const index next = std::max<index>(0, p - chunk_length);
+        const index query = std::max<index>(0, next - offset_);
+        const index rows = queries > 0 ? std::min(run_.queries(), p - offset_) - query : 0;
+        lines_ahead ahead = look_ahead(next, p - next, query, rows, true);
+        of_values.ahead = of_keys.ahead = &ahead;
         multiply_chunk<T>(of_values, {reversed(d_values_, count), nullptr}, count, 0, columns_);
         put_d_values(p, count);
 
         transpose_rows<T>(by_feature_.s.sum, features_, columns_, turned_sum_);
-        chunk_operands<T> of_keys{v, turned_sum_, value_dim_};
         if (queries > 0) {
             weigh_chunk<T>(v, count, value_dim_, outputs_transposed_, sight, p_);
             of_keys.p = p_;

@@ -10,6 +10,7 @@
 #include <heed/linear/kernel/backward/backward_walk.hpp>
 #include <heed/linear/kernel/chunk/chunk_products.hpp>
 #include <heed/linear/kernel/chunk/chunk_rows.hpp>
+#include <heed/linear/kernel/chunk/rows_ahead.hpp>
 #include <heed/linear/kernel/rules/program.hpp>
 
 /// \file
@@ -113,6 +114,27 @@ class backward_results : public backward_walk<T> {
                     rows_of_tokens(rows, walk::steps_), adds_to(program_.shape.value_heads, head_));
     }
 
+    /// What the next chunk reads, rows from `key` and `query` on, and where it writes: back, dk and
+    /// dv, else dq.
+    lines_ahead look_ahead(index key, index keys, index query, index queries, bool back) {
+        const index of_key = walk::run_.key_first + key, of_query = walk::run_.query_first + query;
+        const index key_head = program_.key_head(head_), value_head = program_.value_head(head_);
+        const index query_head = program_.query_head(head_);
+        ahead_.clear();
+        ahead_.add(program_.k, batch_, key_head, of_key, keys);
+        ahead_.add(program_.v, batch_, value_head, of_key, keys);
+        ahead_.add(program_.q, batch_, query_head, of_query, queries);
+        ahead_.add(of_.d_o, batch_, head_, of_query, queries);
+        if (program_.denominator.divides) ahead_.add(of_.o, batch_, head_, of_query, queries);
+        if (back) {
+            ahead_.add(of_.dv, batch_, value_head, of_key, keys);
+            ahead_.add(of_.dk, batch_, key_head, of_key, keys);
+        } else {
+            ahead_.add(of_.dq, batch_, query_head, of_query, queries);
+        }
+        return ahead_.lines(back ? 1 : 2);  // forth there is one product for all of them
+    }
+
     const linear_gradients<T>& of_;
     written_rows<T> d_features_, d_values_;
 
@@ -125,6 +147,7 @@ class backward_results : public backward_walk<T> {
         return head * heads % program_.shape.heads >= heads;
     }
 
+    rows_ahead ahead_;
     written_rows<T> d_inputs_;
 };
 

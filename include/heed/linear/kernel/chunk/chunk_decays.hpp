@@ -140,9 +140,7 @@ template <class T>
     // A bare product would be contracted with the sum that it goes into.
     const vec<T> product = fma(high, old, vec<T>(T(0)));
     const vec<T> rounding = fma(low, old, fma(high, old, -product));
-    fma(high, vec<T>::load(lost), rounding).store(lost);
-    product.store(sum);
-    add_compensated(sum, lost, addend);
+    store_compensated(product, fma(high, vec<T>::load(lost), rounding), addend, sum, lost);
 }
 template <class T>
 [[gnu::always_inline]] inline void decay_and_add(T* sum, T* lost, const two_parts<T>& decay,

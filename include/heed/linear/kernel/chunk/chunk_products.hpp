@@ -8,6 +8,7 @@
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
+#include <heed/linear/kernel/chunk/rows_ahead.hpp>
 #include <heed/linear/kernel/rules/feature_rule.hpp>
 
 /// \file
@@ -50,22 +51,33 @@ void weigh_chunk(contiguous_rows<T> a, index rows, index depth, const T* b_trans
                  chunk_sight sight, T* p) {
     constexpr index size = vec<T>::size, width = panel_width<T>;
     constexpr int height = tiles.score_rows;
+    constexpr int half = tiles.score_vectors / 2;
     for (index panel = 0; panel < sight.of(rows - 1); panel += width) {
-        // Rows before this one see nothing of the panel, nor does any of their tile.
-        const index begin = std::max<index>(0, panel - sight.first) / height * height;
-        multiply_rows<height, tiles.score_vectors>(
-            rows - begin, a[begin], height * a.stride, a.stride, fixed<1>{}, b_transposed + panel,
-            fixed<chunk_length>{},
-            depth, [=](index r, const vec<T>* sums) __attribute__((always_inline)) {
-                if (begin + r >= rows) return;
-                T* to = p + (begin + r) * weight_stride<T> + panel;
-                const index seen = sight.of(begin + r) - panel;
-                unroll<tiles.score_vectors>([&](auto c) __attribute__((always_inline)) {
-                    const vec<T> kept =
-                        select(vec_mask<T>::first(seen - c * size), sums[c], vec<T>(T(0)));
-                    kept.store(to + c * size);
+        const auto weigh = [&]<int Vectors>(index begin, index end) __attribute__((always_inline)) {
+            multiply_rows<height, Vectors>(
+                end - begin, a[begin], height * a.stride, a.stride, fixed<1>{},
+                b_transposed + panel, fixed<chunk_length>{},
+                depth, [=](index r, const vec<T>* sums) __attribute__((always_inline)) {
+                    if (begin + r >= rows) return;
+                    T* to = p + (begin + r) * weight_stride<T> + panel;
+                    const index seen = sight.of(begin + r) - panel;
+                    unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+                        const vec<T> kept =
+                            select(vec_mask<T>::first(seen - c * size), sums[c], vec<T>(T(0)));
+                        kept.store(to + c * size);
+                    });
                 });
-            });
+        };
+        // Rows before `begin` see nothing of the panel, those before `middle` its first half, nor
+        // does any of their tiles.
+        const index begin = std::max<index>(0, panel - sight.first) / height * height;
+        const index narrow = panel + half * size;
+        const index middle =
+            sight.of(rows - 1) <= narrow
+                ? rows
+                : std::max(begin, (narrow - sight.first - sight.own + 1) / height * height);
+        if (begin < middle) weigh.template operator()<half>(begin, middle);
+        if (middle < rows) weigh.template operator()<tiles.score_vectors>(middle, rows);
     }
 }
 
@@ -79,12 +91,14 @@ struct chain_operand {
     index depth;
 };
 
-/// sum[r][c] += Σ_k a[r·a_row + k]·b[k·b_row + c]
+/// sum[r][c] += Σ_k a[r·a_row + k]·b[k·b_row + c], a line of `ahead` being fetched every step.
 template <int Rows, int Columns, class T, class Sums>
-[[gnu::always_inline]] inline void extend_chain(chain_operand<T> by, Sums& sum) {
+[[gnu::always_inline]] inline void extend_chain(chain_operand<T> by, Sums& sum,
+                                                lines_ahead& ahead) {
     const T* a = by.a;
     const T* b = by.b;
     for (index k = 0; k < by.depth; ++k) {
+        ahead.fetch();
         array_of<vec<T>, Columns> right;
         unroll<Columns>([&](auto c) __attribute__((always_inline)) {
             right[c] = vec<T>::load(b + c * vec<T>::size);
@@ -104,16 +118,21 @@ template <int Rows, int Columns, class T, class Sums>
         b += by.b_row;
     }
 }
+template <int Rows, int Columns, class T, class Sums>
+[[gnu::always_inline]] inline void extend_chain(chain_operand<T> by, Sums& sum) {
+    lines_ahead none;
+    extend_chain<Rows, Columns>(by, sum, none);
+}
 
 /// One tile of [a₁ | a₂]·[b₁ ; b₂]: finish(row, sums).
 template <int Rows, int Columns, class T, class Finish>
 [[gnu::always_inline]] inline void multiply_chains(chain_operand<T> first, chain_operand<T> second,
-                                                   Finish&& finish) {
+                                                   lines_ahead& ahead, Finish&& finish) {
     array_of<array_of<vec<T>, Columns>, Rows> sum;
     unroll<Rows * Columns>([&](auto i) __attribute__((always_inline)) {
         sum[i / Columns][i % Columns] = vec<T>(T(0));
     });
-    extend_chain<Rows, Columns>(first, sum);
+    extend_chain<Rows, Columns>(first, sum, ahead);
     extend_chain<Rows, Columns>(second, sum);
     unroll<Rows>([&](auto r) __attribute__((always_inline)) {
         array_of<vec<T>, Columns> row;
@@ -137,7 +156,8 @@ struct chunk_operands {
     const T* p = nullptr;  ///< null: the chunk itself is not seen
     contiguous_rows<T> c{};
     chunk_sight sight{};
-    bool finite = true;  ///< whether every number of c is
+    bool finite = true;            ///< whether every number of c is
+    lines_ahead* ahead = nullptr;  ///< what is fetched meanwhile; null: nothing
 };
 
 /// Rows first … first + Rows − 1, of which there are `rows`, in columns column … of Columns
@@ -158,8 +178,9 @@ void multiply_chunk_tile(const chunk_operands<T>& of, const chunk_output<T>& to,
     T* const out = to.rows[first] + column;
     const index stride = to.rows.stride;
     const T* const factor = to.factor == nullptr ? nullptr : to.factor + first;
+    lines_ahead ahead = of.ahead == nullptr ? lines_ahead{} : *of.ahead;
     multiply_chains<Rows, Columns>(
-        before, within, [=](auto r, const vec<T>* sums) __attribute__((always_inline)) {
+        before, within, ahead, [=](auto r, const vec<T>* sums) __attribute__((always_inline)) {
             if (r >= rows) return;
             T* at = out + r * stride;
             const vec<T> f(factor == nullptr ? T(1) : factor[r]);
@@ -168,6 +189,7 @@ void multiply_chunk_tile(const chunk_operands<T>& of, const chunk_output<T>& to,
                 ((sums[c] + vec<T>(T(0))) * f).store(at + c * size);
             });
         });
+    if (of.ahead != nullptr) *of.ahead = ahead;
 }
 
 /// out = [A | P]·[S ; C], for `columns` columns from `column` on: whole vectors.
@@ -216,14 +238,19 @@ struct compensated_rows {
     written_rows<T> sum, lost;
 };
 
-/// sum + (addend + lost): Knuth's exact sum, since either may be the larger.
+/// sum ← old + (addend + lost): Knuth's exact sum, since either may be the larger.
 template <class T>
-[[gnu::always_inline]] inline void add_compensated(T* sum, T* lost, vec<T> addend) {
-    const vec<T> old = vec<T>::load(sum);
-    const vec<T> y = addend + vec<T>::load(lost);
+[[gnu::always_inline]] inline void store_compensated(vec<T> old, vec<T> old_lost, vec<T> addend,
+                                                     T* sum, T* lost) {
+    const vec<T> y = addend + old_lost;
     const vec<T> t = old + y, b = t - old;
     ((old - (t - b)) + (y - b)).store(lost);
     t.store(sum);
+}
+/// sum ← sum + (addend + lost)
+template <class T>
+[[gnu::always_inline]] inline void add_compensated(T* sum, T* lost, vec<T> addend) {
+    store_compensated(vec<T>::load(sum), vec<T>::load(lost), addend, sum, lost);
 }
 
 /// S ← S + Σ_{j < keys} b_j c_jᵀ, in `columns` columns from `column` on.

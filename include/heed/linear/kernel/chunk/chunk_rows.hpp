@@ -32,16 +32,13 @@ struct chunk_tokens {
 template <class T>
 bool copy_padded(contiguous_rows<T> from, index count, index columns, written_rows<T> to) {
     constexpr index size = vec<T>::size;
-    vec<T> sum(T(0));
-    const vec<T> zero(T(0));
+    const index whole = columns / size * size;
     for (index r = 0; r < count; ++r) {
-        for (index c = 0; c < columns; c += size) {
-            const vec<T> x = vec<T>::load_partial(from[r] + c, columns - c);
-            sum = fma(x, zero, sum);
-            x.store(to[r] + c);
-        }
+        for (index c = 0; c < whole; c += size) vec<T>::load(from[r] + c).store(to[r] + c);
+        if (whole < columns)
+            vec<T>::load_partial(from[r] + whole, columns - whole).store(to[r] + whole);
     }
-    return all(sum == zero);
+    return all_finite<T>(to, count, columns);
 }
 
 /// Rows of numbers of `count` tokens by their steps, each at the `place`-th of its own; zeros stand
@@ -223,7 +220,7 @@ class chunk_rows {
 
     /// z of `count` queries, by those sums from row `first` on.
     const T* denominators(index first, index count) {
-        for (index r = 0; r < count; ++r) z_[r] = dot<T>(queries_[r], prefixes_[first + r], width_);
+        for (index r = 0; r < count; ++r) z_[r] = dot_features(queries_[r], prefixes_[first + r]);
         return z_;
     }
     /// What N_i of the mapped queries is multiplied by.
@@ -248,6 +245,13 @@ class chunk_rows {
     arena& scratch() const { return scratch_; }
 
   private:
+    /// a·b of rows of features, which are whole vectors.
+    T dot_features(const T* a, const T* b) const {
+        vec<T> sum(T(0));
+        for (index f = 0; f < width_; f += vec<T>::size)
+            sum = fma(vec<T>::load(a + f), vec<T>::load(b + f), sum);
+        return reduce_add(sum);
+    }
     /// 2^±shift: what features of a query were divided by, or its inverse.
     T unit(index row, int sign) const {
         if (!program_.map->keeps_reference) return T(1);

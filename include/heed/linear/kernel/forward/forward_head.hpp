@@ -15,6 +15,7 @@
 #include <heed/linear/kernel/chunk/chunk_update.hpp>
 #include <heed/linear/kernel/chunk/head_sums.hpp>
 #include <heed/linear/kernel/chunk/references.hpp>
+#include <heed/linear/kernel/chunk/rows_ahead.hpp>
 #include <heed/linear/kernel/rules/program.hpp>
 
 /// \file
@@ -243,6 +244,9 @@ class forward_head {
             const index rows = count * program_.steps();
             chunk_operands<T> of{rows_.turned_queries(), channels_.sum_of_queries(at.head),
                                  features()};
+            lines_ahead ahead =
+                look_ahead(at, h, first + count, sees_chunk ? position + count : at.run.keys());
+            of.ahead = &ahead;
             if (channels_.any()) channels_.see_own(h, of.a, sight, rows);
             if (channels_.any()) channels_.relate_queries(rows_.turned_queries(), sight, rows);
             if (sees_chunk) {
@@ -257,6 +261,22 @@ class forward_head {
             if (program_.decays()) decay(at.head, sight, rows, rows_.turned_queries(), of);
             write(at.batch, h, query, count, of, rows_.factors(h, z, rows));
         }
+    }
+
+    /// What the chunk behind this one needs: keys and values from `key` on, unless a head before
+    /// has had them fetched, and queries and rows of o from `query` on.
+    lines_ahead look_ahead(const place& at, index head, index query, index key) {
+        const auto chunk = [](index left) { return std::min(chunk_length, left); };
+        ahead_.clear();
+        if (head % program_.heads_a_state() == 0) {
+            const index first = at.run.key_first + key, count = chunk(at.run.keys() - key);
+            ahead_.add(program_.k, at.batch, program_.key_head(head), first, count);
+            ahead_.add(program_.v, at.batch, program_.value_head(head), first, count);
+        }
+        const index first = at.run.query_first + query, count = chunk(at.run.queries() - query);
+        ahead_.add(program_.q, at.batch, program_.query_head(head), first, count);
+        ahead_.add(to_.o, at.batch, head, first, count);
+        return ahead_.lines(1);
     }
 
     /// What decays do to rows, queries or keys, and to their weights.
@@ -303,6 +323,7 @@ class forward_head {
     linear_outputs<T> to_;
     index columns_;
     chunk_rows<T> rows_;
+    rows_ahead ahead_;
     forward_channels<T> channels_;
     T* p_;
     written_rows<T> solved_keys_;
