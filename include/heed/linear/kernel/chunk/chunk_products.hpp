@@ -20,7 +20,7 @@
 ///     3. S ← S + Bᵀ·C, a compensated addition
 ///
 /// Built for the peak of the multiply-add units; with chunks of 32 the third product is short, and
-/// a quarter of its time are the additions to S.
+/// a tenth of its time are the additions to S. The second fetches what the next chunk reads.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
@@ -91,7 +91,7 @@ struct chain_operand {
     index depth;
 };
 
-/// sum[r][c] += Σ_k a[r·a_row + k]·b[k·b_row + c], a line of `ahead` being fetched every step.
+/// sum[r][c] += Σ_k a[r·a_row + k]·b[k·b_row + c]; every step fetches from `ahead`.
 template <int Rows, int Columns, class T, class Sums>
 [[gnu::always_inline]] inline void extend_chain(chain_operand<T> by, Sums& sum,
                                                 lines_ahead& ahead) {
