@@ -7,9 +7,9 @@
 //     ./make_linear error | gnuplot > docs/figures/favor_error.png
 //     ./make_linear time | gnuplot > docs/figures/linear_time.png
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <ctime>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -79,16 +79,21 @@ void draw_errors() {
     std::cout << "e\n";
 }
 
-/// The least time of a few calls, of one if it is long, in milliseconds.
+/// The least time of a few samples, of one if it is long, in milliseconds: the processor's, in
+/// which what else runs on the machine does not count.
 double milliseconds(const std::function<void()>& f) {
     double least = 1e30, whole = 0;
-    for (int round = 0; round < 5 && whole < 100; ++round) {
-        const auto start = std::chrono::steady_clock::now();
-        f();
-        const std::chrono::duration<double, std::milli> time =
-            std::chrono::steady_clock::now() - start;
-        least = std::min(least, time.count());
-        whole += time.count();
+    for (int sample = 0; sample < 5 && whole < 100; ++sample) {
+        const std::clock_t start = std::clock();
+        double time = 0;
+        int calls = 0;
+        while (time < 1) {
+            f();
+            ++calls;
+            time = 1e3 * double(std::clock() - start) / CLOCKS_PER_SEC;
+        }
+        least = std::min(least, time / calls);
+        whole += time;
     }
     return least;
 }

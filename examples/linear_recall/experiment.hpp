@@ -33,8 +33,10 @@ struct experiment {
     /// Of both models; vocabulary and context are the task's or the text's.
     char_lm::architecture sizes{.layers = 2, .heads = 2, .width = 64, .token_shift = true};
     recall_task recall = {};
-    /// Of each, by steps.
-    char_lm::training_settings training{.steps = 2500, .batch = 8, .learning_rate = 5e-3};
+    /// Of each, by steps. At 5e-3 exact attention learns to recall as well, but the
+    /// delta rule and FAVOR+ stay for long where they know which values were told, and not of which
+    /// key.
+    char_lm::training_settings training{.steps = 3500, .batch = 8, .learning_rate = 2e-3};
     index windows = 64;  ///< that a model is measured on, of each kind
 };
 

@@ -120,7 +120,7 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
         status = app.exit(error);
         return std::nullopt;
     }
-    if (o.quick && steps->count() == 0) o.how.training.steps = 800;
+    if (o.quick && steps->count() == 0) o.how.training.steps = 600;
     if (o.attentions.empty()) o.attentions = char_lm::attention_names();
     check_together(o);
     if (o.threads == 0)
