@@ -1,0 +1,56 @@
+# cmake -DSOURCE=<heed> -P this file
+# Succeeds when README.md or a page of docs/ names every public header and in it every function,
+# every value and every type with no base (options, results, states). A type with a base, and one
+# that is "The type of heed::x" or ends as functions, losses and noises do, is known by a factory or
+# a value.
+
+cmake_minimum_required(VERSION 3.22)
+
+file(GLOB_RECURSE pages "${SOURCE}/docs/*.md")
+list(FILTER pages EXCLUDE REGEX "/docs/changelog[.]md$")
+set(text "")
+foreach(page IN ITEMS "${SOURCE}/README.md" ${pages})
+    file(READ "${page}" content)
+    string(APPEND text "${content}")
+endforeach()
+string(REGEX MATCHALL "[A-Za-z_0-9]+" words "${text}")
+list(REMOVE_DUPLICATES words)
+
+file(GLOB_RECURSE headers "${SOURCE}/include/heed/*.hpp")
+list(FILTER headers EXCLUDE REGEX "/(kernel|detail)/")
+set(missing "")
+foreach(header IN LISTS headers)
+    cmake_path(GET header STEM name)
+    cmake_path(RELATIVE_PATH header BASE_DIRECTORY "${SOURCE}/include" OUTPUT_VARIABLE path)
+    if(NOT name IN_LIST words)
+        string(APPEND missing "    ${path}\n")
+    endif()
+    file(READ "${header}" text)
+    # What lies in a namespace detail is nobody's.
+    while(text MATCHES "\nnamespace [a-zA-Z_:]*( HEED_ARCHITECTURE::)?detail[a-z_:]* {\n")
+        string(FIND "${text}" "${CMAKE_MATCH_0}" begin)
+        string(SUBSTRING "${text}" 0 ${begin} before)
+        string(SUBSTRING "${text}" ${begin} -1 inner)
+        string(REGEX MATCH "\n}  // namespace [^\n]*detail[^\n]*" end "${inner}")
+        string(FIND "${inner}" "${end}" last)
+        string(LENGTH "${end}" length)
+        math(EXPR last "${last} + ${length}")
+        string(SUBSTRING "${inner}" ${last} -1 after)
+        set(text "${before}${after}")
+    endwhile()
+    string(REGEX REPLACE "/// The types? of heed::[^\n]*\n(///[^\n]*\n)*(template <[^\n]*\n)?(struct|class) [a-z_0-9]+ {"
+           "" text "${text}")
+    string(REGEX MATCHALL "\n(struct|class|enum class) [a-z_0-9]+ {\n" types "${text}")
+    string(REGEX MATCHALL "\ninline constexpr [^\n(=]* [a-z_0-9]+({|;| =)" values "${text}")
+    string(REGEX MATCHALL "\n[a-z[][^\n(=]* [a-z_0-9]+\\([^\n]" functions "${text}")
+    foreach(line IN LISTS types values functions)
+        string(REGEX REPLACE "(\\(.| {\n|{| =|;)$" "" line "${line}")
+        string(REGEX MATCH "[a-z_0-9]+$" name "${line}")
+        if(NOT name IN_LIST words AND NOT name MATCHES "^(alignas|requires)$|_(function|loss|noise)$")
+            string(APPEND missing "    ${path}: ${name}\n")
+        endif()
+    endforeach()
+endforeach()
+if(NOT missing STREQUAL "")
+    message(FATAL_ERROR "No page names\n${missing}")
+endif()
