@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
+#include <type_traits>
 
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -15,8 +17,8 @@
 #include "support/catch.hpp"
 #include "support/linear_kernels.hpp"
 
-// Linear attention against recurrences that others compute in float32: in doubles heed is as near
-// to them as that.
+// Linear attention against recurrences that others compute, most in float32: in doubles heed is as
+// near to them as that.
 
 namespace golden {
 
@@ -66,9 +68,13 @@ void compare_recurrence(const example& from, const Parts&... parts) {
     near(from, gradients.k, "d_k");
     near(from, gradients.v, "d_v");
     near(from, gradients.template of<0>(), "d_g");
-    constexpr int learned = (0 + ... + int(heed::detail::is_learned<Parts>));
+    constexpr auto learned = std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>>;
     if constexpr (learned == 2)
         near(from, gradients.template of<1>(), from.has("u") ? "d_u" : "d_beta");
+    if constexpr (learned == 3) {
+        near(from, gradients.template of<1>(), "d_e");
+        near(from, gradients.template of<2>(), "d_w");
+    }
 }
 
 }  // namespace golden
