@@ -35,252 +35,171 @@ namespace {
 
 using namespace heed_bench;
 
-struct tokens {
-    std::ptrdiff_t heads, count, dim;
-    double flops(std::ptrdiff_t features, double products) const {
-        return products * static_cast<double>(heads * count) * static_cast<double>(features * dim);
+/// Tensors of the extents of a benchmark, and its threads.
+struct inputs : problem<float> {
+    explicit inputs(const benchmark::State& state)
+        : problem<float>(square(state.range(0), state.range(1), state.range(2))),
+          threads(state.range(3)) {}
+
+    /// `products` operations a token, feature and channel.
+    double flops(double products, std::ptrdiff_t features) const {
+        return products * static_cast<double>(sizes.heads * sizes.keys) *
+               static_cast<double>(features * sizes.dim);
+    }
+    double flops(double products) const { return flops(products, sizes.dim); }
+
+    // What parts take: numbers of every token, or of its channels too, in steps from 0 on.
+    using of_tokens = Eigen::Tensor<float, 3, Eigen::RowMajor>;
+    using of_channels = Eigen::Tensor<float, 4, Eigen::RowMajor>;
+    of_tokens decays() const { return steps(of_tokens(1, sizes.heads, sizes.keys), -0.01F, 17); }
+    of_channels channel_decays() const { return steps(of_channels(k.dimensions()), -0.01F, 17); }
+    of_tokens beta() const { return steps(of_tokens(1, sizes.heads, sizes.keys), 0.05F, 19); }
+    of_channels shares() const { return steps(of_channels(k.dimensions()), 0.05F, 19); }
+    /// Rows of length 1.
+    of_channels directions() const {
+        of_channels x(k.dimensions());
+        return x.setConstant(-1 / std::sqrt(static_cast<float>(sizes.dim)));
+    }
+    Eigen::MatrixXf bonus() const {
+        return Eigen::MatrixXf::Constant(sizes.heads, sizes.dim, 0.5F);
+    }
+
+    team threads;
+
+  private:
+    template <class Numbers>
+    static Numbers steps(Numbers x, float step, std::ptrdiff_t period) {
+        for (std::ptrdiff_t i = 0; i < x.size(); ++i)
+            x.data()[i] = step * static_cast<float>(i % period);
+        return x;
     }
 };
-tokens tokens_of(benchmark::State& state) {
-    return {state.range(0), state.range(1), state.range(2)};
-}
 
+template <class Work>
+void measure(benchmark::State& state, inputs& in, double flops, Work&& work,
+             std::ptrdiff_t repeats = 1) {
+    report_share(state, repeats, work, [&] { return flops * seconds_a_flop<float>(in.threads); });
+}
 template <class... Parts>
-void measure(benchmark::State& state, double flops, problem<float>& in, team& threads,
-             const Parts&... parts) {
-    report_share(
-        state, 1,
-        [&] { heed::linear_attention_into(in.o, in.q, in.k, in.v, parts..., threads.part()); },
-        [&] { return flops * seconds_a_flop<float>(threads); });
+void forward(benchmark::State& state, inputs& in, double flops, const Parts&... parts) {
+    measure(state, in, flops, [&] {
+        heed::linear_attention_into(in.o, in.q, in.k, in.v, parts..., in.threads.part());
+    });
+}
+/// With the gradients of all that is learned.
+template <class... Parts>
+void backward(benchmark::State& state, inputs& in, double flops, const Parts&... parts) {
+    heed::linear_stats<float> stats;
+    heed::linear_attention_forward_into(in.o, stats, in.q, in.k, in.v, parts...);
+    auto gradients = heed::linear_attention_backward(in.v, in.o, stats, in.q, in.k, in.v, parts...);
+    measure(state, in, flops, [&] {
+        heed::linear_attention_backward_into(gradients, in.v, in.o, stats, in.q, in.k, in.v,
+                                             parts..., in.threads.part());
+    });
 }
 
 void causal(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::elu_plus_one);
+    inputs in(state);
+    forward(state, in, in.flops(4), heed::causal, heed::elu_plus_one);
 }
 void bidirectional(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    measure(state, of.flops(of.dim, 4), in, threads, heed::elu_plus_one);
+    inputs in(state);
+    forward(state, in, in.flops(4), heed::elu_plus_one);
 }
 void causal_exp(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::exp_features);
+    inputs in(state);
+    forward(state, in, in.flops(4), heed::causal, heed::exp_features);
 }
 void causal_favor(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const heed::random_features features({.dim = of.dim, .count = 256, .seed = 1});
-    measure(state, of.flops(256, 8), in, threads, heed::causal, heed::favor(features));
+    inputs in(state);
+    const heed::random_features features({.dim = in.sizes.dim, .count = 256, .seed = 1});
+    forward(state, in, in.flops(8, 256), heed::causal, heed::favor(features));
 }
-/// Decays of every token.
-Eigen::Tensor<float, 3, Eigen::RowMajor> decays_of(const tokens& of) {
-    Eigen::Tensor<float, 3, Eigen::RowMajor> logs(1, of.heads, of.count);
-    for (std::ptrdiff_t i = 0; i < logs.size(); ++i)
-        logs.data()[i] = -0.01F * static_cast<float>(i % 17);
-    return logs;
+/// No map, and nothing divides: what decays and updates are to be compared with.
+void causal_no_map(benchmark::State& state) {
+    inputs in(state);
+    forward(state, in, in.flops(4), heed::causal);
 }
 void causal_decay(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::decay(0.97));
+    inputs in(state);
+    forward(state, in, in.flops(4), heed::causal, heed::decay(0.97));
 }
 void causal_log_decay(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = decays_of(of);
-    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::log_decay(logs));
-}
-/// Decays of every token and channel.
-Eigen::Tensor<float, 4, Eigen::RowMajor> channel_decays_of(const tokens& of) {
-    Eigen::Tensor<float, 4, Eigen::RowMajor> logs(1, of.heads, of.count, of.dim);
-    for (std::ptrdiff_t i = 0; i < logs.size(); ++i)
-        logs.data()[i] = -0.01F * static_cast<float>(i % 17);
-    return logs;
+    inputs in(state);
+    forward(state, in, in.flops(4), heed::causal, heed::log_decay(in.decays()));
 }
 void causal_channel_decay(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = channel_decays_of(of);
-    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::log_decay(logs));
+    inputs in(state);
+    forward(state, in, in.flops(4), heed::causal, heed::log_decay(in.channel_decays()));
 }
 void causal_bonus(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = channel_decays_of(of);
-    const Eigen::MatrixXf u = Eigen::MatrixXf::Constant(of.heads, of.dim, 0.5F);
-    measure(state, of.flops(of.dim, 4), in, threads, heed::causal, heed::log_decay(logs),
-            heed::bonus(u));
-}
-/// Backward with the gradient of the decays too.
-template <class Decay>
-void measure_decay_backward(benchmark::State& state, double flops, problem<float>& in,
-                            team& threads, const Decay& decay) {
-    heed::linear_stats<float> stats;
-    heed::linear_attention_forward_into(in.o, stats, in.q, in.k, in.v, heed::causal, decay);
-    auto gradients =
-        heed::linear_attention_backward(in.v, in.o, stats, in.q, in.k, in.v, heed::causal, decay);
-    report_share(
-        state, 1,
-        [&] {
-            heed::linear_attention_backward_into(gradients, in.v, in.o, stats, in.q, in.k, in.v,
-                                                 heed::causal, decay, threads.part());
-        },
-        [&] { return flops * seconds_a_flop<float>(threads); });
-}
-void causal_channel_decay_backward(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = channel_decays_of(of);
-    measure_decay_backward(state, of.flops(of.dim, 10), in, threads,
-                           heed::learn(heed::log_decay(logs)));
-}
-void causal_log_decay_backward(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = decays_of(of);
-    measure_decay_backward(state, of.flops(of.dim, 10), in, threads,
-                           heed::learn(heed::log_decay(logs)));
-}
-/// β of every token.
-Eigen::Tensor<float, 3, Eigen::RowMajor> deltas_of(const tokens& of) {
-    Eigen::Tensor<float, 3, Eigen::RowMajor> beta(1, of.heads, of.count);
-    for (std::ptrdiff_t i = 0; i < beta.size(); ++i)
-        beta.data()[i] = 0.05F * static_cast<float>(i % 19);
-    return beta;
+    inputs in(state);
+    forward(state, in, in.flops(4), heed::causal, heed::log_decay(in.channel_decays()),
+            heed::bonus(in.bonus()));
 }
 void causal_delta(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = decays_of(of), beta = deltas_of(of);
-    measure(state, of.flops(of.dim, 6), in, threads, heed::causal, heed::log_decay(logs),
-            heed::delta(beta), heed::unit_rows);
+    inputs in(state);
+    forward(state, in, in.flops(6), heed::causal, heed::log_decay(in.decays()),
+            heed::delta(in.beta()), heed::unit_rows);
 }
 void causal_channel_delta(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = channel_decays_of(of);
-    const auto beta = deltas_of(of);
-    measure(state, of.flops(of.dim, 6), in, threads, heed::causal, heed::log_decay(logs),
-            heed::delta(beta), heed::unit_rows);
-}
-/// Backward with the gradients of the decays and of β.
-template <class Decay, class Delta>
-void measure_delta_backward(benchmark::State& state, double flops, problem<float>& in,
-                            team& threads, const Decay& decay, const Delta& delta) {
-    heed::linear_stats<float> stats;
-    heed::linear_attention_forward_into(in.o, stats, in.q, in.k, in.v, heed::causal, decay, delta,
-                                        heed::unit_rows);
-    auto gradients = heed::linear_attention_backward(in.v, in.o, stats, in.q, in.k, in.v,
-                                                     heed::causal, decay, delta, heed::unit_rows);
-    report_share(
-        state, 1,
-        [&] {
-            heed::linear_attention_backward_into(gradients, in.v, in.o, stats, in.q, in.k, in.v,
-                                                 heed::causal, decay, delta, heed::unit_rows,
-                                                 threads.part());
-        },
-        [&] { return flops * seconds_a_flop<float>(threads); });
-}
-void causal_channel_delta_backward(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = channel_decays_of(of);
-    const auto beta = deltas_of(of);
-    measure_delta_backward(state, of.flops(of.dim, 18), in, threads,
-                           heed::learn(heed::log_decay(logs)), heed::learn(heed::delta(beta)));
-}
-void causal_delta_backward(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = decays_of(of), beta = deltas_of(of);
-    measure_delta_backward(state, of.flops(of.dim, 18), in, threads,
-                           heed::learn(heed::log_decay(logs)), heed::learn(heed::delta(beta)));
-}
-/// Shares of every channel of every token.
-Eigen::Tensor<float, 4, Eigen::RowMajor> shares_of(const tokens& of) {
-    Eigen::Tensor<float, 4, Eigen::RowMajor> shares(1, of.heads, of.count, of.dim);
-    for (std::ptrdiff_t i = 0; i < shares.size(); ++i)
-        shares.data()[i] = 0.05F * static_cast<float>(i % 19);
-    return shares;
+    inputs in(state);
+    forward(state, in, in.flops(6), heed::causal, heed::log_decay(in.channel_decays()),
+            heed::delta(in.beta()), heed::unit_rows);
 }
 void causal_erase(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = decays_of(of);
-    const auto shares = shares_of(of);
-    measure(state, of.flops(of.dim, 6), in, threads, heed::causal, heed::log_decay(logs),
-            heed::erase(shares, shares), heed::unit_rows);
+    inputs in(state);
+    forward(state, in, in.flops(6), heed::causal, heed::log_decay(in.decays()),
+            heed::erase(in.shares(), in.shares()), heed::unit_rows);
 }
 /// RWKV-7: of low rank, beside decays a channel; 12·d·d_v operations.
 void causal_low_rank(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const auto logs = channel_decays_of(of);
-    Eigen::Tensor<float, 4, Eigen::RowMajor> a(1, of.heads, of.count, of.dim);
-    a.setConstant(-1 / std::sqrt(static_cast<float>(of.dim)));
-    const Eigen::Tensor<float, 4, Eigen::RowMajor> b = a * a.constant(-0.5F);
-    measure(state, of.flops(of.dim, 12), in, threads, heed::causal, heed::log_decay(logs),
+    inputs in(state);
+    const auto a = in.directions();
+    const inputs::of_channels b = a * a.constant(-0.5F);
+    forward(state, in, in.flops(12), heed::causal, heed::log_decay(in.channel_decays()),
             heed::low_rank(a, b), heed::unit_rows);
 }
-/// The same without a decay, for comparison: no map, nothing divides.
-void causal_no_map(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    measure(state, of.flops(of.dim, 4), in, threads, heed::causal);
-}
 void causal_backward(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, of.count, of.dim));
-    team threads(state.range(3));
-    const double flops = of.flops(of.dim, 10);
-    heed::linear_stats<float> stats;
-    heed::linear_attention_forward_into(in.o, stats, in.q, in.k, in.v, heed::causal,
-                                        heed::elu_plus_one);
-    auto gradients = heed::linear_attention_backward(in.v, in.o, stats, in.q, in.k, in.v,
-                                                     heed::causal, heed::elu_plus_one);
-    report_share(
-        state, 1,
-        [&] {
-            heed::linear_attention_backward_into(gradients, in.v, in.o, stats, in.q, in.k, in.v,
-                                                 heed::causal, heed::elu_plus_one, threads.part());
-        },
-        [&] { return flops * seconds_a_flop<float>(threads); });
+    inputs in(state);
+    backward(state, in, in.flops(10), heed::causal, heed::elu_plus_one);
+}
+void causal_log_decay_backward(benchmark::State& state) {
+    inputs in(state);
+    backward(state, in, in.flops(10), heed::causal, heed::learn(heed::log_decay(in.decays())));
+}
+void causal_channel_decay_backward(benchmark::State& state) {
+    inputs in(state);
+    backward(state, in, in.flops(10), heed::causal,
+             heed::learn(heed::log_decay(in.channel_decays())));
+}
+void causal_bonus_backward(benchmark::State& state) {
+    inputs in(state);
+    backward(state, in, in.flops(10), heed::causal,
+             heed::learn(heed::log_decay(in.channel_decays())),
+             heed::learn(heed::bonus(in.bonus())));
+}
+void causal_delta_backward(benchmark::State& state) {
+    inputs in(state);
+    backward(state, in, in.flops(18), heed::causal, heed::learn(heed::log_decay(in.decays())),
+             heed::learn(heed::delta(in.beta())), heed::unit_rows);
+}
+void causal_channel_delta_backward(benchmark::State& state) {
+    inputs in(state);
+    backward(state, in, in.flops(18), heed::causal,
+             heed::learn(heed::log_decay(in.channel_decays())), heed::learn(heed::delta(in.beta())),
+             heed::unit_rows);
 }
 
 /// One token of all heads at a time, in a state that goes on.
 void step(benchmark::State& state) {
-    const tokens of = tokens_of(state);
-    problem<float> in(square(of.heads, 1, of.dim));
-    team threads(state.range(3));
+    inputs in(state);
     heed::linear_state<float> kept;
-    const double flops = of.flops(of.dim, 4);
-    report_share(
-        state, 32,  // a chunk
-        [&] {
-            heed::linear_attention_into(in.o, in.q, in.k, in.v, heed::causal, heed::elu_plus_one,
-                                        heed::carry(kept), threads.part());
-        },
-        [&] { return flops * seconds_a_flop<float>(threads); });
+    const auto work = [&] {
+        heed::linear_attention_into(in.o, in.q, in.k, in.v, heed::causal, heed::elu_plus_one,
+                                    heed::carry(kept), in.threads.part());
+    };
+    measure(state, in, in.flops(4), work, 32);  // a chunk
 }
 
 }  // namespace
@@ -306,6 +225,7 @@ HEED_LINEAR(causal_low_rank, 4, 4096);
 HEED_LINEAR(causal_backward, 4, 2048);
 HEED_LINEAR(causal_log_decay_backward, 4, 2048);
 HEED_LINEAR(causal_channel_decay_backward, 4, 2048);
+HEED_LINEAR(causal_bonus_backward, 4, 2048);
 HEED_LINEAR(causal_delta_backward, 4, 2048);
 HEED_LINEAR(causal_channel_delta_backward, 4, 2048);
 HEED_LINEAR(step, 32, 1);

@@ -1,10 +1,10 @@
 #include "options.hpp"
 
-#include <algorithm>
-#include <map>
-#include <thread>
+#include <string>
 
 #include <CLI/CLI.hpp>
+
+#include "support/model_options.hpp"
 
 namespace decoder {
 
@@ -26,23 +26,10 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
     app.add_flag("--check-bits", o.check_bits,
                  "Read each prompt as a whole, in chunks, token by token: are the bits the same?");
     app.option_defaults()->always_capture_default();
-
-    const std::map<std::string, precision> precisions{{"float", precision::float32},
-                                                      {"bfloat16", precision::bfloat16},
-                                                      {"int8", precision::int8}};
-    const auto add_precision = [&](const char* name, precision& chosen, const char* meaning) {
-        app.add_option_function<std::string>(
-               name, [&, precisions](const std::string& text) { chosen = precisions.at(text); },
-               meaning)
-            ->default_str("float")
-            ->check(CLI::IsMember({"float", "bfloat16", "int8"}))
-            ->type_name("TYPE");
-    };
-    add_precision("--weights", o.weights, "What weights are kept in: float, bfloat16 or int8");
-    add_precision("--cache", o.cache, "What keys and values are kept in");
-    app.add_option("--threads", o.threads, "Threads, 0 for all of the machine's")
-        ->check(CLI::Range(0, 1024))
-        ->type_name("N");
+    examples::add_precision(app, "--weights", o.weights,
+                            "What weights are kept in: float, bfloat16 or int8");
+    examples::add_precision(app, "--cache", o.cache, "What keys and values are kept in");
+    examples::add_threads(app, o.threads);
     app.add_option("--window", o.window, "Tokens that the perplexity is measured in at a time")
         ->check(CLI::Range(2, 1 << 20))
         ->type_name("N");
@@ -75,15 +62,8 @@ std::optional<options> read_options(int count, char** arguments, int& status) {
         "\nEnds with 0 when all went well, 1 for a file that is wrong or bits that differ; 100 "
         "and\n"
         "more for options that cannot be read.");
-    try {
-        app.parse(count, arguments);
-    } catch (const CLI::ParseError& error) {
-        status = app.exit(error);
-        return std::nullopt;
-    }
+    if (!examples::parse(app, count, arguments, o.threads, status)) return std::nullopt;
     if (top_k > 0) o.how.top_k = top_k;
-    if (o.threads == 0)
-        o.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     return o;
 }
 

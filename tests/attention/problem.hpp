@@ -8,12 +8,13 @@
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
-#include <heed/core/parallel.hpp>
 #include <heed/core/shape.hpp>
 
 #include "reference/attention.hpp"
 #include "support/random.hpp"
 #include "support/same_bits.hpp"
+#include "support/tensors.hpp"
+#include "support/threads.hpp"
 
 /// \file
 /// Inputs of an attention, random and of random extents, for heed and for the reference.
@@ -21,14 +22,6 @@
 namespace heed_test {
 
 using heed::index;
-
-template <class T>
-using tensor4 = Eigen::Tensor<T, 4, Eigen::RowMajor>;
-
-/// heed::on(pool), for a call that is too small to be shared by itself.
-inline heed::on_pool always_on(Eigen::ThreadPoolInterface& pool) {
-    return {.pool = &pool, .least_work = 0};
-}
 
 /// The extents of a call.
 struct extents {
@@ -71,15 +64,6 @@ inline extents long_extents(generator& random) {
     return e;
 }
 
-/// Normal numbers that a float holds exactly.
-inline reference::tensor random_numbers(generator& random, index batches, index heads, index rows,
-                                        index columns, double deviation = 1) {
-    reference::tensor result(batches, heads, rows, columns);
-    for (double& x : result.values)
-        x = static_cast<double>(static_cast<float>(random.normal(deviation)));
-    return result;
-}
-
 /// q, k and v of a call, and the gradients of its o and log-sum-exp.
 struct problem {
     extents sizes;
@@ -94,14 +78,6 @@ struct problem {
           d_o(random_numbers(random, e.batch, e.heads, e.queries, e.value_dim)),
           d_log_sum_exp(random_numbers(random, e.batch, e.heads, e.queries, 1)) {}
 };
-
-template <class T>
-tensor4<T> to_tensor(const reference::tensor& from) {
-    tensor4<T> to(from.batches(), from.heads(), from.rows(), from.columns());
-    std::transform(from.values.begin(), from.values.end(), to.data(),
-                   [](double x) { return static_cast<T>(x); });
-    return to;
-}
 
 /// Any dense Eigen object as the reference's tensor, of the extents of `like`.
 template <class Dense>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 #include <tuple>
+#include <type_traits>
 
 #include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -16,8 +17,8 @@
 #include "support/catch.hpp"
 #include "support/linear_kernels.hpp"
 
-// Linear attention against recurrences that others compute in float32: in doubles heed is as near
-// to them as that.
+// Linear attention against recurrences that others compute, most in float32: in doubles heed is as
+// near to them as that.
 
 namespace golden {
 
@@ -67,12 +68,13 @@ void compare_recurrence(const example& from, const Parts&... parts) {
     near(from, gradients.k, "d_k");
     near(from, gradients.v, "d_v");
     near(from, gradients.template of<0>(), "d_g");
-    constexpr int learned = (0 + ... + int(heed::detail::is_learned<Parts>));
-    if constexpr (std::tuple_size_v<decltype(gradients.learned)> == 3) {
-        near(from, gradients.template of<1>(), "d_a");
-        near(from, gradients.template of<2>(), "d_b");
-    } else if constexpr (learned == 2) {
+    constexpr auto learned = std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>>;
+    if constexpr (learned == 2)
         near(from, gradients.template of<1>(), from.has("u") ? "d_u" : "d_beta");
+    if constexpr (learned == 3) {
+        const bool low_rank = from.has("a");
+        near(from, gradients.template of<1>(), low_rank ? "d_a" : "d_e");
+        near(from, gradients.template of<2>(), low_rank ? "d_b" : "d_w");
     }
 }
 

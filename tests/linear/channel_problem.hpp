@@ -34,4 +34,25 @@ inline reference::tensor random_channel_decays(generator& random, const linear_e
     return logs;
 }
 
+// Either kind of decays, for what is said of both.
+
+struct decays_of_tokens {
+    static reference::tensor draw(generator& random, const linear_extents& e, index heads) {
+        return random_decays(random, e, heads);
+    }
+    template <class T>
+    static tensor3<T> numbers(const reference::tensor& logs) {
+        return to_decays<T>(logs);
+    }
+};
+struct decays_of_channels {
+    static reference::tensor draw(generator& random, const linear_extents& e, index heads) {
+        return random_channel_decays(random, e, heads);
+    }
+    template <class T>
+    static tensor4<T> numbers(const reference::tensor& logs) {
+        return to_tensor<T>(logs);
+    }
+};
+
 }  // namespace heed_test

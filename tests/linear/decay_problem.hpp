@@ -32,6 +32,14 @@ tensor3<T> to_decays(const reference::tensor& from) {
     return to;
 }
 
+/// The gradient of numbers of any shape, as compare_gradients takes it.
+template <class Numbers>
+tensor4<double> as_four(const Numbers& x) {
+    tensor4<double> to(1, 1, 1, x.size());
+    std::copy_n(x.data(), x.size(), to.data());
+    return to;
+}
+
 /// Numbers a token of heads that divide those of o: some long memories, some short, some tokens
 /// that begin anew where `forgets`.
 inline reference::tensor random_decays(generator& random, const linear_extents& e, index heads,

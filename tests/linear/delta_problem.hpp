@@ -52,21 +52,18 @@ inline reference::linear_options with_deltas(const linear_problem& from,
     return how;
 }
 
-/// The same as parts. Those that are not there are chosen at run time, so that all is compiled
-/// once.
+/// Decays and unit rows as parts. Those that are not there are chosen at run time, so that all is
+/// compiled once.
 template <class T>
-struct delta_parts {
-    tensor3<T> g, beta;
+struct parts_beside_update {
+    tensor3<T> g;
     bool decays, unit_rows;
 
-    explicit delta_parts(const reference::linear_options& how)
-        : beta(to_decays<T>(*how.deltas)),
-          decays(how.log_decays.has_value()),
-          unit_rows(how.unit_rows) {
+    explicit parts_beside_update(const reference::linear_options& how)
+        : decays(how.log_decays.has_value()), unit_rows(how.unit_rows) {
         if (decays) g = to_decays<T>(*how.log_decays);
     }
 
-    auto delta() const { return heed::learn(heed::delta(beta)); }
     auto decay() const {
         auto part = std::make_optional(heed::learn(heed::log_decay(g)));
         if (!decays) part.reset();
@@ -76,6 +73,17 @@ struct delta_parts {
         if (!unit_rows) return {};
         return heed::unit_rows;
     }
+};
+
+/// β beside them.
+template <class T>
+struct delta_parts : parts_beside_update<T> {
+    tensor3<T> beta;
+
+    explicit delta_parts(const reference::linear_options& how)
+        : parts_beside_update<T>(how), beta(to_decays<T>(*how.deltas)) {}
+
+    auto delta() const { return heed::learn(heed::delta(beta)); }
 };
 
 }  // namespace heed_test

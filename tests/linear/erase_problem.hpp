@@ -47,31 +47,17 @@ inline reference::linear_options erasing(generator& random, const linear_problem
     return how;
 }
 
-/// The same as parts, as delta_parts has them.
+/// Both as a part, beside those.
 template <class T>
-struct erase_parts {
-    tensor3<T> g;
+struct erase_parts : parts_beside_update<T> {
     tensor4<T> erased, written;
-    bool decays, unit_rows;
 
     explicit erase_parts(const reference::linear_options& how)
-        : erased(to_tensor<T>(*how.erased)),
-          written(to_tensor<T>(*how.written)),
-          decays(how.log_decays.has_value()),
-          unit_rows(how.unit_rows) {
-        if (decays) g = to_decays<T>(*how.log_decays);
-    }
+        : parts_beside_update<T>(how),
+          erased(to_tensor<T>(*how.erased)),
+          written(to_tensor<T>(*how.written)) {}
 
     auto erase() const { return heed::learn(heed::erase(erased, written)); }
-    auto decay() const {
-        auto part = std::make_optional(heed::learn(heed::log_decay(g)));
-        if (!decays) part.reset();
-        return part;
-    }
-    std::optional<heed::unit_rows_part> norm() const {
-        if (!unit_rows) return {};
-        return heed::unit_rows;
-    }
 };
 
 }  // namespace heed_test

@@ -30,12 +30,12 @@ auto tokens(const tensor3<T>& x, index first, index count) {
     return heed::view(x.data() + first, {x.dimension(0), h, count}, {h * n, n, 1});
 }
 
-/// The whole of a Sequence of Ts in pieces of many lengths, each by go_on(sequence, state, o,
-/// first, count) in the Sequence's namespace.
-template <class Sequence, class T>
-void check_pieces(generator& random) {
+/// The whole of make(random, n), a sequence of n tokens in T, in pieces of many lengths, each by
+/// go_on(sequence, state, o, first, count) in the sequence's namespace.
+template <class T, class Make>
+void check_pieces_of(generator& random, const Make& make) {
     for (const index n : {1, 31, 32, 33, 131}) {
-        const Sequence all(random, n);
+        const auto all = make(random, n);
         const tensor4<T> whole = all.whole();
         for (const index longest : {index(1), index(5), index(40), index(100)}) {
             INFO("seed " << seed() << ", " << n << " tokens, pieces of at most " << longest);
@@ -51,6 +51,11 @@ void check_pieces(generator& random) {
             CHECK(state.length() == n);
         }
     }
+}
+/// The same of a Sequence(random, n).
+template <class Sequence, class T>
+void check_pieces(generator& random) {
+    check_pieces_of<T>(random, [](generator& numbers, index n) { return Sequence(numbers, n); });
 }
 
 }  // namespace heed_test

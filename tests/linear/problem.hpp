@@ -12,13 +12,14 @@
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
-#include <heed/core/parallel.hpp>
 #include <heed/linear/linear_attention.hpp>
 
 #include "reference/linear.hpp"
 #include "support/catch.hpp"
 #include "support/linear_kernels.hpp"
 #include "support/random.hpp"
+#include "support/tensors.hpp"
+#include "support/threads.hpp"
 
 /// \file
 /// Inputs of linear attention, random and of random extents, and what is asked of every map.
@@ -26,14 +27,6 @@
 namespace heed_test {
 
 using heed::index;
-
-template <class T>
-using tensor4 = Eigen::Tensor<T, 4, Eigen::RowMajor>;
-
-/// heed::on(pool), for a call that is too small to be shared by itself.
-inline heed::on_pool always_on(Eigen::ThreadPoolInterface& pool) {
-    return {.pool = &pool, .least_work = 0};
-}
 
 struct linear_extents {
     index batch = 1, query_heads = 1, key_heads = 1, value_heads = 1, queries = 1, keys = 1;
@@ -62,22 +55,6 @@ inline linear_extents random_linear_extents(generator& random) {
     e.dim = random.one_of<index>({1, 2, 3, 5, 8, 9});
     e.value_dim = random.one_of<index>({1, 3, 4, 8, 17});
     return e;
-}
-
-inline reference::tensor random_numbers(generator& random, index batches, index heads, index rows,
-                                        index columns, double deviation = 1) {
-    reference::tensor result(batches, heads, rows, columns);
-    for (double& x : result.values)
-        x = static_cast<double>(static_cast<float>(random.normal(deviation)));
-    return result;
-}
-
-template <class T>
-tensor4<T> to_tensor(const reference::tensor& from) {
-    tensor4<T> to(from.batches(), from.heads(), from.rows(), from.columns());
-    std::transform(from.values.begin(), from.values.end(), to.data(),
-                   [](double x) { return static_cast<T>(x); });
-    return to;
 }
 
 template <class T>

@@ -1,20 +1,14 @@
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <vector>
 
-#include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/attention/masks/causal.hpp>
-#include <heed/attention/masks/cumulative_lengths.hpp>
-#include <heed/attention/masks/key_lengths.hpp>
 #include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_state.hpp>
-#include <heed/rope/frequencies.hpp>
-#include <heed/rope/rotary.hpp>
 
 #include "linear/channel_problem.hpp"
+#include "linear/decay_checks.hpp"
 #include "linear/problem.hpp"
 
 namespace test_channel_decays {
@@ -22,36 +16,11 @@ namespace test_channel_decays {
 using namespace heed_test;
 using heed::index;
 
-/// Gradients in double, that of the log decays too; forward with stats has the bits of forward
-/// alone.
-template <class... Parts>
-void check_learned(generator& random, const linear_problem& from,
-                   const reference::linear_options& how, const Parts&... parts) {
-    const linear_inputs<double> in(from);
-    const auto logs = to_tensor<double>(*how.log_decays);
-    const auto decay = heed::learn(heed::log_decay(logs));
-    const auto [o, stats] =
-        heed::linear_attention_forward(in.q, in.k, in.v, heed::causal, decay, parts...);
-    compare_outputs(from, how, 1e-12, o);
-    const auto gradients = heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v,
-                                                           heed::causal, decay, parts...);
-    compare_gradients(random, from, how, gradients.q, gradients.k, gradients.v,
-                      &gradients.template of<0>());
-}
+using Decays = decays_of_channels;
 
 TEST_CASE("a decay a channel is the recurrence, in any extents") {
     generator random(1960);
-    for (int round = 0; round < 16; ++round) {
-        const auto [e, heads] = random_decay_extents(random);
-        INFO("seed " << seed() << ", round " << round << ": " << to_string(e)
-                     << ", heads of the decay " << heads);
-        const linear_problem from = decay_problem(random, e, heads);
-        const reference::tensor logs = random_channel_decays(random, e, heads);
-        const reference::linear_options how = with_decays(from, logs);
-        check_forward<float>(from, how, 1e-6, heed::causal,
-                             heed::log_decay(to_tensor<float>(logs)));
-        check_learned(random, from, how);
-    }
+    check_decays_in_any_extents<Decays>(random);
 }
 
 TEST_CASE("gradients of a long sequence by channels, over the states that backward keeps") {
@@ -60,52 +29,19 @@ TEST_CASE("gradients of a long sequence by channels, over the states that backwa
         const linear_extents e{1, 1, 1, 2, std::min<index>(keys, 400), keys, 3, 2};
         INFO("seed " << seed() << ", " << to_string(e));
         const linear_problem from(random, e);
-        check_learned(random, from,
-                      with_decays(from, random_channel_decays(random, e, 2, keys == 600)));
+        check_learned_decays<Decays>(
+            random, from, with_decays(from, random_channel_decays(random, e, 2, keys == 600)));
     }
 }
 
 TEST_CASE("float gradients of a decay a channel are double's, up to rounding") {
     generator random(1962);
-    const linear_extents e{1, 2, 1, 2, 600, 600, 5, 3};
-    const linear_problem from(random, e);
-    const reference::tensor logs = random_channel_decays(random, e, 2);
-    const auto gradients_of = [&]<class T>(T) {
-        const linear_inputs<T> in(from);
-        const auto decay = heed::learn(heed::log_decay(to_tensor<T>(logs)));
-        const auto [o, stats] =
-            heed::linear_attention_forward(in.q, in.k, in.v, heed::causal, decay);
-        return heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal,
-                                               decay);
-    };
-    const auto exact = gradients_of(double());
-    const auto rounded = gradients_of(float());
-    compare_rounded(rounded.q, exact.q, 2e-6);
-    compare_rounded(rounded.k, exact.k, 2e-6);
-    compare_rounded(rounded.v, exact.v, 2e-6);
-    compare_rounded(rounded.of<0>(), exact.of<0>(), 4e-6);
+    check_float_gradients_of_decays<Decays>(random, 2e-6);
 }
 
-TEST_CASE("decays a channel beside documents, padding and a rotary encoding") {
+TEST_CASE("decays a channel beside documents, padding, a rotary encoding and a scale") {
     generator random(1963);
-    const linear_extents e{2, 2, 1, 2, 75, 75, 4, 3};
-    INFO("seed " << seed());
-    const linear_problem from(random, e);
-    reference::linear_options how =
-        with_decays(from, random_channel_decays(random, e, random.one_of<index>({1, 2})));
-    const auto causal = how.visible;
-    std::vector<index> offsets{0, 75};
-    for (int d = 0; d < 3; ++d) offsets.push_back(random.integer(0, 75));
-    std::sort(offsets.begin(), offsets.end());
-    how.visible = reference::both(causal, reference::documents(offsets));
-    check_learned(random, from, how, heed::cumulative_lengths(offsets));
-    const std::vector<index> lengths{random.integer(0, 75), random.integer(0, 75)};
-    how.visible = reference::both(causal, reference::key_lengths(lengths));
-    check_learned(random, from, how, heed::key_lengths(lengths));
-    how.visible = causal;
-    const auto frequencies = reference::plain_frequencies(4);
-    how.turns = reference::rotation{frequencies, false, 1};
-    check_learned(random, from, how, heed::rotary(heed::rope::frequencies(frequencies)));
+    check_decays_beside_parts<Decays>(random);
 }
 
 TEST_CASE("decays a channel of any strength are exact, and leave the other channels alone") {
@@ -122,7 +58,7 @@ TEST_CASE("decays a channel of any strength are exact, and leave the other chann
             }
             check_forward<float>(from, with_decays(from, logs), 1e-6, heed::causal,
                                  heed::log_decay(to_tensor<float>(logs)));
-            check_learned(random, from, with_decays(from, logs));
+            check_learned_decays<Decays>(random, from, with_decays(from, logs));
         }
     }
 }

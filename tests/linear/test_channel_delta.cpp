@@ -1,7 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <optional>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/Tensor>
@@ -17,8 +15,9 @@
 
 #include "linear/channel_problem.hpp"
 #include "linear/delta_problem.hpp"
-#include "linear/pieces.hpp"
 #include "linear/problem.hpp"
+#include "linear/sequence_checks.hpp"
+#include "linear/sequences.hpp"
 
 namespace test_channel_delta {
 
@@ -40,9 +39,7 @@ void check_all(generator& random, const linear_problem& from, const reference::l
     compare_outputs(from, how, 1e-11, o);
     const auto gradients = heed::linear_attention_backward(
         in.d_o, o, stats, in.q, in.k, in.v, heed::causal, decay, delta, heed::unit_rows, parts...);
-    const tensor3<double>& d_beta = gradients.template of<1>();
-    tensor4<double> d_deltas(d_beta.dimension(0), d_beta.dimension(1), d_beta.dimension(2), 1);
-    std::copy_n(d_beta.data(), d_beta.size(), d_deltas.data());
+    const tensor4<double> d_deltas = as_four(gradients.template of<1>());
     compare_gradients(random, from, how, gradients.q, gradients.k, gradients.v,
                       &gradients.template of<0>(), &d_deltas);
 }
@@ -96,52 +93,18 @@ TEST_CASE("both beside documents and padding, and decays of any strength") {
     }
 }
 
-constexpr index value_dim = 37;  // more than a vector, and no multiple of one
-
-/// Inputs, β of every token, and decays of which some are cleared.
-template <class T>
-struct faded {
-    linear_problem from;
-    linear_inputs<T> in;
-    tensor4<T> g;
-    tensor3<T> beta;
-
-    faded(generator& random, index length, index batch = 2)
-        : from(random, {batch, 4, 2, 2, length, length, 5, value_dim}),
-          in(from),
-          g(to_tensor<T>(random_channel_decays(random, from.sizes, 2))),
-          beta(to_decays<T>(random_deltas(random, from.sizes, 2))) {}
-
-    template <class... Parts>
-    tensor4<T> whole(const Parts&... parts) const {
-        return heed::linear_attention(in.q, in.k, in.v, heed::causal, heed::log_decay(g),
-                                      heed::delta(beta), heed::unit_rows, parts...);
-    }
-};
-
-/// o of some tokens, from a state that has seen those before.
-template <class T, class... Parts>
-void go_on(const faded<T>& all, heed::linear_state<T>& state, tensor4<T>& o, index first,
-           index count, const Parts&... parts) {
-    heed::linear_attention_into(
-        tokens(o, first, count), tokens(all.in.q, first, count), tokens(all.in.k, first, count),
-        tokens(all.in.v, first, count), heed::causal, heed::log_decay(tokens(all.g, first, count)),
-        heed::delta(tokens(all.beta, first, count)), heed::unit_rows, heed::carry(state), parts...);
-}
-
 TEST_CASE("with both too a sequence in pieces has the bits of one call") {
     generator random(1983);
-    check_pieces<faded<float>, float>(random);
+    check_pieces<faded_and_updated<float>, float>(random);
 }
 
 TEST_CASE("threads share the columns of few heads beside decays a channel, and change no bit") {
     generator random(1984);
+    const faded_and_updated<float> all(random, 101, 1);
+    check_threads(all, 6);
     Eigen::ThreadPool pool(6);
-    const faded<float> all(random, 101, 1);
-    const tensor4<float> whole = all.whole();
-    CHECK(same_bits(whole, all.whole(always_on(pool))));
     heed::linear_state<float> state({.rewindable = true});
-    tensor4<float> o(whole.dimensions());
+    tensor4<float> o = all.output();
     for (index first = 0; first < 101;) {
         const index count = std::min<index>(101 - first, random.integer(1, 40));
         go_on(all, state, o, first, count, always_on(pool));
@@ -151,22 +114,7 @@ TEST_CASE("threads share the columns of few heads beside decays a channel, and c
         }
         first += count;
     }
-    CHECK(same_bits(o, whole));
-    const auto& in = all.in;
-    const auto decay = heed::learn(heed::log_decay(all.g));
-    const auto delta = heed::learn(heed::delta(all.beta));
-    const auto [out, stats] = heed::linear_attention_forward(in.q, in.k, in.v, heed::causal, decay,
-                                                             delta, heed::unit_rows);
-    const auto gradients = heed::linear_attention_backward(
-        in.d_o, out, stats, in.q, in.k, in.v, heed::causal, decay, delta, heed::unit_rows);
-    const auto threaded =
-        heed::linear_attention_backward(in.d_o, out, stats, in.q, in.k, in.v, heed::causal, decay,
-                                        delta, heed::unit_rows, always_on(pool));
-    CHECK(same_bits(gradients.q, threaded.q));
-    CHECK(same_bits(gradients.k, threaded.k));
-    CHECK(same_bits(gradients.v, threaded.v));
-    CHECK(same_bits(gradients.of<0>(), threaded.of<0>()));
-    CHECK(same_bits(gradients.of<1>(), threaded.of<1>()));
+    CHECK(same_bits(o, all.whole()));
 }
 
 }  // namespace test_channel_delta

@@ -26,12 +26,6 @@ namespace test_delta {
 using namespace heed_test;
 using heed::index;
 
-tensor4<double> as_four(const tensor3<double>& x) {
-    tensor4<double> to(x.dimension(0), x.dimension(1), x.dimension(2), 1);
-    std::copy_n(x.data(), x.size(), to.data());
-    return to;
-}
-
 /// Forward in T.
 template <class T, class... Parts>
 void check_output(const linear_problem& from, const reference::linear_options& how,

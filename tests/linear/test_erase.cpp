@@ -1,18 +1,13 @@
-#include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <limits>
 #include <optional>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/Tensor>
-#include <unsupported/Eigen/CXX11/ThreadPool>
 
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/masks/cumulative_lengths.hpp>
 #include <heed/attention/masks/key_lengths.hpp>
 #include <heed/linear/decays/log_decay.hpp>
-#include <heed/linear/linear_state.hpp>
 #include <heed/linear/unit_rows.hpp>
 #include <heed/linear/updates/delta.hpp>
 #include <heed/linear/updates/erase.hpp>
@@ -22,9 +17,9 @@
 #include "linear/channel_problem.hpp"
 #include "linear/decay_problem.hpp"
 #include "linear/erase_problem.hpp"
-#include "linear/pieces.hpp"
 #include "linear/problem.hpp"
-#include "support/same_bits.hpp"
+#include "linear/sequence_checks.hpp"
+#include "linear/sequences.hpp"
 
 namespace test_erase {
 
@@ -53,8 +48,7 @@ void check_learned(generator& random, const linear_problem& from,
     const auto gradients = heed::linear_attention_backward(
         in.d_o, o, stats, in.q, in.k, in.v, heed::causal, erase, decay, norm, parts...);
     const auto& [dq, dk, dv, d_erased, d_written, dg] = gradients;
-    tensor4<double> d_logs(dg.dimension(0), dg.dimension(1), dg.dimension(2), 1);
-    std::copy_n(dg.data(), dg.size(), d_logs.data());
+    const tensor4<double> d_logs = as_four(dg);
     compare_gradients(random, from, how, dq, dk, dv, of.decays ? &d_logs : nullptr, nullptr,
                       &d_erased, &d_written);
 }
@@ -145,69 +139,20 @@ TEST_CASE("the same share of all channels is the delta rule") {
     for (index i = 0; i < a.size(); ++i) REQUIRE(a.data()[i] == Approx(b.data()[i]).margin(1e-12));
 }
 
-/// A sequence, whole and in pieces.
-template <class T>
-struct erased_sequence {
-    linear_problem from;
-    reference::linear_options how;
-    linear_inputs<T> in;
-    erase_parts<T> of;
-
-    erased_sequence(generator& random, index length, index batch = 2)
-        : from(random, {batch, 4, 2, 2, length, length, 5, 37}),
-          how(erasing(random, from, 2, random_decays(random, from.sizes, 2), true)),
-          in(from),
-          of(how) {}
-
-    template <class... Parts>
-    tensor4<T> whole(const Parts&... parts) const {
-        return heed::linear_attention(in.q, in.k, in.v, heed::causal, heed::log_decay(of.g),
-                                      heed::erase(of.erased, of.written), heed::unit_rows,
-                                      parts...);
-    }
-};
-template <class T, class... Parts>
-void go_on(const erased_sequence<T>& all, heed::linear_state<T>& state, tensor4<T>& o, index first,
-           index count, const Parts&... parts) {
-    heed::linear_attention_into(
-        tokens(o, first, count), tokens(all.in.q, first, count), tokens(all.in.k, first, count),
-        tokens(all.in.v, first, count), heed::causal,
-        heed::log_decay(tokens(all.of.g, first, count)),
-        heed::erase(tokens(all.of.erased, first, count), tokens(all.of.written, first, count)),
-        heed::unit_rows, heed::carry(state), parts...);
-}
-
 TEST_CASE("erasing by channels, in pieces and on threads, has the bits of one call") {
     generator random(1013);
     check_pieces<erased_sequence<float>, float>(random);
-    Eigen::ThreadPool pool(6);
-    const erased_sequence<float> all(random, 101, 1);
-    const tensor4<float> whole = all.whole();
-    CHECK(same_bits(whole, all.whole(heed::on_pool(always_on(pool)))));  // strips of columns
-    const erase_parts<float>& of = all.of;
-    const auto& in = all.in;
-    const auto erase = of.erase();
-    const auto gradients_of = [&](std::optional<heed::on_pool> on) {
-        const auto [o, stats] = heed::linear_attention_forward(in.q, in.k, in.v, heed::causal,
-                                                               of.decay(), erase, of.norm(), on);
-        return heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal,
-                                               of.decay(), erase, of.norm(), on);
-    };
-    const auto alone = gradients_of({}), threaded = gradients_of(always_on(pool));
-    CHECK(same_bits(alone.k, threaded.k));
-    CHECK(same_bits(alone.of<1>(), threaded.of<1>()));
-    CHECK(same_bits(alone.of<2>(), threaded.of<2>()));
+    check_threads(erased_sequence<float>(random, 101, 1), 6);  // strips of columns
 }
 
 TEST_CASE("padding's shares are not read, and NaN reaches later rows alone") {
     generator random(1014);
     erased_sequence<float> all(random, 70, 1);
-    all.of.g.setConstant(-0.1F);
-    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    all.g.setConstant(-0.1F);
     const tensor4<float> usual = all.whole();
     erased_sequence<float> unknown = all;
-    unknown.of.erased(0, 0, 40, 1) = nan;
-    unknown.of.written(0, 1, 33, 2) = nan;
+    unknown.erased(0, 0, 40, 1) = not_a_number;
+    unknown.written(0, 1, 33, 2) = not_a_number;
     const tensor4<float> o = unknown.whole();
     const tensor4<float> padded = unknown.whole(heed::key_lengths({33}));
     for (index t = 0; t < 70; ++t) {

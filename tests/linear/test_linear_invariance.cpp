@@ -13,7 +13,9 @@
 #include <heed/linear/maps/favor.hpp>
 #include <heed/rope/rotary.hpp>
 
+#include "linear/pieces.hpp"
 #include "linear/problem.hpp"
+#include "linear/sequences.hpp"
 #include "support/same_bits.hpp"
 
 namespace test_linear_invariance {
@@ -21,66 +23,41 @@ namespace test_linear_invariance {
 using namespace heed_test;
 using heed::index;
 
-template <class T>
-using view4 = heed::tensor_view<T, 4>;
-
-/// Tokens first … first + count − 1 of every sequence.
-template <class T>
-view4<T> tokens(tensor4<T>& x, index first, index count) {
-    const index n = x.dimension(2), d = x.dimension(3), h = x.dimension(1);
-    return heed::view(x.data() + first * d, {x.dimension(0), h, count, d},
-                      {h * n * d, n * d, d, 1});
-}
-template <class T>
-view4<const T> tokens(const tensor4<T>& x, index first, index count) {
-    return tokens(const_cast<tensor4<T>&>(x), first, count);
-}
-
 /// Keys of which some rise far above those before.
+template <class T>
+void raise(generator& random, tensor4<T>& k) {
+    for (index i = 0; i < k.size(); ++i)
+        if (random.chance(0.01)) k.data()[i] += T(60);
+}
 template <class T>
 linear_inputs<T> rising_inputs(generator& random, const linear_extents& e) {
     linear_inputs<T> in(linear_problem(random, e));
-    for (index i = 0; i < in.k.size(); ++i)
-        if (random.chance(0.01)) in.k.data()[i] += T(60);
+    raise(random, in.k);
     return in;
 }
 
-linear_extents sizes(index tokens, index dim) { return {2, 4, 2, 2, tokens, tokens, dim, 7}; }
+linear_extents sizes(index tokens, index dim) { return sequence_extents(tokens, dim, 7); }
 
 template <class T, class... Parts>
-void check_pieces(generator& random, index dim, const Parts&... parts) {
-    for (const index n : {1, 31, 32, 33, 131}) {
-        const linear_inputs<T> in = rising_inputs<T>(random, sizes(n, dim));
-        const tensor4<T> whole = heed::linear_attention(in.q, in.k, in.v, heed::causal, parts...);
-        for (const index longest : {index(1), index(5), index(40), index(100)}) {
-            INFO("seed " << seed() << ", " << n << " tokens, pieces of at most " << longest);
-            heed::linear_state<T> state;
-            tensor4<T> o(whole.dimensions());
-            for (index first = 0; first < n;) {
-                const index count =
-                    std::min(n - first, longest == 1 ? 1 : random.integer(1, longest));
-                heed::linear_attention_into(tokens(o, first, count), tokens(in.q, first, count),
-                                            tokens(in.k, first, count), tokens(in.v, first, count),
-                                            heed::causal, parts..., heed::carry(state));
-                first += count;
-            }
-            CHECK(same_bits(o, whole));
-            CHECK(state.length() == n);
-        }
-    }
+void check_pieces_by(generator& random, index dim, const Parts&... parts) {
+    check_pieces_of<T>(random, [&](generator& numbers, index n) {
+        sequence<T, fixed_parts<Parts...>> all(numbers, sizes(n, dim), {{parts...}});
+        raise(numbers, all.in.k);
+        return all;
+    });
 }
 
 TEST_CASE("a sequence in pieces, down to one token at a time, has the bits of one call") {
     generator random(930);
     const heed::random_features f({.dim = 6, .count = 14, .seed = 5});
     const auto rotary = heed::rotary(heed::rope::plain({.dim = 6}));
-    check_pieces<float>(random, 6, heed::elu_plus_one);
-    check_pieces<double>(random, 5, heed::elu_plus_one);
-    check_pieces<float>(random, 6, heed::exp_features);
-    check_pieces<float>(random, 6, heed::favor(f));
-    check_pieces<float>(random, 6, heed::elu_plus_one, rotary);
-    check_pieces<float>(random, 6, heed::exp_features, rotary);
-    check_pieces<float>(random, 5);
+    check_pieces_by<float>(random, 6, heed::elu_plus_one);
+    check_pieces_by<double>(random, 5, heed::elu_plus_one);
+    check_pieces_by<float>(random, 6, heed::exp_features);
+    check_pieces_by<float>(random, 6, heed::favor(f));
+    check_pieces_by<float>(random, 6, heed::elu_plus_one, rotary);
+    check_pieces_by<float>(random, 6, heed::exp_features, rotary);
+    check_pieces_by<float>(random, 5);
 }
 
 TEST_CASE("threads and batches change no bit, forward or backward") {

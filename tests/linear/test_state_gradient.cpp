@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -14,25 +13,15 @@
 #include <heed/attention/masks/causal.hpp>
 #include <heed/attention/masks/cumulative_lengths.hpp>
 #include <heed/attention/masks/key_lengths.hpp>
-#include <heed/linear/bonus.hpp>
-#include <heed/linear/decays/log_decay.hpp>
 #include <heed/linear/linear_state.hpp>
 #include <heed/linear/maps/double_softmax.hpp>
 #include <heed/linear/maps/elu_plus_one.hpp>
 #include <heed/linear/maps/exp_features.hpp>
 #include <heed/linear/state_gradient.hpp>
-#include <heed/linear/unit_rows.hpp>
-#include <heed/linear/updates/delta.hpp>
-#include <heed/linear/updates/erase.hpp>
-#include <heed/linear/updates/low_rank.hpp>
 
-#include "linear/channel_problem.hpp"
-#include "linear/decay_problem.hpp"
-#include "linear/delta_problem.hpp"
-#include "linear/erase_problem.hpp"
-#include "linear/low_rank_problem.hpp"
 #include "linear/pieces.hpp"
 #include "linear/problem.hpp"
+#include "linear/sequences.hpp"
 #include "support/same_bits.hpp"
 
 // Gradients through states, in double: what reaches the last one, and what the first one gets.
@@ -44,121 +33,20 @@ using heed::index;
 using state_type = heed::linear_state<double>;
 using state_gradient_type = heed::linear_state_gradient<double>;
 
-/// Two sequences in which two heads of q read one of the state.
-struct sequence {
-    linear_problem from;
-    linear_inputs<double> in;
-
-    sequence(generator& random, index length)
-        : from(random, {2, 4, 2, 2, length, length, 5, 3}), in(from) {}
-};
+using decayed = heed_test::decayed<double>;
+using updated = heed_test::updated<double>;
+using faded = heed_test::faded<double>;
+using faded_and_updated = heed_test::faded_and_updated<double>;
+using erased = heed_test::erased_sequence<double>;
+using read_before = heed_test::read_before<double>;
+using corrected = heed_test::corrected<double>;
+using faded_and_corrected = heed_test::faded_and_corrected<double>;
 
 /// A map, alone.
 template <class Map>
-struct mapped : sequence {
-    Map map;
-
-    mapped(generator& random, index length, Map of) : sequence(random, length), map(of) {}
-
-    template <class F>
-    auto with_parts(index, index, const F& f) const {
-        return f(map);
-    }
-};
-/// Decays that are learned, some of which begin anew.
-struct decayed : sequence {
-    tensor3<double> g;
-
-    decayed(generator& random, index length)
-        : sequence(random, length), g(to_decays<double>(random_decays(random, from.sizes, 2))) {}
-
-    template <class F>
-    auto with_parts(index first, index count, const F& f) const {
-        return f(heed::learn(heed::log_decay(tokens(g, first, count))));
-    }
-};
-/// The delta rule beside them.
-struct updated : decayed {
-    tensor3<double> beta;
-
-    updated(generator& random, index length)
-        : decayed(random, length), beta(to_decays<double>(random_deltas(random, from.sizes, 2))) {}
-
-    template <class F>
-    auto with_parts(index first, index count, const F& f) const {
-        return f(heed::learn(heed::log_decay(tokens(g, first, count))),
-                 heed::learn(heed::delta(tokens(beta, first, count))), heed::unit_rows);
-    }
-};
-
-/// Erasing by channels, which are not learned here.
-struct erased : decayed {
-    erase_parts<double> of;
-
-    erased(generator& random, index length)
-        : decayed(random, length), of(erasing(random, from, 2, std::nullopt, true)) {}
-
-    template <class F>
-    auto with_parts(index first, index count, const F& f) const {
-        return f(heed::learn(heed::log_decay(tokens(g, first, count))),
-                 heed::erase(tokens(of.erased, first, count), tokens(of.written, first, count)),
-                 heed::unit_rows);
-    }
-};
-
-/// Decays a channel, some of which are cleared; with a bonus, which is not learned here.
-struct faded : sequence {
-    tensor4<double> g;
-
-    faded(generator& random, index length)
-        : sequence(random, length),
-          g(to_tensor<double>(random_channel_decays(random, from.sizes, 2))) {}
-
-    template <class F>
-    auto with_parts(index first, index count, const F& f) const {
-        return f(heed::learn(heed::log_decay(tokens(g, first, count))));
-    }
-};
-struct faded_by_rule : faded {
-    tensor3<double> beta;
-
-    faded_by_rule(generator& random, index length)
-        : faded(random, length), beta(to_decays<double>(random_deltas(random, from.sizes, 2))) {}
-
-    template <class F>
-    auto with_parts(index first, index count, const F& f) const {
-        return f(heed::learn(heed::log_decay(tokens(g, first, count))),
-                 heed::learn(heed::delta(tokens(beta, first, count))), heed::unit_rows);
-    }
-};
-/// Updates of low rank beside decays of either kind.
-template <class Decayed>
-struct corrected : Decayed {
-    low_rank_parts<double> of;
-
-    corrected(generator& random, index length)
-        : Decayed(random, length), of(correcting(random, this->from, 2, std::nullopt, true)) {}
-
-    template <class F>
-    auto with_parts(index first, index count, const F& f) const {
-        return f(
-            heed::learn(heed::log_decay(tokens(this->g, first, count))),
-            heed::learn(heed::low_rank(tokens(of.a, first, count), tokens(of.b, first, count))),
-            heed::unit_rows);
-    }
-};
-struct read_before : faded {
-    Eigen::MatrixXd u;
-
-    read_before(generator& random, index length) : faded(random, length), u(4, 5) {
-        for (index e = 0; e < u.size(); ++e) u.data()[e] = random.normal(1);
-    }
-
-    template <class F>
-    auto with_parts(index first, index count, const F& f) const {
-        return f(heed::learn(heed::log_decay(tokens(g, first, count))), heed::bonus(u));
-    }
-};
+auto mapped(generator& random, index length, const Map& map) {
+    return sequence<double, fixed_parts<Map>>(random, sequence_extents(length, 5, 3), {map});
+}
 
 /// Whether elements of a part are those from `first` on of a whole, along the axis of tokens.
 template <class Part, class Whole>
@@ -188,14 +76,9 @@ state_gradient_type zeros_like(const state_type& state, index value_dim, index f
 template <class Sequence>
 void check_pieces(const Sequence& all, bool divides) {
     const auto& in = all.in;
-    const index n = in.q.dimension(2);
-    const auto whole = all.with_parts(0, n, [&](const auto&... parts) {
-        const auto [o, stats] =
-            heed::linear_attention_forward(in.q, in.k, in.v, heed::causal, parts...);
-        return heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal,
-                                               parts...);
-    });
-    const std::vector<index> lines{0, 1, 20, 64, 70, n};
+    const index value_dim = in.v.dimension(3);
+    const auto whole = all.gradients();
+    const std::vector<index> lines{0, 1, 20, 64, 70, all.length()};
     std::vector<state_type> states(1);
     std::vector<tensor4<double>> outputs;
     std::vector<heed::linear_stats<double>> kept;
@@ -208,7 +91,7 @@ void check_pieces(const Sequence& all, bool divides) {
     };
     for (std::size_t p = 0; p + 1 < lines.size(); ++p) {
         states.push_back(states.back());
-        outputs.emplace_back(2, 4, lines[p + 1] - lines[p], 3);
+        outputs.emplace_back(2, 4, lines[p + 1] - lines[p], value_dim);
         kept.emplace_back();
         piece(p,
               [&](const auto& q, const auto& k, const auto& v, const auto&, const auto&... parts) {
@@ -216,7 +99,7 @@ void check_pieces(const Sequence& all, bool divides) {
                                                       heed::carry(states.back()));
               });
     }
-    state_gradient_type next = zeros_like(states.back(), 3, 5, divides);
+    state_gradient_type next = zeros_like(states.back(), value_dim, 5, divides);
     for (std::size_t p = lines.size() - 1; p-- > 0;) {
         INFO("piece " << p);
         piece(p, [&](const auto& q, const auto& k, const auto& v, const auto& d_o,
@@ -227,10 +110,12 @@ void check_pieces(const Sequence& all, bool divides) {
             compare_piece("dq", gradients.q, whole.q, lines[p]);
             compare_piece("dk", gradients.k, whole.k, lines[p]);
             compare_piece("dv", gradients.v, whole.v, lines[p]);
+            const auto compare_learned = [&](const auto& learned, const auto& of_whole) {
+                if constexpr (requires { learned.dimension(2); })  // else all tokens share it
+                    compare_piece("learned", learned, of_whole, lines[p]);
+            };
             [&]<std::size_t... I>(std::index_sequence<I...>) {
-                (compare_piece("learned", gradients.template of<I>(), whole.template of<I>(),
-                               lines[p]),
-                 ...);
+                (compare_learned(gradients.template of<I>(), whole.template of<I>()), ...);
             }
             (std::make_index_sequence<
                 std::tuple_size_v<std::remove_cvref_t<decltype(gradients.learned)>>>());
@@ -244,7 +129,8 @@ void check_pieces(const Sequence& all, bool divides) {
 template <class Sequence, class... More>
 void check_differences(generator& random, const Sequence& all, bool divides, const More&... more) {
     const auto& in = all.in;
-    Eigen::Tensor<double, 4, Eigen::RowMajor> s(2, 2, 3, 5);
+    const index value_dim = in.v.dimension(3);
+    Eigen::Tensor<double, 4, Eigen::RowMajor> s(2, 2, value_dim, 5);
     Eigen::Tensor<double, 3, Eigen::RowMajor> z(2, 2, 5);
     for (index e = 0; e < s.size(); ++e) s.data()[e] = random.normal(1);
     for (index e = 0; e < z.size(); ++e) z.data()[e] = random.uniform(0.5, 2);
@@ -265,7 +151,8 @@ void check_differences(generator& random, const Sequence& all, bool divides, con
                 const Eigen::MatrixXd matrix = state.matrix(b, h);
                 const Eigen::VectorXd total = state.denominator(b, h);
                 for (index f = 0; f < 5; ++f) {
-                    for (index c = 0; c < 3; ++c) sum += matrix(c, f) * last.matrices(b, h, c, f);
+                    for (index c = 0; c < value_dim; ++c)
+                        sum += matrix(c, f) * last.matrices(b, h, c, f);
                     if (divides) sum += total(f) * last.denominators(b, h, f);
                 }
             }
@@ -316,12 +203,12 @@ TEST_CASE("pieces of a sequence, trained through the state, are the whole") {
     check_pieces(updated(random, 330), false);
     check_pieces(erased(random, 110), false);
     check_pieces(faded(random, 330), false);
-    check_pieces(faded_by_rule(random, 330), false);
+    check_pieces(faded_and_updated(random, 330), false);
     check_pieces(read_before(random, 330), false);
-    check_pieces(corrected<decayed>(random, 170), false);
-    check_pieces(corrected<faded>(random, 170), false);
+    check_pieces(corrected(random, 170), false);
+    check_pieces(faded_and_corrected(random, 170), false);
     // Keys that rise above the references again and again.
-    mapped rising(random, 110, heed::exp_features);
+    auto rising = mapped(random, 110, heed::exp_features);
     for (const index t : {0, 15, 40, 66, 90})
         for (index e = t * 5; e < (t + 1) * 5; ++e)
             rising.in.k.data()[e] += 20 + static_cast<double>(t);
@@ -340,9 +227,9 @@ TEST_CASE("the gradient of a state that a call goes on from") {
         updated rule(random, length);
         check_differences(random, rule, false);
         check_differences(random, faded(random, length), false);
-        check_differences(random, faded_by_rule(random, length), false);
+        check_differences(random, faded_and_updated(random, length), false);
         check_differences(random, read_before(random, length), false);
-        check_differences(random, corrected<faded>(random, length), false);
+        check_differences(random, faded_and_corrected(random, length), false);
         if (length == 1) continue;
         rule.g(0, 1, 0) = -HUGE_VAL;
         check_differences(random, rule, false, heed::key_lengths({length, index(0)}));
@@ -365,7 +252,7 @@ TEST_CASE("gradients of states have the same bits for any threads, and end where
         REQUIRE(run().output.size() > 0);
         state_type before = state;
         const auto [o, stats] = run();
-        state_gradient_type last = zeros_like(state, 3, 5, false);
+        state_gradient_type last = zeros_like(state, in.v.dimension(3), 5, false);
         last.matrices.setRandom();
         const auto back = [&, &o = o, &stats = stats](const auto&... more) {
             return heed::linear_attention_backward(in.d_o, o, stats, in.q, in.k, in.v, heed::causal,

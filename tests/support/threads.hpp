@@ -5,10 +5,17 @@
 
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
+#include <heed/core/parallel.hpp>
+
 /// \file
-/// Threads of a pool, where a test depends on when they begin.
+/// Threads of a pool, where a test depends on when they begin or that they take part.
 
 namespace heed_test {
+
+/// heed::on(pool), for a call that is too small to be shared by itself.
+inline heed::on_pool always_on(Eigen::ThreadPoolInterface& pool) {
+    return {.pool = &pool, .least_work = 0};
+}
 
 /// Returns when each of the pool's threads runs: a thread's beginning allocates, whenever that is.
 inline void await_threads(Eigen::ThreadPoolInterface& pool) {
