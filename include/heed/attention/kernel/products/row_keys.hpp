@@ -83,7 +83,7 @@ void multiply_query_panel(const T* queries, const row_keys<T>& keys, index key, 
     static_assert(3 * rest % height == 0, "a panel of keys is whole tiles, none too high");
     const index others = dim - keys.row_dim;
     const auto store = [=](index r, const vec<T>* products) __attribute__((always_inline)) {
-        unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+        unroll<Vectors>([&](int c) __attribute__((always_inline)) {
             products[c].store_aligned(to + r * columns + c * size);
         });
     };
@@ -113,7 +113,7 @@ void turn_products(const T* products, index columns, index count, T* to, T* lane
     for (index first = 0; first < count; first += size)
         for (index key = 0; key < panel_width<T>; key += size) {
             array_of<vec<T>, size> block;
-            unroll<size>([&](auto l) {
+            unroll<size>([&](int l) __attribute__((always_inline)) {
                 block[l] = vec<T>::load_aligned(products + (key + l) * columns + first);
             });
             transpose(block);
