@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <type_traits>
+#include <utility>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/simd.hpp>
@@ -42,7 +44,7 @@ template <int Columns, class Row, class Step>
     using storage = std::remove_cvref_t<decltype(*numbers)>;
     constexpr index size = vec<computed_scalar<storage>>::size;
     constexpr int a_line = std::max(1, 64 / static_cast<int>(sizeof(storage) * size));
-    unroll<(Columns + a_line - 1) / a_line>([&](auto l) __attribute__((always_inline)) {
+    unroll<(Columns + a_line - 1) / a_line>([&](int l) __attribute__((always_inline)) {
         prefetch(numbers + by.ahead + l * a_line * size);
     });
 }
@@ -62,6 +64,77 @@ template <class Right, class T>
         return fma(left, right, sum);
 }
 
+// What happens to one row of a tile. Of no tile's type, so that tiles of all heights share it: the
+// compiler meets a row's number as a constant only once all of this is inlined.
+
+/// The vectors from which a row's sums go on.
+template <class T, std::size_t Columns, class Begin>
+[[gnu::always_inline]] inline void begin_row(vec<T> (&sum)[Columns], const Begin& begin, int row) {
+    if constexpr (std::is_same_v<Begin, from_zero>) {
+        unroll<Columns>([&](int c) __attribute__((always_inline)) { sum[c] = vec<T>(T(0)); });
+    } else {
+        const T* from = begin(row);
+        unroll<Columns>([&](int c) __attribute__((always_inline)) {
+            sum[c] = vec<T>::load(from + c * vec<T>::size);
+        });
+    }
+}
+
+/// The vectors of b for one step of the depth.
+template <class T, std::size_t Columns, class Right>
+[[gnu::always_inline]] inline void read_row(const Right& b, vec<T> (&right)[Columns]) {
+    unroll<Columns>([&](int c) __attribute__((always_inline)) { right[c] = read_vector(b, c); });
+}
+
+/// What is read through `a` from here on is read behind the products of the row above, so that no
+/// registers are taken too early.
+template <class T, std::size_t Columns>
+[[gnu::always_inline]] inline void read_after_row(const T*& a, const vec<T> (&above)[Columns]) {
+    unroll<Columns>([&](int c) __attribute__((always_inline)) { read_after(a, above[c]); });
+}
+
+/// One step of a row's sums.
+template <class Right, class T, std::size_t Columns>
+[[gnu::always_inline]] inline void add_products(T number, const vec<T> (&right)[Columns],
+                                                vec<T> (&sum)[Columns]) {
+    const vec<T> left(number);
+    unroll<Columns>([&](int c) __attribute__((always_inline)) {
+        sum[c] = multiply_add<Right>(left, right[c], sum[c]);
+    });
+}
+
+/// finish(row, its sums).
+template <class T, std::size_t Columns, class Finish>
+[[gnu::always_inline]] inline void finish_row(const vec<T> (&sum)[Columns], const Finish& finish,
+                                              int row) {
+    // A copy, because sums whose address is passed on would live in memory, not in registers.
+    vec<T> sums[Columns];
+    unroll<Columns>([&](int c) __attribute__((always_inline)) { sums[c] = sum[c]; });
+    finish(row, sums);
+}
+
+/// multiply_tile, whose rows are 0 … sizeof...(R) − 1.
+template <int Columns, int... R, class T, class RowStride, class Step, class Right, class OtherStep,
+          class Begin, class Finish>
+[[gnu::always_inline]] inline void multiply_tile_rows(std::integer_sequence<int, R...>, const T* a,
+                                                      RowStride a_row, Step a_step, Right b,
+                                                      OtherStep b_step, index depth,
+                                                      const Begin& begin, const Finish& finish) {
+    array_of<array_of<vec<T>, Columns>, sizeof...(R)> sum;
+    (begin_row(sum[R], begin, R), ...);
+    for (index k = 0; k < depth; ++k) {
+        fetch_ahead<Columns>(b, b_step);
+        array_of<vec<T>, Columns> right;
+        read_row(b, right);
+        ((R > 0 ? read_after_row(a, sum[R > 0 ? R - 1 : 0]) : void(),
+          add_products<Right>(a[R * a_row], right, sum[R])),
+         ...);
+        a += a_step;
+        b += b_step;
+    }
+    (finish_row(sum[R], finish, R), ...);
+}
+
 /// sum[r][c] = Σ_k a[r·a_row + k·a_step]·b[k·b_step + c], each a single chain of multiply-adds from
 /// zero in the order of k; then `finish(row, sums)` for each row, sums being Columns vectors. If
 /// `begin` is not from_zero{}, chains go on from the vectors at begin(row). b is a pointer to
@@ -70,48 +143,16 @@ template <class Right, class T>
 template <int Rows, int Columns, class T, class RowStride, class Step, class Right, class OtherStep,
           class Begin, class Finish>
 [[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step, Right b,
-                                                 OtherStep b_step, index depth, Begin&& begin,
-                                                 Finish&& finish) {
-    array_of<array_of<vec<T>, Columns>, Rows> sum;
-    unroll<Rows>([&](auto r) __attribute__((always_inline)) {
-        unroll<Columns>([&](auto c) __attribute__((always_inline)) {
-            if constexpr (std::is_same_v<std::remove_cvref_t<Begin>, from_zero>)
-                sum[r][c] = vec<T>(T(0));
-            else
-                sum[r][c] = vec<T>::load(begin(r) + c * vec<T>::size);
-        });
-    });
-    for (index k = 0; k < depth; ++k) {
-        fetch_ahead<Columns>(b, b_step);
-        array_of<vec<T>, Columns> right;
-        unroll<Columns>([&](auto c)
-                            __attribute__((always_inline)) { right[c] = read_vector(b, c); });
-        unroll<Rows>([&](auto r) __attribute__((always_inline)) {
-            // Behind the products of the row above, so that no registers are taken too early.
-            if constexpr (r > 0) {
-                unroll<Columns>([&](auto c) __attribute__((always_inline)) {
-                    read_after(a, sum[r - 1][c]);
-                });
-            }
-            const vec<T> left(a[r * a_row]);
-            unroll<Columns>([&](auto c) __attribute__((always_inline)) {
-                sum[r][c] = multiply_add<Right>(left, right[c], sum[r][c]);
-            });
-        });
-        a += a_step;
-        b += b_step;
-    }
-    unroll<Rows>([&](auto r) __attribute__((always_inline)) {
-        // A copy, because sums whose address is passed on would live in memory, not in registers.
-        array_of<vec<T>, Columns> row;
-        unroll<Columns>([&](auto c) __attribute__((always_inline)) { row[c] = sum[r][c]; });
-        finish(r, row);
-    });
+                                                 OtherStep b_step, index depth, const Begin& begin,
+                                                 const Finish& finish) {
+    multiply_tile_rows<Columns>(std::make_integer_sequence<int, Rows>(), a, a_row, a_step, b,
+                                b_step, depth, begin, finish);
 }
 template <int Rows, int Columns, class T, class RowStride, class Step, class Right, class OtherStep,
           class Finish>
 [[gnu::always_inline]] inline void multiply_tile(const T* a, RowStride a_row, Step a_step, Right b,
-                                                 OtherStep b_step, index depth, Finish&& finish) {
+                                                 OtherStep b_step, index depth,
+                                                 const Finish& finish) {
     multiply_tile<Rows, Columns>(a, a_row, a_step, b, b_step, depth, from_zero{}, finish);
 }
 
@@ -135,12 +176,12 @@ void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row, Step a
         if constexpr (std::is_same_v<Begin, from_zero>)
             return begin;
         else
-            return [&](auto r) __attribute__((always_inline)) { return begin(first + r); };
+            return [&](int r) __attribute__((always_inline)) { return begin(first + r); };
     };
     const auto tile = [&]<int Rows>() __attribute__((always_inline)) {
         multiply_tile<Rows, Columns>(
             a, a_row, a_step, b, b_step, depth,
-            begin_tile(), [&](auto r, const vec<T>* sums) __attribute__((always_inline)) {
+            begin_tile(), [&](int r, const vec<T>* sums) __attribute__((always_inline)) {
                 finish(first + r, sums);
             });
     };

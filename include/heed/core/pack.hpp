@@ -41,7 +41,7 @@ template <class T>
     array_of<vec<T>, size> other;
     if constexpr (size == 16) {
         // 4×4 blocks first, each within itself; then the blocks change places.
-        unroll<4>([&](auto i) {
+        unroll<4>([&](int i) __attribute__((always_inline)) {
             const vec<T> a = zip_low_in_blocks(row[4 * i], row[4 * i + 1]);
             const vec<T> b = zip_low_in_blocks(row[4 * i + 2], row[4 * i + 3]);
             const vec<T> c = zip_high_in_blocks(row[4 * i], row[4 * i + 1]);
@@ -51,7 +51,7 @@ template <class T>
             other[4 * i + 2] = zip_low_pairs_in_blocks(c, d);
             other[4 * i + 3] = zip_high_pairs_in_blocks(c, d);
         });
-        unroll<4>([&](auto i) {
+        unroll<4>([&](int i) __attribute__((always_inline)) {
             const vec<T> a = take_blocks<0, 1>(other[i], other[4 + i]);
             const vec<T> b = take_blocks<2, 3>(other[i], other[4 + i]);
             const vec<T> c = take_blocks<0, 1>(other[8 + i], other[12 + i]);
@@ -64,11 +64,11 @@ template <class T>
     } else {
         // log₂ size perfect shuffles of rows and lanes exchange the two.
         for (int half = 1; half < size; half *= 2) {
-            unroll<size / 2>([&](auto i) {
+            unroll<size / 2>([&](int i) __attribute__((always_inline)) {
                 other[2 * i] = zip_low(row[i], row[i + size / 2]);
                 other[2 * i + 1] = zip_high(row[i], row[i + size / 2]);
             });
-            unroll<size>([&](auto i) { row[i] = other[i]; });
+            unroll<size>([&](int i) __attribute__((always_inline)) { row[i] = other[i]; });
         }
     }
 }
@@ -87,13 +87,13 @@ void pack_transposed(const T* rows, index stride, index count, index depth, T* t
             array_of<vec<T>, size> block;
             if (width == size && (last == size || (Width < size && last == Width))) {
                 constexpr index wanted = std::min(size, Width);
-                unroll<size>([&](auto l) {
+                unroll<size>([&](int l) __attribute__((always_inline)) {
                     block[l] = l < wanted ? vec<T>::load(from + l * stride) : vec<T>(T(0));
                 });
                 transpose(block);
                 // What one store writes too far, the next ones overwrite.
                 constexpr bool whole = Width % size == 0 || Width < size;
-                unroll<size>([&](auto l) {
+                unroll<size>([&](int l) __attribute__((always_inline)) {
                     if (whole || Width - r >= size)
                         block[l].store(at + l * Width);
                     else
@@ -165,8 +165,9 @@ bool all_finite_times(T factor, const contiguous_rows<T>& rows, index count, ind
         const T* row = rows[r];
         index c = 0;
         for (; c + lanes * size <= depth; c += lanes * size) {
-            unroll<lanes>(
-                [&](auto l) { sum[l] = fma(vec<T>::load(row + c + l * size), by, sum[l]); });
+            unroll<lanes>([&](int l) __attribute__((always_inline)) {
+                sum[l] = fma(vec<T>::load(row + c + l * size), by, sum[l]);
+            });
         }
         for (; c < depth; c += size)
             sum[0] = fma(vec<T>::load_partial(row + c, depth - c), by, sum[0]);
@@ -205,7 +206,7 @@ void multiply_columns(index rows, const T* a, RowStride a_row, Step a_step, cons
         for (; column + one_row_vectors * size <= columns; column += one_row_vectors * size) {
             multiply_tile<1, one_row_vectors>(
                 a, a_row, a_step, b.data + column, b.stride,
-                depth, [&](auto r, const vec<T>* sums) __attribute__((always_inline)) {
+                depth, [&](int r, const vec<T>* sums) __attribute__((always_inline)) {
                     finish.template operator()<one_row_vectors>(index(r), column, sums);
                 });
         }

@@ -74,8 +74,8 @@ class cosine_sums {
             for (index at = 0; at < stride; at += width) {
                 index found = -1;
                 multiply_tile<rows, tiles.score_vectors>(
-                    strides, depth, 1, steps + at * depth, width, depth,
-                    [&](auto r, const vec<T>* sums) {
+                    strides, depth, 1, steps + at * depth, width,
+                    depth, [&](int r, const vec<T>* sums) __attribute__((always_inline)) {
                         vec<T> least = sums[0];
                         for (int v = 1; v < tiles.score_vectors; ++v) least = min(least, sums[v]);
                         if (any(least < vec<T>(error_))) [[unlikely]]

@@ -48,7 +48,7 @@ void add_values(const T* weights, index rows, index keys, const contiguous_rows<
         [=]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
             T* to = output + r * output_stride + column;
             const vec<T> shrink(factor[r]);
-            unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+            unroll<Vectors>([&](int c) __attribute__((always_inline)) {
                 T* at = to + c * vec<T>::size;
                 fma(vec<T>::load_aligned(at), shrink, sums[c]).store_aligned(at);
             });

@@ -149,7 +149,7 @@ class bfloat16_products final : public paired_products<T> {
                 __attribute__((always_inline)) {
                     T* to = output + r * output_stride + column;
                     const vec<T> shrink(factor[r]);
-                    unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+                    unroll<Vectors>([&](int c) __attribute__((always_inline)) {
                         T* at = to + c * size;
                         fma(vec<T>::load_aligned(at), shrink, sums[c]).store_aligned(at);
                     });
@@ -181,7 +181,7 @@ class bfloat16_products final : public paired_products<T> {
             rows_of_pairs{panel}, fixed<panel_width<T>>(),
             pairs, [=](index r, const vec<T>* products) __attribute__((always_inline)) {
                 array_of<vec<T>, vectors> scores;
-                unroll<vectors>([&](auto c) __attribute__((always_inline)) {
+                unroll<vectors>([&](int c) __attribute__((always_inline)) {
                     scores[c] = products[c];
                     if constexpr (Scales) scores[c] *= vec<T>(factor[r]);
                     scores[c].store(to + r * stride + c * size);

@@ -141,7 +141,7 @@ void add_product(index rows, const T* a, RowStride a_row, Step a_step, const T* 
     multiply_columns(
         rows, a, a_row, a_step, contiguous_rows<T>{b, stride}, width, depth,
         [=]<int Vectors>(index r, index column, const vec<T>* sums) __attribute__((always_inline)) {
-            unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+            unroll<Vectors>([&](int c) __attribute__((always_inline)) {
                 T* at = to + r * stride + column + c * vec<T>::size;
                 (vec<T>::load_aligned(at) + sums[c]).store_aligned(at);
             });

@@ -79,7 +79,7 @@ template <int Columns, class Row, class T, index Width>
     constexpr index a_step = tiles.score_rows * static_cast<index>(sizeof(T));
     constexpr int lines = static_cast<int>(count_blocks(a_step, line));
     const index step = (memory_of(row) - by.queries) / Width;
-    unroll<lines>([&](auto l) __attribute__((always_inline)) {
+    unroll<lines>([&](int l) __attribute__((always_inline)) {
         const auto ahead = static_cast<std::uintptr_t>((step * lines + l) * line);
         prefetch(reinterpret_cast<const void*>(by.from + ahead));
     });
@@ -92,7 +92,7 @@ void multiply_query_panel(Queries queries, const row_keys<T>& keys, index key, T
     constexpr index height = tiles.score_rows, rest = width % height;
     static_assert(3 * rest % height == 0, "a panel of keys is whole tiles, none too high");
     const auto store = [=](index r, const vec<T>* products) __attribute__((always_inline)) {
-        unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+        unroll<Vectors>([&](int c) __attribute__((always_inline)) {
             products[c].store_aligned(to + r * columns + c * size);
         });
     };
@@ -122,7 +122,7 @@ template <class T, class Read, class Finish>
     for (index first = 0; first < count; first += size)
         for (index key = 0; key < panel_width<T>; key += size) {
             array_of<vec<T>, size> block;
-            unroll<size>([&](auto l)
+            unroll<size>([&](int l)
                              __attribute__((always_inline)) { block[l] = read(key + l, first); });
             transpose(block);
             for (index r = 0; r < std::min(size, count - first); ++r)

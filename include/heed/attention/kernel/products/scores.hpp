@@ -106,7 +106,7 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
         rows, strips, tiles.score_rows * dim, fixed<1>(), fixed<tiles.score_rows>(), panel,
         fixed<panel_width<T>>(),
         dim, [=](index r, const vec<T>* scores) __attribute__((always_inline)) {
-            unroll<vectors>([&](auto c) __attribute__((always_inline)) {
+            unroll<vectors>([&](int c) __attribute__((always_inline)) {
                 scores[c].store(to + r * stride + c * vec<T>::size);
             });
             finish(r, scores);

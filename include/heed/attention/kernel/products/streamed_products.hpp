@@ -34,7 +34,7 @@ template <int Vectors, class T>
 [[gnu::always_inline]] inline void raise_lane_maximum(const vec<T>* scores, T* lane_maximum) {
     if (lane_maximum == nullptr) return;
     vec<T> maximum = vec<T>::load_aligned(lane_maximum);
-    unroll<Vectors>([&](auto c)
+    unroll<Vectors>([&](int c)
                         __attribute__((always_inline)) { maximum = max(maximum, scores[c]); });
     maximum.store_aligned(lane_maximum);
 }
@@ -45,17 +45,17 @@ template <int Panels, class T, class Panel>
 void multiply_row_panels(const T* strip, Panel&& panel, index dim, T* to, T* lane_maximum) {
     constexpr int vectors = tiles.score_vectors, all = Panels * vectors;
     array_of<vec<T>, all> sum;
-    unroll<all>([&](auto i) __attribute__((always_inline)) { sum[i] = vec<T>(T(0)); });
+    unroll<all>([&](int i) __attribute__((always_inline)) { sum[i] = vec<T>(T(0)); });
     array_of<std::remove_cvref_t<decltype(panel(0))>, Panels> row;
-    unroll<Panels>([&](auto p) __attribute__((always_inline)) { row[p] = panel(p); });
+    unroll<Panels>([&](int p) __attribute__((always_inline)) { row[p] = panel(p); });
     for (index k = 0; k < dim; ++k, strip += tiles.score_rows) {
         const vec<T> left(*strip);
-        unroll<all>([&](auto i) __attribute__((always_inline)) {
+        unroll<all>([&](int i) __attribute__((always_inline)) {
             sum[i] = fma(left, read_vector(row[i / vectors], i % vectors), sum[i]);
         });
-        unroll<Panels>([&](auto p) __attribute__((always_inline)) { row[p] += panel_width<T>; });
+        unroll<Panels>([&](int p) __attribute__((always_inline)) { row[p] += panel_width<T>; });
     }
-    unroll<all>([&](auto i) __attribute__((always_inline)) {
+    unroll<all>([&](int i) __attribute__((always_inline)) {
         sum[i].store(to + i / vectors * panel_width<T> + i % vectors * vec<T>::size);
     });
     raise_lane_maximum<all>(sum, lane_maximum);
@@ -82,7 +82,7 @@ void multiply_streamed_keys(const T* strips, index rows, Panel&& panel, key_inte
         multiply_rows<tiles.score_rows, vectors>(
             rows, strips, tiles.score_rows * dim, fixed<1>(), fixed<tiles.score_rows>(), panel(key),
             step, dim, [=](index r, const vec<T>* scores) __attribute__((always_inline)) {
-                unroll<vectors>([&](auto c) __attribute__((always_inline)) {
+                unroll<vectors>([&](int c) __attribute__((always_inline)) {
                     scores[c].store(to + r * score_stride<T> + key + c * vec<T>::size);
                 });
                 raise_lane_maximum<vectors>(
@@ -113,7 +113,7 @@ void multiply_streamed_values(const T* weights, index rows, index keys, const Va
             rows, weights + first, tiles.value_rows * score_stride<T>, fixed<score_stride<T>>(),
             fixed<1>(), values_from(values, first, column, stride), step, count,
             [=](index r, const vec<T>* sum) __attribute__((always_inline)) {
-                unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+                unroll<Vectors>([&](int c) __attribute__((always_inline)) {
                     sum[c].store(sums + r * sums_stride + column + c * size);
                 });
             },
@@ -130,9 +130,9 @@ void multiply_streamed_values(const T* weights, index rows, index keys, const Va
                 multiply_tile<1, one_row_vectors>(
                     weights + first, fixed<0>(), fixed<1>(),
                     values_from(values, first, column, stride), step,
-                    count, [=](auto) __attribute__((always_inline)) { return to; },
-                    [=](auto, const vec<T>* sum) __attribute__((always_inline)) {
-                        unroll<one_row_vectors>([&](auto c) __attribute__((always_inline)) {
+                    count, [=](int) __attribute__((always_inline)) { return to; },
+                    [=](int, const vec<T>* sum) __attribute__((always_inline)) {
+                        unroll<one_row_vectors>([&](int c) __attribute__((always_inline)) {
                             sum[c].store(to + c * size);
                         });
                     });
