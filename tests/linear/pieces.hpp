@@ -8,6 +8,7 @@
 #include <heed/core/view.hpp>
 #include <heed/linear/linear_state.hpp>
 
+#include "linear/decay_problem.hpp"
 #include "linear/problem.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"

@@ -164,11 +164,11 @@ struct bonus_numbers : channel_decays<T> {
 /// No numbers: parts that are the same for all tokens, as maps are.
 template <class... Parts>
 struct fixed_parts {
-    std::tuple<Parts...> parts;
+    std::tuple<Parts...> fixed;
 
     template <class F>
     auto with_parts(index, index, const F& f) const {
-        return std::apply(f, parts);
+        return std::apply(f, fixed);
     }
 };
 

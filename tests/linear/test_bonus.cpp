@@ -12,7 +12,6 @@
 #include <heed/linear/decays/log_decay.hpp>
 
 #include "linear/channel_problem.hpp"
-#include "linear/decay_checks.hpp"
 #include "linear/problem.hpp"
 #include "linear/sequence_checks.hpp"
 #include "linear/sequences.hpp"
