@@ -78,10 +78,12 @@ class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar>
     void find(index batch, index kv_head, index number,
               detail::head_block<scalar>& to) const override {
         const auto& sequence = cache_.at(batch);
-        const auto& page =
-            *sequence.pages[static_cast<std::size_t>(number * cache_.kv_heads() + kv_head)];
+        const auto place = static_cast<std::size_t>(number * cache_.kv_heads() + kv_head);
+        const auto behind = place + static_cast<std::size_t>(cache_.kv_heads());
+        const auto& page = *sequence.pages[place];
+        const auto* next = behind < sequence.pages.size() ? sequence.pages[behind] : nullptr;
         const index keys = std::min(sequence.length - number * keys_a_page, keys_a_page);
-        cache_.layout_->find(page.data, keys, to);
+        cache_.layout_->find(page.data, next == nullptr ? nullptr : next->data, keys, to);
         to.finite = page.finite;
         to.all_moderate = to.all_moderate && page.moderate;
     }

@@ -145,12 +145,13 @@ class page_layout : public page_places<Storage> {
         return block;
     }
     /// The first `count` keys and values of a page are what is read next, in place if that can be;
-    /// keys that begin with their values are ready at once.
-    void find(std::byte* page, index count, head_block<scalar>& to) const {
+    /// keys that begin with their values are ready at once. `next` is the page that is read after
+    /// this one, or null.
+    void find(std::byte* page, std::byte* next, index count, head_block<scalar>& to) const {
         to.page = page;
         to.keys = count;
         if constexpr (is_multiplied_by_pairs<Storage>)
-            if (to.in_pairs) return join_numbers(to);
+            if (to.in_pairs) return join_numbers(next, to);
         to.is_ready = is_read_in_place<Storage>;
         if constexpr (is_read_in_place<Storage>) {
             for (index m = 0; m < maps_ && shared_ == 0; ++m)
@@ -289,10 +290,11 @@ class page_layout : public page_places<Storage> {
         }
     }
     /// The same where numbers are multiplied by pairs.
-    void join_numbers(head_block<scalar>& to) const {
+    void join_numbers(std::byte* next, head_block<scalar>& to) const {
         const Storage* rows = values(to.page);
         const index all = round_up(to.keys, width);
         to.key_rows = reinterpret_cast<const scalar*>(rows);
+        to.next_rows = next == nullptr ? nullptr : reinterpret_cast<const scalar*>(values(next));
         to.other_keys = to.key_panels[0];
         if (to.key_panels[0] != nullptr)
             join_panels(keys(to.page, 0), panel_dim_, all,

@@ -37,6 +37,7 @@ struct head_block {
     bool reads_rows = false;
     const T* key_rows = nullptr;
     const T* other_keys = nullptr;  ///< panels of what keys have beside their values
+    const T* next_rows = nullptr;   ///< of key_rows in pairs: those of the next block, or null
 };
 
 /// The blocks of the sequences of a cache. Any threads may read them at the same time.
