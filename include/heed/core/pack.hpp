@@ -34,6 +34,16 @@ struct contiguous_pairs {
     index stride;
 };
 
+/// Rows between those that are read once and those that are fetched meanwhile.
+inline constexpr index rows_ahead = 32;
+
+/// What lies so many numbers behind `from` is fetched, if anything does.
+template <class T>
+[[gnu::always_inline]] inline void prefetch_behind(const T* from, index numbers) {
+    prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) +
+                                           static_cast<std::uintptr_t>(numbers) * sizeof(T)));
+}
+
 /// The matrix whose rows are these vectors becomes its transpose.
 template <class T>
 [[gnu::always_inline]] inline void transpose(vec<T> (&row)[vec<T>::size]) {
@@ -88,6 +98,7 @@ void pack_transposed(const T* rows, index stride, index count, index depth, T* t
             if (width == size && (last == size || (Width < size && last == Width))) {
                 constexpr index wanted = std::min(size, Width);
                 unroll<size>([&](int l) __attribute__((always_inline)) {
+                    prefetch_behind(from, (rows_ahead + l) * stride);
                     block[l] = l < wanted ? vec<T>::load(from + l * stride) : vec<T>(T(0));
                 });
                 transpose(block);
@@ -166,6 +177,7 @@ bool all_finite_times(T factor, const contiguous_rows<T>& rows, index count, ind
         index c = 0;
         for (; c + lanes * size <= depth; c += lanes * size) {
             unroll<lanes>([&](int l) __attribute__((always_inline)) {
+                prefetch_behind(row + c + l * size, rows_ahead * rows.stride);
                 sum[l] = fma(vec<T>::load(row + c + l * size), by, sum[l]);
             });
         }
