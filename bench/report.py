@@ -3,6 +3,7 @@
 
     cmake --build build --target bench-report             # on a quiet machine, about 20 minutes
     bench/report.py --build build --min-time 0.1          # a third of the time, for medians of fewer
+    bench/report.py --build build --only bench_softmax    # this section anew, the others as they are
     bench/report.py --build build --quick                 # a trial: writes to build/performance
 """
 
@@ -246,11 +247,21 @@ def plots(folder, results):
     return written
 
 
+def earlier_sections(page):
+    """What the page says of each section, by its title."""
+    measured = page.split(BEGIN)[1].split(END)[0]
+    return {text.split("\n", 1)[0]: f"### {text}".strip()
+            for text in re.split(r"^### ", measured, flags=re.M)[1:]}
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--build", type=Path, required=True, help="the build folder")
     options.add_argument("--quick", action="store_true",
                          help="a moment for each; figures mean little, and go to --out")
+    options.add_argument("--only", nargs="+", metavar="PROGRAM",
+                         help="measure these programs alone (compiling is one, too); what the page "
+                         "says of the others stays, and so do the plots")
     options.add_argument("--min-time", type=float, metavar="SECONDS",
                          help="for each benchmark; 0.3 unless given, 0.01 with --quick")
     options.add_argument("--out", type=Path, help="folder of performance.md (docs, or "
@@ -263,8 +274,13 @@ def main():
     includes = options.include or [ROOT / "include", "/usr/include/eigen3"]
     min_time = options.min_time or (0.01 if options.quick else 0.3)
 
+    template = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    earlier = earlier_sections(template)
     results, parts = {}, []
     for section in SECTIONS:
+        if options.only and (section.program or "compiling") not in options.only:
+            parts += [earlier[section.title]] if section.title in earlier else []
+            continue
         print(section.title, flush=True)
         parts.append(f"### {section.title}\n\n{section.text}")
         if section.program:
@@ -273,9 +289,11 @@ def main():
         else:
             parts.append(compiled_table(
                 compile_times(options.compiler, includes, 1 if options.quick else 3)))
-    pictures = [f"![{title}](figures/{name})" for name, title in plots(out / "figures", results)]
+    if options.only:
+        pictures = re.findall(r"^!\[.*\]\(figures/performance_.*\)$", template, re.M)
+    else:
+        pictures = [f"![{title}](figures/{name})" for name, title in plots(out / "figures", results)]
 
-    template = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     head, tail = template.split(BEGIN)[0], template.split(END)[1]
     quick = "**A trial run: the figures mean little.**" if options.quick else ""
     measured = "\n\n".join(
