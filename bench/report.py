@@ -217,34 +217,53 @@ def bars(plt, path, title, unit, values, limit):
     plt.close(figure)
 
 
+# What the bars of performance_<name>.png show: name, title, unit, counter, programs, where the line is.
+PICTURES = [
+    ("shares", "share of the machine's limit", "%", "share",
+     ("bench_forward", "bench_backward", "bench_decode"), 100),
+    ("masks", "masks: time over plain attention", "×", "of_plain", ("bench_masks",), 1),
+    ("modifiers", "other parts: time over plain attention", "×", "of_plain", ("bench_modifiers",), 1),
+]
+
+
+def draw_rows(plt, path, rows):
+    """Milliseconds of a projection over its number of rows, heed's and Eigen's."""
+    beside = [(int(re.search(r"rows:(\d+)", row["name"]).group(1)), row["real_time"] / 1e6,
+               row["real_time"] / 1e6 / row["of_eigen"]) for row in rows if "of_eigen" in row]
+    counts, own, other = zip(*beside)
+    figure, axes = plt.subplots(figsize=(7, 3.6), dpi=72)
+    axes.plot(counts, other, "o-", color="#888888", label="Eigen's product")
+    axes.plot(counts, own, "o-", color="#4878a8", label="heed::project, packed weights")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.set_xlabel("rows", fontsize=9)
+    axes.set_ylabel("milliseconds", fontsize=9)
+    axes.set_title("so many rows against 2048 × 2048 weights, float, one thread", fontsize=10)
+    axes.grid(True, which="major", linewidth=0.4)
+    axes.legend(fontsize=9)
+    figure.savefig(path, bbox_inches="tight")
+    plt.close(figure)
+
+
 def plots(folder, results):
-    """The names of the pictures written; none without matplotlib."""
+    """Draws what was measured; nothing without matplotlib."""
     try:
         import matplotlib
         matplotlib.use("Agg")
         from matplotlib import pyplot as plt
     except ImportError:
         print("no plots: matplotlib is not installed")
-        return []
+        return
     folder.mkdir(parents=True, exist_ok=True)
-
-    def counted(key, programs):
-        return [(readable(row["name"]), row[key]) for program in programs
-                for row in results.get(program, []) if key in row]
-
-    written = []
-    for name, title, unit, key, programs, scale in (
-            ("shares", "share of the machine's limit", "%", "share",
-             ("bench_forward", "bench_backward", "bench_decode"), 100),
-            ("masks", "masks: time over plain attention", "×", "of_plain", ("bench_masks",), 1),
-            ("modifiers", "other parts: time over plain attention", "×", "of_plain",
-             ("bench_modifiers",), 1)):
-        values = [(label, scale * value) for label, value in counted(key, programs)]
-        if values:
-            path = folder / f"performance_{name}.png"
-            bars(plt, path, title, unit, values, scale)
-            written.append((path.name, title))
-    return written
+    for name, title, unit, key, programs, scale in PICTURES:
+        if any(program not in results for program in programs):
+            continue
+        values = [(readable(row["name"]), scale * row[key]) for program in programs
+                  for row in results[program] if key in row]
+        bars(plt, folder / f"performance_{name}.png", title, unit, values, scale)
+    if "bench_project" in results:
+        draw_rows(plt, folder / "project_rows.png", results["bench_project"])
 
 
 def earlier_sections(page):
@@ -261,7 +280,7 @@ def main():
                          help="a moment for each; figures mean little, and go to --out")
     options.add_argument("--only", nargs="+", metavar="PROGRAM",
                          help="measure these programs alone (compiling is one, too); what the page "
-                         "says of the others stays, and so do the plots")
+                         "says of the others stays")
     options.add_argument("--min-time", type=float, metavar="SECONDS",
                          help="for each benchmark; 0.3 unless given, 0.01 with --quick")
     options.add_argument("--out", type=Path, help="folder of performance.md (docs, or "
@@ -289,10 +308,9 @@ def main():
         else:
             parts.append(compiled_table(
                 compile_times(options.compiler, includes, 1 if options.quick else 3)))
-    if options.only:
-        pictures = re.findall(r"^!\[.*\]\(figures/performance_.*\)$", template, re.M)
-    else:
-        pictures = [f"![{title}](figures/{name})" for name, title in plots(out / "figures", results)]
+    plots(out / "figures", results)
+    pictures = [f"![{title}](figures/performance_{name}.png)" for name, title, *_ in PICTURES
+                if (out / "figures" / f"performance_{name}.png").exists()]
 
     head, tail = template.split(BEGIN)[0], template.split(END)[1]
     quick = "**A trial run: the figures mean little.**" if options.quick else ""
