@@ -54,6 +54,8 @@ void run_forward(const Call& call, const tensor_view<T, 4>& o, Stats* kept) {
                 forward_whole_rows(program, rule, o, {bytes, supports});
             } else {
                 if (program.source.as_given) program.pairs = call.pairs;
+                if (call.cache != nullptr)
+                    program.multiplies_integers = call.cache->multiplies_integers();
                 constexpr bool observes = (is_bound_observer<Parts> || ...);
                 const weight_rule_of<T, normaliser_type, observes> weights(normaliser);
                 forward(program, weights, o, bytes);

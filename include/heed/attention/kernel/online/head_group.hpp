@@ -33,6 +33,7 @@ struct joint_rows {
     index count = 0;  ///< 0: each head goes alone
     index queries = 0;
     T* strips = nullptr;
+    T* query_factor = nullptr;  ///< of integers
     T* scores = nullptr;
     T* lane_maximum = nullptr;
     T* factor = nullptr;
@@ -78,13 +79,15 @@ bool can_join(const head_group<T>& group) {
 
 template <class T>
 joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
-    const index dim = group.program().shape().dim;
+    const attention_program<T>& program = group.program();
+    const index dim = program.shape().dim;
     joint_rows<T> joint;
     joint.queries = group.tasks[0]->tile.count;
     joint.count = group.heads * joint.queries;
     joint.output_stride = group.tasks[0]->state.output_stride;
     const index rows = joint.capacity();
     joint.strips = scratch.take<T>(packed_size<T>(tiles.score_rows, joint.count, dim));
+    if (program.multiplies_integers) joint.query_factor = scratch.take<T>(rows);
     joint.scores = scratch.take<T>(rows * score_stride<T>);
     joint.lane_maximum = scratch.take<T>(rows * vec<T>::size);
     joint.factor = scratch.take<T>(rows);
@@ -93,10 +96,17 @@ joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
     std::fill_n(joint.output, static_cast<std::size_t>(rows * joint.output_stride), T(0));
     const arena::scope mark(scratch);
     T* plain = scratch.take<T>(joint.count * dim);
-    for (index h = 0; h < group.heads; ++h)
-        std::copy_n(group.tasks[h]->tile.plain[0], static_cast<std::size_t>(joint.queries * dim),
+    for (index h = 0; h < group.heads; ++h) {
+        const query_tile<T>& tile = group.tasks[h]->tile;
+        std::copy_n(tile.plain[0], static_cast<std::size_t>(joint.queries * dim),
                     plain + joint.row_of(h) * dim);
-    pack_strips<T>({plain, dim}, joint.count, dim, joint.strips);
+        if (program.multiplies_integers)
+            std::copy_n(tile.factor, static_cast<std::size_t>(joint.queries),
+                        joint.query_factor + joint.row_of(h));
+    }
+    if (program.multiplies_integers)
+        std::fill(joint.query_factor + joint.count, joint.query_factor + rows, T(1));
+    pack_strips<T>({plain, dim}, joint.count, program.packed_dim(), joint.strips);
     return joint;
 }
 
@@ -121,7 +131,7 @@ key_interval look_jointly(const head_group<T>& group, index first_key) {
 template <class T>
 void find_jointly(const head_group<T>& group, index first_key) {
     const forward_task<T>& any = *group.tasks[0];
-    if (group.joint.count > rows_in_registers)
+    if (group.joint.count > rows_in_registers && !any.program.multiplies_integers)
         open_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
     else
         find_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
@@ -140,8 +150,8 @@ void multiply_joint_keys(const head_group<T>& group, index first_key, key_interv
             lowest.store_aligned(maximum + r * vec<T>::size);
     }
     if (!head.open->is_ready)
-        return program.cache->multiply_keys(*head.open, joint.strips, joint.count, range,
-                                            joint.scores, maximum);
+        return program.cache->multiply_keys(*head.open, joint.strips, joint.count,
+                                            joint.query_factor, range, joint.scores, maximum);
     const panels_of_keys<T> keys = head.keys();
     multiply_streamed_keys(
         joint.strips, joint.count,
