@@ -200,10 +200,10 @@ class page_layout : public page_places<Storage> {
 
     /// The same two in integers; for scales a key.
     void multiply_integer_keys(std::byte* page, const scalar* strips, index rows,
-                               const scalar* factor, key_interval range, scalar* scores,
+                               const scalar* query_factor, key_interval range, scalar* scores,
                                scalar* lane_maximum) const {
-        detail::multiply_integer_keys(strips, rows, factor, keys(page, 0), key_scales(page, 0),
-                                      range, dim_, scores, lane_maximum);
+        detail::multiply_integer_keys(strips, rows, query_factor, keys(page, 0),
+                                      key_scales(page, 0), range, dim_, scores, lane_maximum);
     }
     void multiply_integer_values(std::byte* page, const scalar* weights, index rows, index first,
                                  index count, scalar* sums, index sums_stride) const {
