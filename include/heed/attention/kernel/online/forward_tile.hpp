@@ -76,9 +76,28 @@ const T* pack_paired_queries(const forward_task<T>& task, arena& scratch) {
                                                 task.head.open->shared_dim, scratch);
 }
 
+/// The scores of a task's block of integers, strip by strip.
+template <class T>
+void score_integer_block(const forward_task<T>& task) {
+    const auto& [program, weights, head, scratch, tile, state, block, stream, observed] = task;
+    find_block(program, tile, block.first / key_block<T>, head, scratch);
+    T* const maximum = begin_maximum(program, tile, state.lane_maximum);
+    for (index s = 0; s < tile.strip_count(); ++s) {
+        const index row = s * tile.strip;
+        program.cache->multiply_keys(
+            *head.open, tile.strips[query_map(encoding_map::near)] + row * program.packed_dim(),
+            std::min(tile.strip, tile.count - row), tile.factor + row, block.range[s],
+            state.scores + row * score_stride<T>,
+            maximum == nullptr ? nullptr : maximum + row * vec<T>::size);
+    }
+    program.scores.finish(tile, block, state.scores, score_stride<T>, state.lane_maximum,
+                          state.row_maximum);
+}
+
 /// The scores of a task's block of keys.
 template <class T>
 void score_head_block(const forward_task<T>& task) {
+    if (task.program.multiplies_integers) return score_integer_block(task);
     const forward_state<T>& state = task.state;
     open_block(task.program, task.tile, task.block.first / key_block<T>, task.head, task.scratch);
     if (task.head.open != nullptr && task.head.open->reads_rows) {
@@ -159,6 +178,25 @@ void add_paired_values(forward_task<T>& task, index strip, const double* before)
     }
 }
 
+/// Σ weight·v over the next `keys` keys of a task's block of integers, from one in it on, for rows
+/// first … last − 1.
+template <class T>
+void add_integer_values(forward_task<T>& task, index first, index last, index key, index keys) {
+    const forward_state<T>& state = task.state;
+    const index stride = state.output_stride, count = last - first;
+    const arena::scope mark(task.scratch);
+    T* sums = task.scratch.template take<T>((count + tiles.score_rows) * stride);
+    task.program.cache->multiply_values(*task.head.open,
+                                        state.scores + first * score_stride<T> + key, count, key,
+                                        keys, sums, stride);
+    for (index r = 0; r < count; ++r) {
+        const vec<T> shrink(state.rows.factor[first + r]);
+        T* const to = state.output + (first + r) * stride;
+        for (index c = 0; c < stride; c += vec<T>::size)
+            fma(vec<T>::load(to + c), shrink, vec<T>::load(sums + r * stride + c)).store(to + c);
+    }
+}
+
 /// One block of keys: scores, weights, or where the rows' statistics are `known`, probabilities,
 /// and their product with v.
 template <class T>
@@ -168,7 +206,8 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
     score_head_block(task);
     if (known == nullptr) weights.advance(stream, state.rows, state.row_maximum, tile.count);
     const bool finite = head.is_finite(block.first / key_block<T>);
-    const bool is_wide = program.pairs == nullptr && has_wide_values<T>(value_dim);
+    const bool is_wide =
+        program.pairs == nullptr && !program.multiplies_integers && has_wide_values<T>(value_dim);
     for (index s = 0, next = 0; s < tile.strip_count(); s = next) {
         const key_interval range = block.range[s];
         next = is_wide ? next_range(block, s, tile.strip_count()) : s + 1;
@@ -188,6 +227,10 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
         }
         const index first_key = block.first + range.first;
         const index keys = std::min(range.last - range.first, program.shape().keys - first_key);
+        if (program.multiplies_integers) {
+            add_integer_values(task, first, last, range.first, keys);
+            continue;
+        }
         const contiguous_rows<T> values = head.values(first_key);
         const T* of_first = state.scores + range.first;
         if (finite) {
