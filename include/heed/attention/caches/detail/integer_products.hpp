@@ -70,14 +70,14 @@ struct integer_rows {
 template <int Columns, class Step>
 [[gnu::always_inline]] inline void fetch_ahead(const integer_panels& panels,
                                                const streamed<Step>& by) {
-    unroll<Columns / tiles.score_vectors>([&](auto p) __attribute__((always_inline)) {
+    unroll<Columns / tiles.score_vectors>([&](int p) __attribute__((always_inline)) {
         prefetch(panels.data + p * panels.next + by.ahead);
     });
 }
 template <int Columns, class Step>
 [[gnu::always_inline]] inline void fetch_ahead(const integer_rows& rows, const streamed<Step>& by) {
     constexpr int a_line = 64 / static_cast<int>(vec<float>::size);
-    unroll<(Columns + a_line - 1) / a_line>([&](auto l) __attribute__((always_inline)) {
+    unroll<(Columns + a_line - 1) / a_line>([&](int l) __attribute__((always_inline)) {
         prefetch(rows.data + by.ahead + l * 64);
         prefetch(rows.data + rows.below + by.ahead + l * 64);
     });
@@ -90,15 +90,16 @@ template <int Columns, class Step>
 }
 
 /// A row of floats as pairs of neighbours, rounded to integers up to ±`most`, of which a last one
-/// without a partner has 0; returns what 1 stands for, NaN if a number is not finite. `to` may be
-/// where the row is.
-inline float join_integer_row(const float* row, index count, float most, float* to) {
+/// without a partner has 0; returns what 1 stands for, NaN if a number is not finite. read(c) is
+/// the vector at c, 0 behind the row's end; `to` may be where it reads.
+template <class Read>
+float join_integer_row(index count, float most, const Read& read, float* to) {
     constexpr index size = vec<float>::size;
-    vec<float> largest(0.0F), zero(0.0F);  // 0 times what is not finite is NaN
-    for (index c = 0; c < count; c += size) {
-        const vec<float> x = load_of_row(row, c, count);
-        largest = max(largest, abs(x));
-        zero = fma(x, vec<float>(0.0F), zero);
+    vec<float> largest(0.0F), zero(0.0F);  // what is not finite, less itself, is NaN
+    for (index c = 0; c < count; c += 2 * size) {
+        const vec<float> first = read(c), second = read(c + size);
+        largest = max(largest, max(abs(first), abs(second)));
+        zero = zero + ((first - first) + (second - second));
     }
     if (!all(zero == vec<float>(0.0F))) {
         std::fill_n(to, static_cast<std::size_t>(pairs_of(count)), 0.0F);
@@ -107,8 +108,7 @@ inline float join_integer_row(const float* row, index count, float most, float* 
     const float unit = std::max(reduce_max(largest) / most, std::numeric_limits<float>::min());
     const vec<float> inverse(1 / unit);
     for (index c = 0; c < count; c += 2 * size) {
-        const vec<float> pairs = join_integers(load_of_row(row, c, count) * inverse,
-                                               load_of_row(row, c + size, count) * inverse);
+        const vec<float> pairs = join_integers(read(c) * inverse, read(c + size) * inverse);
         if (c + 2 * size <= count)
             pairs.store(to + c / 2);
         else
@@ -125,8 +125,11 @@ inline float largest_factor(index count) {
 
 /// key_blocks::join_queries.
 inline void join_integer_queries(float* rows, index count, index dim, float* factor) {
-    for (index r = 0; r < count; ++r)
-        factor[r] = join_integer_row(rows + r * dim, dim, largest_factor(dim), rows + r * dim);
+    for (index r = 0; r < count; ++r) {
+        float* const row = rows + r * dim;
+        const auto read = [=](index c) { return load_of_row(row, c, dim); };
+        factor[r] = join_integer_row(dim, largest_factor(dim), read, row);
+    }
 }
 
 /// to[r, key] = factor[r]·scale[key]·(sum of the products of packed pairs with a key), for the keys
@@ -143,7 +146,7 @@ inline void multiply_integer_keys(const float* strips, index rows, const float* 
         const auto finish = [=](index r, const vec<float>* sums) __attribute__((always_inline)) {
             const vec<float> by(factor[r]);
             array_of<vec<float>, Columns> scores;
-            unroll<Columns>([&](auto c) __attribute__((always_inline)) {
+            unroll<Columns>([&](int c) __attribute__((always_inline)) {
                 const vec<float> unit = vec<float>::load(scale + key + c * size) * by;
                 scores[c] = floats_of_integers(sums[c]) * unit;
                 scores[c].store(to + r * score_stride<float> + key + c * size);
@@ -178,15 +181,15 @@ inline void multiply_integer_values(const float* weights, index rows, index keys
     constexpr index pair_stride = key_block<float> / 2 + size;
     const streamed<index> step{2 * stride, values_ahead * stride};
     alignas(64) array_of<float, tile * pair_stride> pairs;
-    alignas(64) array_of<float, key_block<float>> scaled;
     for (index first = 0; first < rows; first += tile) {
         const index count = std::min<index>(tile, rows - first);
         array_of<float, tile> unit = {};
         for (index r = 0; r < count; ++r) {
             const float* const row = weights + (first + r) * score_stride<float>;
-            for (index j = 0; j < keys; j += size)
-                (load_of_row(row, j, keys) * load_of_row(scale, j, keys)).store(scaled + j);
-            unit[r] = join_integer_row(scaled, keys, largest_factor(key_block<float>),
+            const auto read = [=](index j) {
+                return load_of_row(row, j, keys) * load_of_row(scale, j, keys);
+            };
+            unit[r] = join_integer_row(keys, largest_factor(key_block<float>), read,
                                        pairs + r * pair_stride);
         }
         // A tile may be a row too high.
@@ -197,7 +200,7 @@ inline void multiply_integer_values(const float* weights, index rows, index keys
             float* const to = sums + first * sums_stride + column;
             const auto finish = [=](index r, const vec<float>* sum) __attribute__((always_inline)) {
                 const vec<float> by(of_row[r]);
-                unroll<Columns>([&](auto c) __attribute__((always_inline)) {
+                unroll<Columns>([&](int c) __attribute__((always_inline)) {
                     (floats_of_integers(sum[c]) * by).store(to + r * sums_stride + c * size);
                 });
             };
