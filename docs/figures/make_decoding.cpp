@@ -5,10 +5,14 @@
 //     docs/figures/make_decoding.cpp -o make_decoding -lbenchmark -pthread
 //     ./make_decoding | gnuplot > docs/figures/decoding.png
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <iostream>
 #include <limits>
 #include <vector>
+
+#include <Eigen/Core>
+#include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/heed.hpp>
 

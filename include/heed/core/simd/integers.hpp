@@ -29,7 +29,11 @@ inline vec<float> as_vector(__m512i integers) {
 [[gnu::always_inline]] inline vec<float> multiply_integers(vec<float> a, vec<float> b,
                                                            vec<float> sum) {
 #if defined(__AVX512VNNI__)
-    return as_vector(_mm512_dpwssd_epi32(integers_of(sum), integers_of(a), integers_of(b)));
+    // By name, since g++ 12 moves sums to and fro that are floats here and integers there.
+    __m512 total = sum.value;
+    const __m512 left = a.value, right = b.value;
+    asm("{vpdpwssd %2, %1, %0|vpdpwssd %0, %1, %2}" : "+v"(total) : "v"(left), "v"(right));
+    return batch<float>(total);
 #else
     return as_vector(
         _mm512_add_epi32(integers_of(sum), _mm512_madd_epi16(integers_of(a), integers_of(b))));

@@ -128,7 +128,8 @@ joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
     }
     joint.strips = scratch.take<T>(packed_size<T>(tiles.score_rows, joint.count, dim));
     const arena::scope mark(scratch);
-    pack_strips<T>(gather_queries(group, joint, scratch), joint.count, program.packed_dim(), joint.strips);
+    pack_strips<T>(gather_queries(group, joint, scratch), joint.count, program.packed_dim(),
+                   joint.strips);
     return joint;
 }
 
