@@ -20,14 +20,15 @@
 
 using tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
 
-constexpr int heads = 32, dim = 128, longest = 8192, chunk = 256, rounds = 9;
+constexpr int heads = 32, numbers = 128, longest = 8192, chunk = 256, rounds = 9;
 
 /// A cache of one storage, as long as the last step that was asked for.
 template <class Storage>
 class decoder {
   public:
     explicit decoder(heed::cache_arithmetic arithmetic = heed::cache_arithmetic::floats)
-        : cache_({.kv_heads = heads, .dim = dim, .capacity = longest, .arithmetic = arithmetic}) {}
+        : cache_(
+              {.kv_heads = heads, .dim = numbers, .capacity = longest, .arithmetic = arithmetic}) {}
 
     /// The least time of a step behind so many keys so far.
     double milliseconds(int keys, const tensor& q, const tensor& kv) {
@@ -42,12 +43,12 @@ class decoder {
 
   private:
     heed::kv_cache<Storage> cache_;
-    tensor o_ = tensor(1, heads, 1, dim);
+    tensor o_ = tensor(1, heads, 1, numbers);
     double least_ = 0;
 };
 
 int main() {
-    tensor q(1, heads, 1, dim), kv(1, heads, chunk, dim);
+    tensor q(1, heads, 1, numbers), kv(1, heads, chunk, numbers);
     q.setRandom();
     kv.setRandom();
     decoder<float> of_float;
@@ -67,7 +68,7 @@ int main() {
             step[3] = of_integers.milliseconds(keys, q, kv);
             byte = std::min(byte, memory.seconds_a_byte_read(one));
         }
-        const double floats = 1e3 * byte * 2 * heads * keys * dim * sizeof(float);
+        const double floats = 1e3 * byte * 2 * heads * keys * numbers * sizeof(float);
         for (std::size_t s = 0; s < 3; ++s) {
             times[2 * s].push_back(step[s]);
             times[2 * s + 1].push_back(floats / (1 << s));
