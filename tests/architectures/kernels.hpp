@@ -13,16 +13,19 @@ struct shape {
 namespace sse2 {
 int floats_in_a_vector();
 void causal_attention(float* o, const float* q, const float* k, const float* v, shape extents);
+void integer_attention(float* o, const float* q, const float* k, const float* v, shape extents);
 }  // namespace sse2
 
 namespace avx2 {
 int floats_in_a_vector();
 void causal_attention(float* o, const float* q, const float* k, const float* v, shape extents);
+void integer_attention(float* o, const float* q, const float* k, const float* v, shape extents);
 }  // namespace avx2
 
 namespace avx512 {
 int floats_in_a_vector();
 void causal_attention(float* o, const float* q, const float* k, const float* v, shape extents);
+void integer_attention(float* o, const float* q, const float* k, const float* v, shape extents);
 }  // namespace avx512
 
 }  // namespace kernels

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -72,6 +73,21 @@ bool check(const char* name, bool available, int floats_in_a_vector, int floats_
     return error < 2e-5 && floats_in_a_vector == floats_expected;
 }
 
+/// Whether sums of integers, up to one block of keys and without an exponential, have the same bits
+/// by a kernel as by the least.
+bool check_integers(const char* name, bool available, attention_function attention,
+                    const inputs& in) {
+    if (!available) return true;
+    std::vector<float> o(in.q.size()), least(in.q.size());
+    attention(o.data(), in.q.data(), in.k.data(), in.v.data(), extents);
+    kernels::sse2::integer_attention(least.data(), in.q.data(), in.k.data(), in.v.data(), extents);
+    double size = 0;
+    for (const float x : o) size += std::abs(double{x});
+    const bool same = std::memcmp(o.data(), least.data(), o.size() * sizeof(float)) == 0;
+    std::printf("%-8s integers have %s bits\n", name, same ? "the same" : "other");
+    return same && size > 1;
+}
+
 }  // namespace
 
 int main() {
@@ -92,5 +108,7 @@ int main() {
                   kernels::avx2::causal_attention, in, expected);
     good &= check("sse2", true, kernels::sse2::floats_in_a_vector(), 4,
                   kernels::sse2::causal_attention, in, expected);
+    good &= check_integers("avx2", avx2, kernels::avx2::integer_attention, in);
+    good &= check_integers("avx512", avx512, kernels::avx512::integer_attention, in);
     return good ? 0 : 1;
 }

@@ -13,27 +13,30 @@
 
 /// \file
 /// Decoding with a cache: a query a sequence and head against n = 4096 keys of d = 128, stored in
-/// 32, 16 and 8 bits. `share` is of the bandwidth of reading memory with as many threads: what the
-/// cache holds is read once.
+/// 32, 16 and 8 bits, the last also multiplied as integers. `share` is of the bandwidth of reading
+/// memory with as many threads: what the cache holds is read once.
 
 namespace {
 
 using namespace heed_bench;
 
 template <class Storage>
-heed::kv_cache<Storage> filled(const problem<float>& in) {
+heed::kv_cache<Storage> filled(const problem<float>& in,
+                               heed::cache_arithmetic arithmetic = heed::cache_arithmetic::floats) {
     heed::kv_cache<Storage> cache({.batch = in.sizes.batch,
                                    .kv_heads = in.sizes.kv_heads,
                                    .dim = in.sizes.dim,
-                                   .capacity = in.sizes.keys});
+                                   .capacity = in.sizes.keys,
+                                   .arithmetic = arithmetic});
     cache.append(in.k, in.v);
     return cache;
 }
 
 template <class Storage>
-void step(benchmark::State& state, const shape& sizes, std::ptrdiff_t thread_count) {
+void step(benchmark::State& state, const shape& sizes, std::ptrdiff_t thread_count,
+          heed::cache_arithmetic arithmetic = heed::cache_arithmetic::floats) {
     problem<float> in(sizes);
-    const auto cache = filled<Storage>(in);
+    const auto cache = filled<Storage>(in, arithmetic);
     team threads(thread_count);
     memory other;
     report_share(
@@ -41,10 +44,16 @@ void step(benchmark::State& state, const shape& sizes, std::ptrdiff_t thread_cou
         [&] { return in.sizes.cache_bytes(sizeof(Storage)) * other.seconds_a_byte_read(threads); });
 }
 
+shape decoded(const benchmark::State& state) {
+    const auto heads = state.range(0), kv_heads = state.range(1);
+    return {32 / kv_heads, heads, kv_heads, 1, 4096, 128};
+}
 template <class Storage>
 void decode(benchmark::State& state) {
-    const auto heads = state.range(0), kv_heads = state.range(1);
-    step<Storage>(state, {32 / kv_heads, heads, kv_heads, 1, 4096, 128}, state.range(2));
+    step<Storage>(state, decoded(state), state.range(2));
+}
+void decode_integer_dot(benchmark::State& state) {
+    step<std::int8_t>(state, decoded(state), state.range(2), heed::integer_dot);
 }
 
 /// One sequence of 16384 keys with few heads of k, whose pages threads share where they are more
@@ -101,6 +110,10 @@ BENCHMARK_TEMPLATE(decode, Eigen::half)
     ->ArgsProduct({{32}, {32, 8}, {1}})
     ->UseManualTime();
 BENCHMARK_TEMPLATE(decode, std::int8_t)
+    ->ArgNames({"heads", "kv_heads", "threads"})
+    ->ArgsProduct({{32}, {32, 8}, {1, 2}})
+    ->UseManualTime();
+BENCHMARK(decode_integer_dot)
     ->ArgNames({"heads", "kv_heads", "threads"})
     ->ArgsProduct({{32}, {32, 8}, {1, 2}})
     ->UseManualTime();

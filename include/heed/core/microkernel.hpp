@@ -53,13 +53,15 @@ template <int Columns, class Row, class Step>
 struct from_zero {};
 
 /// A step of a sum of products with the vectors of `Right`: a multiply-add, of pairs two, of quads
-/// two in each half.
+/// two in each half, or what the rows bring with them.
 template <class Right, class T>
 [[gnu::always_inline]] inline vec<T> multiply_add(vec<T> left, vec<T> right, vec<T> sum) {
     if constexpr (std::is_same_v<Right, rows_of_pairs>)
         return multiply_pairs(left, right, sum);
     else if constexpr (std::is_same_v<Right, rows_of_quads>)
         return multiply_quads(left, right, sum);
+    else if constexpr (requires { Right::multiply_add(left, right, sum); })
+        return Right::multiply_add(left, right, sum);
     else
         return fma(left, right, sum);
 }

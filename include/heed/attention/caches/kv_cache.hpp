@@ -63,6 +63,9 @@ class kv_cache {
             detail::require_argument(!values_in_keys() || sizeof...(Parts) == 0,
                                      "heed::kv_cache: values_in_keys is true, but parts that act "
                                      "on keys would act on their values");
+            detail::require_argument(
+                options_.arithmetic != integer_dot || parts_->maps == 1,
+                "heed::kv_cache: arithmetic is integer_dot, which takes no rectified encoding");
             parts_->check(shape_of(0, 0, 0));
             layout_ =
                 std::make_unique<layout>(dim(), value_dim(), static_cast<index>(parts_->maps),

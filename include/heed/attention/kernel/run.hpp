@@ -55,6 +55,8 @@ void run_forward(const Call& call, const tensor_view<T, 4>& o, Stats* kept) {
             } else {
                 // Keys of a cache are as they are stored; queries are rounded either way.
                 if (program.source.as_given || call.cache != nullptr) program.pairs = call.pairs;
+                if (call.cache != nullptr)
+                    program.multiplies_integers = call.cache->multiplies_integers();
                 constexpr bool observes = (is_bound_observer<Parts> || ...);
                 const weight_rule_of<T, normaliser_type, observes> weights(normaliser);
                 forward(program, weights, o, bytes);

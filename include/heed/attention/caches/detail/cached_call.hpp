@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <heed/attention/caches/detail/cached_encoding.hpp>
+#include <heed/attention/caches/detail/integer_products.hpp>
 #include <heed/attention/caches/detail/kept_keys.hpp>
 #include <heed/attention/caches/kv_cache.hpp>
 #include <heed/attention/kernel/call/call.hpp>
@@ -90,12 +91,26 @@ class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar>
     void make_ready(detail::head_block<scalar>& to) const override {
         cache_.layout_->make_ready(to);
     }
+    bool multiplies_integers() const override { return cache_.options_.arithmetic == integer_dot; }
+    void join_queries(scalar* rows, index count, scalar* factor) const override {
+        if constexpr (layout::has_scales)
+            detail::join_integer_queries(rows, count, cache_.dim(), factor);
+    }
     void multiply_keys(const detail::head_block<scalar>& block, const scalar* strips, index rows,
-                       key_interval range, scalar* scores, scalar* lane_maximum) const override {
+                       const scalar* factor, key_interval range, scalar* scores,
+                       scalar* lane_maximum) const override {
+        if constexpr (layout::has_scales)
+            if (multiplies_integers())
+                return cache_.layout_->multiply_integer_keys(block.page, strips, rows, factor,
+                                                             range, scores, lane_maximum);
         cache_.layout_->multiply_keys(block.page, strips, rows, range, scores, lane_maximum);
     }
     void multiply_values(const detail::head_block<scalar>& block, const scalar* weights, index rows,
                          index first, index keys, scalar* sums, index sums_stride) const override {
+        if constexpr (layout::has_scales)
+            if (multiplies_integers())
+                return cache_.layout_->multiply_integer_values(block.page, weights, rows, first,
+                                                               keys, sums, sums_stride);
         cache_.layout_->multiply_values(block.page, weights, rows, first, keys, sums, sums_stride);
     }
     index next(index batch, index number) const override {

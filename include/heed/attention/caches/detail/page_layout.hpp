@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include <heed/attention/caches/detail/channel_factors.hpp>
+#include <heed/attention/caches/detail/integer_products.hpp>
 #include <heed/attention/caches/detail/page_places.hpp>
 #include <heed/attention/caches/detail/page_pool.hpp>
 #include <heed/attention/caches/detail/paired_pages.hpp>
@@ -211,6 +212,20 @@ class page_layout : public page_places<Storage> {
         };
         multiply_streamed_values(weights, rows, count, from(), stride(), value_dim_, sums,
                                  sums_stride);
+    }
+
+    /// The same two in integers; for scales a key.
+    void multiply_integer_keys(std::byte* page, const scalar* strips, index rows,
+                               const scalar* query_factor, key_interval range, scalar* scores,
+                               scalar* lane_maximum) const {
+        detail::multiply_integer_keys(strips, rows, query_factor, keys(page, 0),
+                                      key_scales(page, 0), range, dim_, scores, lane_maximum);
+    }
+    void multiply_integer_values(std::byte* page, const scalar* weights, index rows, index first,
+                                 index count, scalar* sums, index sums_stride) const {
+        detail::multiply_integer_values(weights, rows, count, values(page) + first * stride(),
+                                        value_scales(page) + first, stride(), value_dim_, sums,
+                                        sums_stride);
     }
 
     /// Before values from `first` on are written: what was there before, if it was not moderate,

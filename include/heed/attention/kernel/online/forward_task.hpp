@@ -90,7 +90,11 @@ forward_task<T> make_forward_task(const attention_program<T>& program,
         make_block_view(program, strips, scratch),
         scratch.take<std::byte>(weights.stream_bytes),
         {program.observers == nullptr ? 0 : count, scratch}};
-    if (program.pairs != nullptr) task.tile.factor = scratch.take<T>(strips * query_tile<T>::strip);
+    if (program.pairs != nullptr || program.multiplies_integers) {
+        const index rows = strips * query_tile<T>::strip;
+        task.tile.factor = scratch.take<T>(rows);
+        std::fill_n(task.tile.factor, static_cast<std::size_t>(rows), T(1));
+    }
     return task;
 }
 

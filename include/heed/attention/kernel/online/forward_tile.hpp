@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <limits>
 
+#include <heed/attention/kernel/online/forward_integers.hpp>
 #include <heed/attention/kernel/online/forward_task.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
 #include <heed/attention/kernel/products/block_view.hpp>
@@ -79,6 +80,7 @@ const T* pack_paired_queries(const forward_task<T>& task, arena& scratch) {
 /// The scores of a task's block of keys.
 template <class T>
 void score_head_block(const forward_task<T>& task) {
+    if (task.program.multiplies_integers) return score_integer_block(task);
     const forward_state<T>& state = task.state;
     open_block(task.program, task.tile, task.block.first / key_block<T>, task.head, task.scratch);
     if (task.head.open != nullptr && task.head.open->reads_rows) {
@@ -168,7 +170,8 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
     score_head_block(task);
     if (known == nullptr) weights.advance(stream, state.rows, state.row_maximum, tile.count);
     const bool finite = head.is_finite(block.first / key_block<T>);
-    const bool is_wide = program.pairs == nullptr && has_wide_values<T>(value_dim);
+    const bool is_wide =
+        program.pairs == nullptr && !program.multiplies_integers && has_wide_values<T>(value_dim);
     for (index s = 0, next = 0; s < tile.strip_count(); s = next) {
         const key_interval range = block.range[s];
         next = is_wide ? next_range(block, s, tile.strip_count()) : s + 1;
@@ -188,6 +191,10 @@ void attend_to_block(forward_task<T>& task, const std::byte* known) {
         }
         const index first_key = block.first + range.first;
         const index keys = std::min(range.last - range.first, program.shape().keys - first_key);
+        if (program.multiplies_integers) {
+            add_integer_values(task, first, last, range.first, keys);
+            continue;
+        }
         const contiguous_rows<T> values = head.values(first_key);
         const T* of_first = state.scores + range.first;
         if (finite) {

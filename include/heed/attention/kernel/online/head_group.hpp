@@ -51,7 +51,7 @@ key_interval look_jointly(const head_group<T>& group, index first_key) {
 template <class T>
 void find_jointly(const head_group<T>& group, index first_key) {
     const forward_task<T>& any = *group.tasks[0];
-    if (group.joint.count > rows_in_registers)
+    if (group.joint.count > rows_in_registers && !any.program.multiplies_integers)
         open_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
     else
         find_block(any.program, any.tile, first_key / key_block<T>, any.head, any.scratch);
@@ -74,8 +74,8 @@ void multiply_joint_keys(const head_group<T>& group, index first_key, key_interv
                                                 nullptr, joint.product_factor, joint.scores,
                                                 maximum);
     if (!head.open->is_ready)
-        return program.cache->multiply_keys(*head.open, joint.strips, joint.count, range,
-                                            joint.scores, maximum);
+        return program.cache->multiply_keys(*head.open, joint.strips, joint.count,
+                                            joint.product_factor, range, joint.scores, maximum);
     const panels_of_keys<T> keys = head.keys();
     multiply_streamed_keys(
         joint.strips, joint.count,

@@ -26,7 +26,7 @@ struct joint_rows {
     index queries = 0;
     T* strips = nullptr;
     const T* panels = nullptr;    ///< of pairs, in the place of strips
-    T* product_factor = nullptr;  ///< of pairs: as in a tile
+    T* product_factor = nullptr;  ///< of pairs and integers: as in a tile
     T* scores = nullptr;
     T* lane_maximum = nullptr;
     T* factor = nullptr;
@@ -82,6 +82,21 @@ contiguous_rows<T> gather_queries(const head_group<T>& group, const joint_rows<T
     return {plain, dim};
 }
 
+/// What products with their keys are multiplied by; null if every factor is 1.
+template <class T>
+T* gather_factors(const head_group<T>& group, const joint_rows<T>& joint, arena& scratch) {
+    T* factor = scratch.take<T>(joint.capacity());
+    std::fill_n(factor, static_cast<std::size_t>(joint.capacity()), T(1));
+    bool is_one = true;
+    for (index h = 0; h < group.heads; ++h) {
+        const T* own = group.tasks[h]->tile.factor;
+        if (own == nullptr) continue;
+        std::copy_n(own, static_cast<std::size_t>(joint.queries), factor + joint.row_of(h));
+        is_one = false;
+    }
+    return is_one ? nullptr : factor;
+}
+
 /// They are pairs, for keys that are read as rows.
 template <class T>
 void pack_paired_rows(const head_group<T>& group, joint_rows<T>& joint, arena& scratch) {
@@ -89,19 +104,12 @@ void pack_paired_rows(const head_group<T>& group, joint_rows<T>& joint, arena& s
     joint.panels = first.program.pairs->pack_row_queries(gather_queries(group, joint, scratch),
                                                          joint.count, first.program.shape().dim,
                                                          first.head.open->shared_dim, scratch);
-    T* factor = scratch.take<T>(joint.count);
-    std::fill_n(factor, static_cast<std::size_t>(joint.count), T(1));
-    for (index h = 0; h < group.heads; ++h) {
-        const T* own = group.tasks[h]->tile.factor;
-        if (own == nullptr) continue;
-        std::copy_n(own, static_cast<std::size_t>(joint.queries), factor + joint.row_of(h));
-        joint.product_factor = factor;
-    }
 }
 
 template <class T>
 joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
-    const index dim = group.program().shape().dim;
+    const attention_program<T>& program = group.program();
+    const index dim = program.shape().dim;
     joint_rows<T> joint;
     joint.queries = group.tasks[0]->tile.count;
     joint.count = group.heads * joint.queries;
@@ -113,13 +121,15 @@ joint_rows<T> make_joint_rows(const head_group<T>& group, arena& scratch) {
     joint.sums = scratch.take<T>(rows * joint.output_stride);
     joint.output = scratch.take<T>(rows * joint.output_stride);
     std::fill_n(joint.output, static_cast<std::size_t>(rows * joint.output_stride), T(0));
-    if (group.program().pairs != nullptr) {
+    joint.product_factor = gather_factors(group, joint, scratch);
+    if (program.pairs != nullptr) {
         pack_paired_rows(group, joint, scratch);
         return joint;
     }
     joint.strips = scratch.take<T>(packed_size<T>(tiles.score_rows, joint.count, dim));
     const arena::scope mark(scratch);
-    pack_strips<T>(gather_queries(group, joint, scratch), joint.count, dim, joint.strips);
+    pack_strips<T>(gather_queries(group, joint, scratch), joint.count, program.packed_dim(),
+                   joint.strips);
     return joint;
 }
 

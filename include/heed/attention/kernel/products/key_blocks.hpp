@@ -51,10 +51,17 @@ class key_blocks {
     virtual void find(index batch, index kv_head, index number, head_block<T>& to) const = 0;
     /// The numbers of the block that was found become T, where there is memory for them.
     virtual void make_ready(head_block<T>& to) const = 0;
+    /// Whether products with its numbers are to be sums of integers. Its blocks are then not made
+    /// ready, and what is multiplied with keys are rows that went through join_queries.
+    virtual bool multiplies_integers() const = 0;
+    /// Rows of q, one after the other, become pairs of integers in place, and factor[r] what those
+    /// of row r are to be multiplied by.
+    virtual void join_queries(T* rows, index count, T* factor) const = 0;
     /// multiply_streamed_keys and multiply_streamed_values of the block that was found, ready or
-    /// not.
+    /// not. `factor` is that of join_queries; of integers, sums are 0 before.
     virtual void multiply_keys(const head_block<T>& block, const T* strips, index rows,
-                               key_interval range, T* scores, T* lane_maximum) const = 0;
+                               const T* factor, key_interval range, T* scores,
+                               T* lane_maximum) const = 0;
     virtual void multiply_values(const head_block<T>& block, const T* weights, index rows,
                                  index first, index keys, T* sums, index sums_stride) const = 0;
     /// The first block of a sequence, from this one on, that the cache still has.

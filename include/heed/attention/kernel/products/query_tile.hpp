@@ -38,7 +38,7 @@ struct query_tile {
         nullptr;          ///< [count]: n_i, if the scale, the normaliser or an observer needs it
     T* scale = nullptr;   ///< [count]: c_i
     T* factor = nullptr;  ///< [strips]: of pairs, what products are multiplied by behind c_i, then
-                          ///< 1; null if every one is 1
+                          ///< 1; null if every one is 1; of integers, what they stand for
     query_maps<T*> plain = {};   ///< of each map [count, dim]: prepared rows times their scale
     query_maps<T*> strips = {};  ///< the same, packed
     const T* panels = nullptr;   ///< the same, a row a lane, where keys are read as rows

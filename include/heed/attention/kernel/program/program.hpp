@@ -173,10 +173,13 @@ struct attention_program {
     const row_observers<T>* observers;  ///< null if there are none
     bool counts_visible;                ///< whether somebody wants to know how many keys rows see
     const paired_products<T>* pairs = nullptr;  ///< what computes products; null: the kernel itself
+    bool multiplies_integers = false;           ///< whether the cache does, of integers
 
     const attention_shape& shape() const { return place.shape; }
     /// Numbers of a packed row of q or k: pairs, where products are of those.
-    index packed_dim() const { return pairs == nullptr ? shape().dim : pairs_of(shape().dim); }
+    index packed_dim() const {
+        return pairs == nullptr && !multiplies_integers ? shape().dim : pairs_of(shape().dim);
+    }
 };
 
 /// The intervals, scales and packed rows of a block of queries.
@@ -198,6 +201,8 @@ void fill_tile(const attention_program<T>& program, const query_place& at, query
         const contiguous_rows<T> rows{tile.plain[m], dim};
         if (program.pairs != nullptr)
             program.pairs->join_columns(rows, at.count, dim, tile.plain[m]);
+        else if (program.multiplies_integers)
+            program.cache->join_queries(tile.plain[m], at.count, tile.factor);
         pack_strips<T>(rows, at.count, program.packed_dim(), tile.strips[m]);
     }
 }
