@@ -17,6 +17,7 @@
 #include <heed/attention/kernel/call/stored_tensors.hpp>
 #include <heed/attention/kernel/products/bfloat16_products.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
+#include <heed/attention/kernel/products/row_keys.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
@@ -95,6 +96,17 @@ class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar>
     void multiply_values(const detail::head_block<scalar>& block, const scalar* weights, index rows,
                          index first, index keys, scalar* sums, index sums_stride) const override {
         cache_.layout_->multiply_values(block.page, weights, rows, first, keys, sums, sums_stride);
+    }
+    const scalar* pack_row_queries(const scalar* rows, index count, index dim,
+                                   arena& scratch) const override {
+        scalar* panels = scratch.take<scalar>(detail::query_panels_size<scalar>(count, dim));
+        detail::pack_query_panels<scalar>(rows, count, dim, panels);
+        return panels;
+    }
+    void multiply_row_keys(const scalar* queries, index count, const detail::row_keys<scalar>& keys,
+                           key_interval range, scalar* scores,
+                           scalar* lane_maximum) const override {
+        detail::multiply_row_keys(queries, count, keys, range, scores, lane_maximum);
     }
     index next(index batch, index number) const override {
         if (number < blocks_of(cache_.keep_first())) return number;

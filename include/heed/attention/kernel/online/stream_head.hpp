@@ -86,13 +86,9 @@ void begin_reading_rows(const head_group<T>& group, arena& scratch) {
     for (index h = 0; h < group.heads; ++h) {
         forward_task<T>& task = *group.tasks[h];
         query_tile<T>& tile = task.tile;
-        if (task.head.open->in_pairs) {
-            tile.panels = pack_paired_queries(task, scratch);
-            continue;
-        }
-        T* panels = scratch.take<T>(query_panels_size<T>(tile.count, dim));
-        pack_query_panels<T>(tile.plain[0], tile.count, dim, panels);
-        tile.panels = panels;
+        tile.panels = task.head.open->in_pairs ? pack_paired_queries(task, scratch)
+                                               : task.program.cache->pack_row_queries(
+                                                     tile.plain[0], tile.count, dim, scratch);
     }
 }
 

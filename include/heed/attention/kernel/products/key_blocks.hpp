@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include <heed/attention/kernel/products/encoding_maps.hpp>
+#include <heed/attention/kernel/products/row_keys.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/core/architecture.hpp>
@@ -56,6 +57,12 @@ class key_blocks {
                                key_interval range, T* scores, T* lane_maximum) const = 0;
     virtual void multiply_values(const head_block<T>& block, const T* weights, index rows,
                                  index first, index keys, T* sums, index sums_stride) const = 0;
+    /// pack_query_panels and multiply_row_keys, for keys that are read as rows: here, so that calls
+    /// without a cache do not pay for compiling them.
+    virtual const T* pack_row_queries(const T* rows, index count, index dim,
+                                      arena& scratch) const = 0;
+    virtual void multiply_row_keys(const T* queries, index count, const row_keys<T>& keys,
+                                   key_interval range, T* scores, T* lane_maximum) const = 0;
     /// The first block of a sequence, from this one on, that the cache still has.
     virtual index next(index batch, index number) const = 0;
     /// A padded row of v, in `buffer` where it does not lie ready.

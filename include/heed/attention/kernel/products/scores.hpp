@@ -285,7 +285,8 @@ void score_row_block(const attention_program<T>& program, const query_tile<T>& t
         program.pairs->multiply_row_keys(tile.panels, tile.count, keys, block.seen, block.range,
                                          tile.factor, scores, maximum);
     else
-        multiply_row_keys(tile.panels, tile.count, keys, block.seen, scores, maximum);
+        program.cache->multiply_row_keys(tile.panels, tile.count, keys, block.seen, scores,
+                                         maximum);
     program.scores.finish(tile, block, scores, score_stride<T>, lane_maximum, row_maximum);
 }
 
