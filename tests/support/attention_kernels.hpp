@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include <heed/attention/attention.hpp>
+#include <heed/attention/kernel/online/dealt_pages.hpp>
 #include <heed/attention/kernel/products/row_keys.hpp>
 
 /// \file
@@ -20,6 +21,8 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
                                     const tensor_view<const T, 4>&);                            \
     external template void multiply_row_keys(const T*, index, const row_keys<T>&, key_interval, \
                                              T*, T*);                                           \
+    external template bool deals_pages(const attention_program<T>&, index);                     \
+    external template void deal_pages(const head_group<T>&, index, key_interval, index);        \
     external template void backward_whole_rows(                                                 \
         const backward_call<T>&, const row_gradient_rule<T>&, const support_store<T>*)
 

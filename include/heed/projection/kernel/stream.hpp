@@ -69,7 +69,8 @@ template <int Rows, int Panels, class S, class InputStride, class T = computed_s
                 (is_packed ? stream_ahead
                            : static_cast<std::uintptr_t>(inputs_ahead * input_stride) * sizeof(S));
             unroll<lines>([&](int l) __attribute__((always_inline)) {
-                prefetch(reinterpret_cast<const void*>(ahead + l * line));
+                prefetch(
+                    reinterpret_cast<const void*>(ahead + static_cast<std::uintptr_t>(l * line)));
             });
         });
         unroll<inputs_a_line>([&](int i) __attribute__((always_inline)) { multiply(k + i); });

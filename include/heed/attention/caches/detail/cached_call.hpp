@@ -15,9 +15,12 @@
 #include <heed/attention/kernel/call/contracts.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/kernel/call/stored_tensors.hpp>
+#include <heed/attention/kernel/online/dealt_pages.hpp>
+#include <heed/attention/kernel/online/joint_rows.hpp>
 #include <heed/attention/kernel/products/bfloat16_products.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
 #include <heed/attention/kernel/products/row_keys.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
@@ -107,6 +110,14 @@ class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar>
                            key_interval range, scalar* scores,
                            scalar* lane_maximum) const override {
         detail::multiply_row_keys(queries, count, keys, range, scores, lane_maximum);
+    }
+    bool deals_pages(const detail::attention_program<scalar>& program,
+                     index threads) const override {
+        return detail::deals_pages(program, threads);
+    }
+    void deal_pages(const detail::head_group<scalar>& group, index batch, key_interval seen,
+                    index threads) const override {
+        detail::deal_pages(group, batch, seen, threads);
     }
     index next(index batch, index number) const override {
         if (number < blocks_of(cache_.keep_first())) return number;

@@ -4,7 +4,6 @@
 #include <cstddef>
 
 #include <heed/attention/kernel/online/attend.hpp>
-#include <heed/attention/kernel/online/dealt_pages.hpp>
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/online/head_group.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
@@ -124,7 +123,7 @@ void stream_head(const attention_program<T>& program, const weight_rule<T>& weig
     if (read_rows(group)) begin_reading_rows(group, scratch);
     const bool joins = group.joint.count > 0;
     if (joins && threads > 1)
-        deal_pages(group, batch, seen, threads);
+        program.cache->deal_pages(group, batch, seen, threads);
     else
         add_blocks(group, batch, seen);
     for (index h = 0; h < heads; ++h) {
