@@ -194,7 +194,7 @@ void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row, Step a
                 finish(first + r, sums);
             });
     };
-    // The last tile among them where it is too high: its text would be the longest of all again.
+    // One text for all tiles of full height, that of the last rows too, which is the longest.
     for (; rows - first > 2 * MaxRows / 3; first += MaxRows, a += a_tile)
         tile.template operator()<MaxRows>();
     const index rest = rows - first;
