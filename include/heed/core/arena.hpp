@@ -59,8 +59,7 @@ class alignas(64) arena {
                       "an arena runs no constructors and no destructors");
         static_assert(alignof(T) <= alignment);
         constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 4 / sizeof(T);
-        if (count < 0 || static_cast<std::size_t>(count) > most) throw std::bad_array_new_length();
-        return static_cast<T*>(take_bytes(round_up(static_cast<std::size_t>(count) * sizeof(T))));
+        return static_cast<T*>(take_array(count, sizeof(T), most));
     }
 
     /// An object in such memory, whose end nobody sees.
@@ -68,7 +67,7 @@ class alignas(64) arena {
     X& make(Arguments&&... arguments) {
         static_assert(std::is_trivially_destructible_v<X>, "an arena runs no destructors");
         static_assert(alignof(X) <= alignment);
-        return *::new (take_bytes(round_up(sizeof(X)))) X{std::forward<Arguments>(arguments)...};
+        return *::new (take_array(1, sizeof(X), 1)) X{std::forward<Arguments>(arguments)...};
     }
 
     position mark() const noexcept { return {current_, offset_, used_}; }
@@ -119,7 +118,13 @@ class alignas(64) arena {
         return std::align_val_t(is_huge(size) ? detail::huge_page : alignment);
     }
 
-    void* take_bytes(std::size_t bytes) {
+    // What takes and gives back is called from hundreds of places, once a tile at most: a call is
+    // cheaper to compile than its text, and nobody sees it run.
+
+    /// `count` objects, of which there may be `most`.
+    [[gnu::noinline]] void* take_array(index count, std::size_t size, std::size_t most) {
+        if (count < 0 || static_cast<std::size_t>(count) > most) throw std::bad_array_new_length();
+        const std::size_t bytes = round_up(static_cast<std::size_t>(count) * size);
         while (current_ < chunks_.size() && chunks_[current_].size - offset_ < bytes) {
             ++current_;  // the rest of this chunk stays empty until it is released
             offset_ = 0;
@@ -145,7 +150,7 @@ class alignas(64) arena {
 
     /// One chunk that holds all that is required. If there is no memory for it, the next take
     /// says so.
-    void merge() noexcept {
+    [[gnu::noinline]] void merge() noexcept {
         if (chunks_.size() <= 1 && capacity_ >= required_) return;
         free_chunks();
         try {

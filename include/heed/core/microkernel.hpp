@@ -105,6 +105,19 @@ template <class Right, class T, std::size_t Columns>
     });
 }
 
+/// One step of the depth for all rows of a tile: sum[r] += a[r·a_row]·b. Each row's number is read
+/// behind the products of the row above.
+template <int... R, class T, class RowStride, class Right, std::size_t Columns>
+[[gnu::always_inline]] inline void add_step(std::integer_sequence<int, R...>, const T*& a,
+                                            RowStride a_row, const Right& b,
+                                            vec<T> (&sum)[sizeof...(R)][Columns]) {
+    vec<T> right[Columns];
+    read_row(b, right);
+    ((R > 0 ? read_after_row(a, sum[R > 0 ? R - 1 : 0]) : void(),
+      add_products<Right>(a[R * a_row], right, sum[R])),
+     ...);
+}
+
 /// finish(row, its sums).
 template <class T, std::size_t Columns, class Finish>
 [[gnu::always_inline]] inline void finish_row(const vec<T> (&sum)[Columns], const Finish& finish,
@@ -118,19 +131,15 @@ template <class T, std::size_t Columns, class Finish>
 /// multiply_tile, whose rows are 0 … sizeof...(R) − 1.
 template <int Columns, int... R, class T, class RowStride, class Step, class Right, class OtherStep,
           class Begin, class Finish>
-[[gnu::always_inline]] inline void multiply_tile_rows(std::integer_sequence<int, R...>, const T* a,
-                                                      RowStride a_row, Step a_step, Right b,
-                                                      OtherStep b_step, index depth,
+[[gnu::always_inline]] inline void multiply_tile_rows(std::integer_sequence<int, R...> rows,
+                                                      const T* a, RowStride a_row, Step a_step,
+                                                      Right b, OtherStep b_step, index depth,
                                                       const Begin& begin, const Finish& finish) {
     array_of<array_of<vec<T>, Columns>, sizeof...(R)> sum;
     (begin_row(sum[R], begin, R), ...);
     for (index k = 0; k < depth; ++k) {
         fetch_ahead<Columns>(b, b_step);
-        array_of<vec<T>, Columns> right;
-        read_row(b, right);
-        ((R > 0 ? read_after_row(a, sum[R > 0 ? R - 1 : 0]) : void(),
-          add_products<Right>(a[R * a_row], right, sum[R])),
-         ...);
+        add_step(rows, a, a_row, b, sum);
         a += a_step;
         b += b_step;
     }
@@ -187,14 +196,14 @@ void multiply_rows(index rows, const T* a, index a_tile, RowStride a_row, Step a
                 finish(first + r, sums);
             });
     };
-    for (; first + MaxRows <= rows; first += MaxRows, a += a_tile)
+    // One text for all tiles of full height, that of the last rows too, which is the longest.
+    for (; rows - first > 2 * MaxRows / 3; first += MaxRows, a += a_tile)
         tile.template operator()<MaxRows>();
     const index rest = rows - first;
-    if (rest == 0) return;
+    if (rest <= 0) return;
     if (rest == 1) return tile.template operator()<1>();
     if (rest <= MaxRows / 3) return tile.template operator()<MaxRows / 3>();
-    if (rest <= 2 * MaxRows / 3) return tile.template operator()<2 * MaxRows / 3>();
-    tile.template operator()<MaxRows>();
+    tile.template operator()<2 * MaxRows / 3>();
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -52,7 +52,7 @@ struct progression_sum {
 
     /// Joins axes whose sums are one progression: step s up to index l, and a step k·s ≤ s·(l + 1),
     /// together reach every multiple of s up to their greatest sum.
-    void merge() {
+    [[gnu::noinline]] void merge() {
         // By hand: GCC 12 warns of std::sort's branch for more than 16 elements.
         for (std::size_t i = 1; i < count; ++i) {
             for (std::size_t j = i; j > 0 && axes[j].step < axes[j - 1].step; --j)
@@ -105,7 +105,8 @@ inline bool solves_pair(index a, index last_x, index b, index last_y, index targ
 }
 
 /// Whether some sum of the first `count` axes (sorted by step) lies in [low, high].
-inline bool reaches(const progression_sum::axis* axes, std::size_t count, index low, index high) {
+[[gnu::noinline]] inline bool reaches(const progression_sum::axis* axes, std::size_t count,
+                                      index low, index high) {
     index greatest = 0;
     index divisor = 0;
     for (std::size_t i = 0; i < count; ++i) {
@@ -176,23 +177,23 @@ inline bool reaches(const progression_sum::axis* axes, std::size_t count, index 
 }
 
 /// Refuses, by argument_error, an output that shares memory with an input.
-inline void check_apart(std::string_view output_name, const memory_span& output,
-                        std::string_view input_name, const memory_span& input) {
+[[gnu::noinline]] inline void check_apart(std::string_view output_name, const memory_span& output,
+                                          std::string_view input_name, const memory_span& input) {
     require_argument(!overlap(output, input), output_name, " (shape ", output.extents,
                      ") overlaps ", input_name, " (shape ", input.extents,
                      ") in memory, but outputs must lie apart from inputs");
 }
 
 /// Refuses, by argument_error, two outputs that share memory.
-inline void check_outputs_apart(std::string_view name_a, const memory_span& a,
-                                std::string_view name_b, const memory_span& b) {
+[[gnu::noinline]] inline void check_outputs_apart(std::string_view name_a, const memory_span& a,
+                                                  std::string_view name_b, const memory_span& b) {
     require_argument(!overlap(a, b), name_a, " (shape ", a.extents, ") overlaps ", name_b,
                      " (shape ", b.extents,
                      ") in memory, but outputs must lie apart from one another");
 }
 
 /// Refuses, by argument_error, an output in which two elements are the same memory.
-inline void check_writable(std::string_view name, const memory_span& output) {
+[[gnu::noinline]] inline void check_writable(std::string_view name, const memory_span& output) {
     require_argument(!overlaps_itself(output), name, " has shape ", output.extents,
                      " with strides ", output.strides,
                      ", but the elements of an output must not share memory");

@@ -73,7 +73,7 @@ template <bool Transposed, class T>
         const index row = first + r;
         if (row >= last) return;
         const index at = row * out.stride + column;
-        unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
+        unroll<Vectors>([&](int v) __attribute__((always_inline)) {
             vec<T> x = product(sums[v], vec<T>(terms.factor));
             if (terms.add != nullptr)
                 x = fma(vec<T>::load(terms.add + at + v * vec<T>::size), vec<T>(terms.add_factor),
@@ -102,8 +102,9 @@ void transpose_padded(index first, index last, const operand<const T>& from, ind
         const index rows = std::min<index>(size, last - r);
         for (index c = 0; c < columns; c += size) {
             array_of<vec<T>, size> block;
-            unroll<size>(
-                [&](auto l) { block[l] = vec<T>::load(from.data + (c + l) * from.stride + r); });
+            unroll<size>([&](int l) __attribute__((always_inline)) {
+                block[l] = vec<T>::load(from.data + (c + l) * from.stride + r);
+            });
             transpose(block);
             for (index l = 0; l < rows; ++l) block[l].store(to.data + (r + l) * to.stride + c);
         }

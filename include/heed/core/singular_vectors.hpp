@@ -42,7 +42,7 @@ Real multiply_two_rows(const Real* p, const Real* q, index count) {
     V sum[chains] = {0.0, 0.0, 0.0, 0.0};
     index i = 0;
     for (; i + chains * V::size <= count; i += chains * V::size)
-        unroll<chains>([&](auto c) {
+        unroll<chains>([&](int c) __attribute__((always_inline)) {
             sum[c] = fma(V::load(p + i + c * V::size), V::load(q + i + c * V::size), sum[c]);
         });
     for (; i < count; i += V::size) sum[0] = fma(V::load(p + i), V::load(q + i), sum[0]);

@@ -156,10 +156,13 @@ template <int Vectors>
 void widen_scaled(const std::int8_t* from, index count, const float* scale, float* to) {
     constexpr index size = vec<float>::size;
     array_of<vec<float>, Vectors> by;
-    unroll<Vectors>([&](auto v) { by[v] = vec<float>::load(scale + v * size); });
+    unroll<Vectors>([&](int v) __attribute__((always_inline)) {
+        by[v] = vec<float>::load(scale + v * size);
+    });
     for (index i = 0; i < count; i += Vectors * size)
-        unroll<Vectors>(
-            [&](auto v) { (load_widened(from + i + v * size) * by[v]).store(to + i + v * size); });
+        unroll<Vectors>([&](int v) __attribute__((always_inline)) {
+            (load_widened(from + i + v * size) * by[v]).store(to + i + v * size);
+        });
 }
 /// to[i] = scale·from[i], rounded once.
 inline void widen_scaled(const std::int8_t* from, index count, float scale, float* to) {
@@ -238,7 +241,9 @@ void widen_scaled(const std::int8_t* from, index count, const float* factor, con
     constexpr index size = vec<float>::size;
     scaled_rows_and_columns row{from, factor, scale};
     for (index i = 0; i < count; i += Vectors * size, row += Vectors * size)
-        unroll<Vectors>([&](auto v) { read_vector(row, v).store(to + i + v * size); });
+        unroll<Vectors>([&](int v) __attribute__((always_inline)) {
+            read_vector(row, v).store(to + i + v * size);
+        });
 }
 
 /// Where the numbers of a row are.

@@ -22,25 +22,25 @@
 namespace heed::inline HEED_ARCHITECTURE {
 namespace detail {
 
-template <class T>
+template <class T, class Matrix = Eigen::MatrixXd>
 converted_latent<T> convert_exactly(const grouped_layer<T>& layer) {
     layer.check();
-    const low_rank_factors whole{.right = layer.cached_matrix()};
-    return conversion<T>(layer, whole).result();
+    const low_rank_factors<Matrix> whole{.right = layer.template cached_matrix<Matrix>()};
+    return conversion<T, Matrix>(layer, whole).result();
 }
 
-template <class T>
+template <class T, class Matrix = Eigen::MatrixXd>
 converted_latent<T> convert_to_rank(const grouped_layer<T>& layer, index rank) {
     layer.check();
-    const auto cached = layer.cached_matrix();
+    const Matrix cached = layer.template cached_matrix<Matrix>();
     const index most = std::min(cached.rows(), cached.cols());
     require_argument(rank >= 1 && rank <= most, layer.function, ": rank is ", rank,
                      ", but must be at least 1 and at most ", most,
                      ", that of keys and values as they are");
     require_argument(cached.allFinite(), layer.function,
                      ": k_proj and v_proj with their biases must be finite");
-    const low_rank_factors nearest = truncate_to_rank(cached, rank);
-    return conversion<T>(layer, nearest).result();
+    const low_rank_factors<Matrix> nearest = truncate_to_rank(cached, rank);
+    return conversion<T, Matrix>(layer, nearest).result();
 }
 
 }  // namespace detail

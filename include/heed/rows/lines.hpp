@@ -112,21 +112,21 @@ struct lane_line {
     static vector greatest(vector v) { return v; }
 };
 
-/// Calls f(i, at) for vectors first ≤ k < last, with i = k modulo 4 a constant: four chains hide
-/// the latency of an addition.
+/// Calls f(i, at) for vectors first ≤ k < last, with i = k modulo 4, a constant once it is inlined:
+/// four chains hide the latency of an addition.
 template <class F>
 [[gnu::always_inline]] inline void sweep(index first, index last, F&& f) {
     index k = first;
     for (; k + 4 <= last; k += 4)
-        unroll<4>([&](auto i) __attribute__((always_inline)) { f(i, whole_vector{k + i}); });
-    for (; k < last; ++k) f(std::integral_constant<int, 0>{}, whole_vector{k});
+        unroll<4>([&](int i) __attribute__((always_inline)) { f(i, whole_vector{k + i}); });
+    for (; k < last; ++k) f(0, whole_vector{k});
 }
 
 /// Calls f(at) for every vector of the line.
 template <class Line, class F>
 [[gnu::always_inline]] inline void for_each_vector(const Line& line, F&& f) {
     sweep(
-        0, line.whole(), [&](auto, auto at) __attribute__((always_inline)) { f(at); });
+        0, line.whole(), [&](int, auto at) __attribute__((always_inline)) { f(at); });
     if (line.rest() > 0) f(part_vector{line.whole(), line.rest()});
 }
 
@@ -169,7 +169,7 @@ template <class Line, class F>
         vector part[4] = {0, 0, 0, 0};
         sweep(
             first, line.whole() - first < block ? line.whole() : first + block,
-            [&](auto i, auto at) __attribute__((always_inline)) { part[i] = f(at, part[i]); });
+            [&](int i, auto at) __attribute__((always_inline)) { part[i] = f(at, part[i]); });
         total = (part[0] + part[1]) + (part[2] + part[3]);
         if (line.whole() > block) blocks.add(total);
     }
@@ -185,12 +185,11 @@ template <class Line>
     using vector = typename Line::vector;
     constexpr auto lowest = -std::numeric_limits<typename vector::scalar>::infinity();
     vector greatest[4] = {lowest, lowest, lowest, lowest};
-    const auto take = [&](auto i, auto at) __attribute__((always_inline)) {
+    const auto take = [&](int i, auto at) __attribute__((always_inline)) {
         greatest[i] = max(line.load(at, lowest), greatest[i]);  // of a NaN and a number, the second
     };
     sweep(0, line.whole(), take);
-    if (line.rest() > 0)
-        take(std::integral_constant<int, 0>{}, part_vector{line.whole(), line.rest()});
+    if (line.rest() > 0) take(0, part_vector{line.whole(), line.rest()});
     return Line::greatest(max(max(greatest[0], greatest[1]), max(greatest[2], greatest[3])));
 }
 
@@ -200,13 +199,12 @@ template <class Line>
     using vector = typename Line::vector;
     const vector zero(0), infinity(std::numeric_limits<typename vector::scalar>::infinity());
     vector greatest[4] = {0, 0, 0, 0};
-    const auto take = [&](auto i, auto at) __attribute__((always_inline)) {
+    const auto take = [&](int i, auto at) __attribute__((always_inline)) {
         const vector magnitude = abs(line.load(at));
         greatest[i] = max(select(magnitude < infinity, magnitude, zero), greatest[i]);
     };
     sweep(0, line.whole(), take);
-    if (line.rest() > 0)
-        take(std::integral_constant<int, 0>{}, part_vector{line.whole(), line.rest()});
+    if (line.rest() > 0) take(0, part_vector{line.whole(), line.rest()});
     return Line::greatest(max(max(greatest[0], greatest[1]), max(greatest[2], greatest[3])));
 }
 

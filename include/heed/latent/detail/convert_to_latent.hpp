@@ -57,10 +57,10 @@ void copy_weight(const weight_view<T, Rank>& weight, To& to) {
 
 /// The latent attention of c = right·x, of which left makes k_c and v of each group, and of k_r,
 /// the rotated keys of all groups.
-template <class T>
+template <class T, class Matrix>
 class conversion {
   public:
-    conversion(const grouped_layer<T>& layer, const low_rank_factors& factors)
+    conversion(const grouped_layer<T>& layer, const low_rank_factors<Matrix>& factors)
         : layer_(layer), factors_(factors) {}
 
     converted_latent<T> result() const {
@@ -143,7 +143,7 @@ class conversion {
     }
 
     const grouped_layer<T>& layer_;
-    const low_rank_factors& factors_;
+    const low_rank_factors<Matrix>& factors_;
     const index heads_ = layer_.options.heads.value, groups_ = layer_.options.kv_heads.value;
     const index dim_ = layer_.options.dim.value, value_ = layer_.options.value.value;
     const index content_ = layer_.content(), rotated_ = layer_.rotated();

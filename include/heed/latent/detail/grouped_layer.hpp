@@ -5,8 +5,6 @@
 #include <optional>
 #include <string_view>
 
-#include <Eigen/Core>
-
 #include <heed/core/architecture.hpp>
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
@@ -42,10 +40,11 @@ struct grouped_layer {
 
     /// W and b, one column more, of what is cached without rotation: [cached, D or D + 1], rows of
     /// the keys' content of all groups, then of their values.
-    Eigen::MatrixXd cached_matrix() const {
+    template <class Matrix>
+    Matrix cached_matrix() const {
         const index groups = options.kv_heads.value, dim = options.dim.value;
         const index value = options.value.value;
-        Eigen::MatrixXd w(cached(), width() + (has_bias() ? 1 : 0));
+        Matrix w(cached(), width() + (has_bias() ? 1 : 0));
         const auto copy_row = [&](index to, const weight_view<T, 2>& weight,
                                   const weight_view<T, 1>& bias, index row) {
             const auto from = weight.view();

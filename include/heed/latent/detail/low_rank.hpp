@@ -21,9 +21,10 @@
 namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// W ≈ left·right, [rows, rank]·[rank, columns].
+template <class Matrix>
 struct low_rank_factors {
-    Eigen::MatrixXd left = {};  ///< empty for the identity
-    Eigen::MatrixXd right = {};
+    Matrix left = {};  ///< empty for the identity
+    Matrix right = {};
     double error = 0;  ///< ‖W − left·right‖/‖W‖, Frobenius' norm
 };
 
@@ -31,9 +32,11 @@ struct low_rank_factors {
 /// The rows of `right` are orthonormal up to the rank that W truly has; above it, where W is wide,
 /// they are 0 or noise, and what they are multiplied by is 0 or a rounding error.
 ///
-/// Matrix is a parameter so that a program compiles it where it calls this.
+/// Matrix, of doubles, is a parameter here and below so that a program compiles it where it calls
+/// this.
 template <class Matrix>
-low_rank_factors truncate_to_rank(const Matrix& w, index rank) {
+low_rank_factors<Matrix> truncate_to_rank(const Matrix& w, index rank) {
+    using vector = Eigen::Matrix<double, Matrix::RowsAtCompileTime, 1>;
     const bool is_wide = w.rows() < w.cols();  // Jacobi's rotations want the other form
     const padded_matrix<double> shape{std::max(w.rows(), w.cols()), std::min(w.rows(), w.cols())};
     arena scratch;
@@ -47,7 +50,7 @@ low_rank_factors truncate_to_rank(const Matrix& w, index rank) {
     std::iota(order.begin(), order.end(), index(0));
     std::stable_sort(order.begin(), order.end(),
                      [&](index p, index q) { return s.sigma[p] > s.sigma[q]; });
-    low_rank_factors factors{Eigen::MatrixXd(w.rows(), rank), Eigen::MatrixXd(rank, w.cols())};
+    low_rank_factors<Matrix> factors{Matrix(w.rows(), rank), Matrix(rank, w.cols())};
     double all = 0, lost = 0;
     for (index r = shape.columns; r-- > 0;) {  // from the smallest on, for the sums' sake
         const index j = order[static_cast<std::size_t>(r)];
@@ -57,8 +60,8 @@ low_rank_factors truncate_to_rank(const Matrix& w, index rank) {
             lost = all;
             continue;
         }
-        const Eigen::Map<const Eigen::VectorXd> turned(s.w_row(j), shape.rows);  // σ·u
-        const Eigen::Map<const Eigen::VectorXd> v(s.v_row(j), shape.columns);
+        const Eigen::Map<const vector> turned(s.w_row(j), shape.rows);  // σ·u
+        const Eigen::Map<const vector> v(s.v_row(j), shape.columns);
         if (is_wide) {
             factors.left.col(r) = v * sigma;
             if (sigma > 0)

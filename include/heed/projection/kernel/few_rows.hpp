@@ -72,16 +72,16 @@ class few_rows {
     template <int Panels>
     [[gnu::noinline]] void multiply_panels(index first, T* scratch) const {
         array_of<array_of<vec<T>, stream_vectors<Panels>>, Rows> sums;
-        unroll<Rows>([&](auto r) __attribute__((always_inline)) {
-            unroll<stream_vectors<Panels>>([&](auto i) __attribute__((always_inline)) {
+        unroll<Rows>([&](int r) __attribute__((always_inline)) {
+            unroll<stream_vectors<Panels>>([&](int i) __attribute__((always_inline)) {
                 sums[r][i] = vec<T>(T(0));
             });
         });
         sum_panels<Panels>(first, scratch, sums);
-        unroll<Rows>([&](auto r) __attribute__((always_inline)) {
-            unroll<Panels>([&](auto p) __attribute__((always_inline)) {
+        unroll<Rows>([&](int r) __attribute__((always_inline)) {
+            unroll<Panels>([&](int p) __attribute__((always_inline)) {
                 array_of<vec<T>, vectors> row;
-                unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+                unroll<vectors>([&](int v) __attribute__((always_inline)) {
                     row[v] = sums[r][p * vectors + v];
                 });
                 y_.template write<vectors>(r, (first + p) * width, row);
@@ -109,7 +109,7 @@ class few_rows {
             for (index k = 0; k < inputs; k += fetched) {
                 const index depth = std::min(fetched, inputs - k);
                 weights_.fetch(first, first + Panels, k, depth, scratch, fetched * width);
-                unroll<Rows>([&](auto r) { x[r] = x_[r] + k; });
+                unroll<Rows>([&](int r) __attribute__((always_inline)) { x[r] = x_[r] + k; });
                 stream_panels<Rows, Panels>(static_cast<const T*>(scratch), fetched * width,
                                             fixed<width>{}, x, depth, sums);
             }

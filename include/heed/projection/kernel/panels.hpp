@@ -39,16 +39,13 @@ void gather_transposed(Whole whole, Part part, index count, index depth, T* to) 
             T* at = to + c * Width + r;
             array_of<vec<T>, size> block;
             if (width == size && last == wanted) {
-                unroll<size>([&](auto l) __attribute__((always_inline)) {
-                    if constexpr (l < wanted)
-                        block[l] = whole(r + l, c);
-                    else
-                        block[l] = vec<T>(T(0));
+                unroll<size>([&](int l) __attribute__((always_inline)) {
+                    block[l] = l < wanted ? whole(r + l, c) : vec<T>(T(0));
                 });
                 transpose(block);
                 // What one store writes too far, the next ones overwrite.
                 constexpr bool fits = Width % size == 0 || Width < size;
-                unroll<size>([&](auto l) __attribute__((always_inline)) {
+                unroll<size>([&](int l) __attribute__((always_inline)) {
                     if (fits || Width - r >= size)
                         block[l].store(at + l * Width);
                     else

@@ -42,15 +42,15 @@ template <int Rows, int Panels, class S, class InputStride, class T = computed_s
     // So many inputs fill whole cache lines of a packed panel.
     constexpr int inputs_a_line = bytes < line ? static_cast<int>(line / bytes) : 1;
     array_of<const T*, Rows> row;
-    unroll<Rows>([&](auto r) __attribute__((always_inline)) { row[r] = x[r]; });
+    unroll<Rows>([&](int r) __attribute__((always_inline)) { row[r] = x[r]; });
     const auto multiply = [&](index k) __attribute__((always_inline)) {
         array_of<vec<T>, Rows> left;
-        unroll<Rows>([&](auto r) __attribute__((always_inline)) { left[r] = vec<T>(row[r][k]); });
-        unroll<Panels>([&](auto p) __attribute__((always_inline)) {
+        unroll<Rows>([&](int r) __attribute__((always_inline)) { left[r] = vec<T>(row[r][k]); });
+        unroll<Panels>([&](int p) __attribute__((always_inline)) {
             const S* const from = weights + p * panel_stride + k * input_stride;
-            unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+            unroll<vectors>([&](int v) __attribute__((always_inline)) {
                 const vec<T> right = load_stored(from + v * vec<T>::size);
-                unroll<Rows>([&](auto r) __attribute__((always_inline)) {
+                unroll<Rows>([&](int r) __attribute__((always_inline)) {
                     vec<T>& sum = sums[r][p * vectors + v];
                     sum = fma(left[r], right, sum);
                 });
@@ -60,7 +60,7 @@ template <int Rows, int Panels, class S, class InputStride, class T = computed_s
     constexpr bool is_packed = !std::is_same_v<InputStride, index>;
     index k = 0;
     for (; k + inputs_a_line <= depth; k += inputs_a_line) {
-        unroll<Panels>([&](auto p) __attribute__((always_inline)) {
+        unroll<Panels>([&](int p) __attribute__((always_inline)) {
             const S* const from = weights + p * panel_stride + k * input_stride;
             constexpr int lines = is_packed && bytes > line ? static_cast<int>(bytes / line) : 1;
             // As a number: a pointer must not leave its array.
@@ -68,11 +68,12 @@ template <int Rows, int Panels, class S, class InputStride, class T = computed_s
                 reinterpret_cast<std::uintptr_t>(from) +
                 (is_packed ? stream_ahead
                            : static_cast<std::uintptr_t>(inputs_ahead * input_stride) * sizeof(S));
-            unroll<lines>([&](auto l) __attribute__((always_inline)) {
-                prefetch(reinterpret_cast<const void*>(ahead + l * line));
+            unroll<lines>([&](int l) __attribute__((always_inline)) {
+                prefetch(
+                    reinterpret_cast<const void*>(ahead + static_cast<std::uintptr_t>(l * line)));
             });
         });
-        unroll<inputs_a_line>([&](auto i) __attribute__((always_inline)) { multiply(k + i); });
+        unroll<inputs_a_line>([&](int i) __attribute__((always_inline)) { multiply(k + i); });
     }
     for (; k < depth; ++k) multiply(k);
 }

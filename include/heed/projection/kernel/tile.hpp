@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
+#include <utility>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/microkernel.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
 #include <heed/core/unroll.hpp>
@@ -35,7 +36,7 @@ struct projected_rows {
         const T* const scales = scale;
         const T* const biases = bias;
         const index step = rows.step;
-        unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
+        unroll<Vectors>([&](int v) __attribute__((always_inline)) {
             vec<T> y = sums[v];
             const index at = column + v * size;
             if (scales != nullptr)
@@ -89,12 +90,6 @@ template <int Rows, class T>
     constexpr index width = panel_width<T>, height = tiles.score_rows, size = vec<T>::size;
     array_of<array_of<vec<T>, vectors>, Rows> sum;
     const T* const before = step.partial;
-    const auto each = [](auto&& f) __attribute__((always_inline)) {
-        unroll<Rows * vectors>([&](auto i) __attribute__((always_inline)) {
-            f(std::integral_constant<int, i / vectors>{},
-              std::integral_constant<int, i % vectors>{});
-        });
-    };
     // 1. Begin: at zero, or where the block before ended. What is written at the end, and what the
     //    next tile begins with, comes nearer meanwhile.
     constexpr index line = 64 / static_cast<index>(sizeof(T));
@@ -107,49 +102,38 @@ template <int Rows, class T>
         for (index c = 0; c < Rows * width; c += line)
             prefetch_to_write(before, height * width + c);
     }
-    if (step.is_first || step.adds_blocks)
-        each([&](auto r, auto v) __attribute__((always_inline)) { sum[r][v] = vec<T>(T(0)); });
-    else
-        each([&](auto r, auto v) __attribute__((always_inline)) {
-            sum[r][v] = vec<T>::load_aligned(before + r * width + v * size);
-        });
+    if (step.is_first || step.adds_blocks) {
+        unroll<Rows>([&](int r)
+                         __attribute__((always_inline)) { begin_row(sum[r], from_zero{}, r); });
+    } else {
+        const auto begin = [=](int r) __attribute__((always_inline)) { return before + r * width; };
+        unroll<Rows>([&](int r) __attribute__((always_inline)) { begin_row(sum[r], begin, r); });
+    }
     // 2. Multiply: bound by the multiply-add units.
     for (index k = 0; k < depth; ++k, strip += height, panel += width) {
         prefetch(reinterpret_cast<const void*>(ahead.from));
         ahead.from += ahead.step;
-        array_of<vec<T>, vectors> right;
-        unroll<vectors>([&](auto v) __attribute__((always_inline)) {
-            right[v] = vec<T>::load(panel + v * size);
-        });
-        unroll<Rows>([&](auto r) __attribute__((always_inline)) {
-            // Behind the products of the row above, so that no registers are taken too early.
-            if constexpr (r > 0) {
-                unroll<vectors>([&](auto v) __attribute__((always_inline)) {
-                    read_after(strip, sum[r - 1][v]);
-                });
-            }
-            const vec<T> left(strip[r]);
-            unroll<vectors>([&](auto v) __attribute__((always_inline)) {
-                sum[r][v] = fma(left, right[v], sum[r][v]);
+        add_step(std::make_integer_sequence<int, Rows>(), strip, fixed<1>{}, panel, sum);
+    }
+    // 3. End: write what is done, keep what is not.
+    if (step.adds_blocks && !step.is_first) {
+        unroll<Rows>([&](int r) __attribute__((always_inline)) {
+            unroll<vectors>([&](int v) __attribute__((always_inline)) {
+                sum[r][v] = vec<T>::load_aligned(before + r * width + v * size) + sum[r][v];
             });
         });
     }
-    // 3. End: write what is done, keep what is not.
-    if (step.adds_blocks && !step.is_first)
-        each([&](auto r, auto v) __attribute__((always_inline)) {
-            sum[r][v] = vec<T>::load_aligned(before + r * width + v * size) + sum[r][v];
-        });
     if (step.is_last) {
-        unroll<Rows>([&](auto r) __attribute__((always_inline)) {
-            array_of<vec<T>, vectors> row_sums;
-            unroll<vectors>([&](auto v)
-                                __attribute__((always_inline)) { row_sums[v] = sum[r][v]; });
-            if (r < count) y.template write<vectors>(row + r, column, row_sums);
-        });
+        const auto write = [&](int r, const vec<T>* sums) __attribute__((always_inline)) {
+            if (r < count) y.template write<vectors>(row + r, column, sums);
+        };
+        unroll<Rows>([&](int r) __attribute__((always_inline)) { finish_row(sum[r], write, r); });
     } else {
         T* const after = step.partial;
-        each([&](auto r, auto v) __attribute__((always_inline)) {
-            sum[r][v].store_aligned(after + r * width + v * size);
+        unroll<Rows>([&](int r) __attribute__((always_inline)) {
+            unroll<vectors>([&](int v) __attribute__((always_inline)) {
+                sum[r][v].store_aligned(after + r * width + v * size);
+            });
         });
     }
 }

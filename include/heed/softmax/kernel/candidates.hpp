@@ -111,11 +111,16 @@ void find_group_maxima(const T* row, index count, T* maxima) {
     constexpr index size = vec<T>::size;
     constexpr int vectors = static_cast<int>(score_groups / size);
     array_of<vec<T>, vectors> greatest;
-    unroll<vectors>([&](auto i) { greatest[i] = vec<T>::load(row + i * size); });
+    unroll<vectors>([&](int i) __attribute__((always_inline)) {
+        greatest[i] = vec<T>::load(row + i * size);
+    });
     for (index j = score_groups; j + score_groups <= count; j += score_groups)
-        unroll<vectors>(
-            [&](auto i) { greatest[i] = max(greatest[i], vec<T>::load(row + j + i * size)); });
-    unroll<vectors>([&](auto i) { greatest[i].store_aligned(maxima + i * size); });
+        unroll<vectors>([&](int i) __attribute__((always_inline)) {
+            greatest[i] = max(greatest[i], vec<T>::load(row + j + i * size));
+        });
+    unroll<vectors>([&](int i) __attribute__((always_inline)) {
+        greatest[i].store_aligned(maxima + i * size);
+    });
 }
 
 /// Whether there is a NaN in the row, whole vectors of which can be read.

@@ -55,7 +55,7 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
     constexpr index blocks_a_part = 16;
     array_of<vec<T>, Lines> maximum, reference, part, fade;
     array_of<compensated_sum<vec<T>>, Lines> sum;
-    for_lines([&](auto l) {
+    for_lines([&](int l) __attribute__((always_inline)) {
         maximum[l] = reference[l] = vec<T>(-std::numeric_limits<T>::infinity());
         part[l] = vec<T>(T(0));
         fade[l] = vec<T>(T(1));
@@ -66,14 +66,14 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
     for (index first = 0, b = 0; first < layout.length; first += Layout::block, ++b) {
         const index last = std::min(first + Layout::block, layout.length);
         array_of<vec<T>, Lines> greatest, shift, shrink, block_sum;
-        for_lines([&](auto l) { greatest[l] = maximum[l]; });
+        for_lines([&](int l) __attribute__((always_inline)) { greatest[l] = maximum[l]; });
         const T* ahead = x;
         for (index k = first; k < last; ++k, ahead += layout.steps[1]) {
-            for_lines([&](auto l) __attribute__((always_inline)) {
+            for_lines([&](int l) __attribute__((always_inline)) {
                 greatest[l] = max(stripe.load(ahead, l), greatest[l]);
             });
         }
-        for_lines([&](auto l) {
+        for_lines([&](int l) __attribute__((always_inline)) {
             maximum[l] = greatest[l];
             const vec<T> before = reference[l];
             reference[l] = moved_reference(before, maximum[l], by);
@@ -85,14 +85,14 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
             block_sum[l] = vec<T>(T(0));
         });
         for (index k = first; k < last; ++k, x += layout.steps[1], e += width) {
-            for_lines([&](auto l) __attribute__((always_inline)) {
+            for_lines([&](int l) __attribute__((always_inline)) {
                 const vec<T> v = exp2_fast(by.exponent_of(stripe.load(x, l) - shift[l]));
                 v.store(e + l * size);
                 block_sum[l] += v;
             });
         }
         const bool ends_part = (b + 1) % blocks_a_part == 0 || last == layout.length;
-        for_lines([&](auto l) {
+        for_lines([&](int l) __attribute__((always_inline)) {
             part[l] = fma(part[l], shrink[l], block_sum[l]);
             fade[l] = product(fade[l], shrink[l]);
             if (!ends_part) return;
@@ -108,7 +108,7 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
     }
 
     array_of<vec<T>, Lines> shift, inverse;
-    for_lines([&](auto l) {
+    for_lines([&](int l) __attribute__((always_inline)) {
         const auto logit = sink(first_line + l);
         shift[l] = finite_shift(with_sink(maximum[l], logit));
         const vec<T> all = fma(sum[l].value(), exp2_fast(by.exponent_of(reference[l] - shift[l])),
@@ -121,12 +121,12 @@ void lane_softmax_stripe(const Layout& layout, index first_line, T* to, const T*
     for (index first = 0, b = 0; first < layout.length; first += Layout::block, ++b) {
         const index last = std::min(first + Layout::block, layout.length);
         array_of<vec<T>, Lines> factor;
-        for_lines([&](auto l) {
+        for_lines([&](int l) __attribute__((always_inline)) {
             const vec<T> of_block = vec<T>::load(references + b * width + l * size);
             factor[l] = exp2_fast(by.exponent_of(of_block - shift[l])) * inverse[l];
         });
         for (index k = first; k < last; ++k, y += layout.steps[0], e += width) {
-            for_lines([&](auto l) __attribute__((always_inline)) {
+            for_lines([&](int l) __attribute__((always_inline)) {
                 stripe.store(y, l, vec<T>::load(e + l * size) * factor[l]);
             });
         }

@@ -16,8 +16,12 @@
 #include <heed/attention/kernel/call/contracts.hpp>
 #include <heed/attention/kernel/call/roles_of_call.hpp>
 #include <heed/attention/kernel/call/stored_tensors.hpp>
+#include <heed/attention/kernel/online/dealt_pages.hpp>
+#include <heed/attention/kernel/online/joint_rows.hpp>
 #include <heed/attention/kernel/products/bfloat16_products.hpp>
 #include <heed/attention/kernel/products/key_blocks.hpp>
+#include <heed/attention/kernel/products/row_keys.hpp>
+#include <heed/attention/kernel/program/program.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/positions.hpp>
 #include <heed/core/architecture.hpp>
@@ -112,6 +116,25 @@ class kv_cache<Storage>::access final : public detail::key_blocks<cached_scalar>
                 return cache_.layout_->multiply_integer_values(block.page, weights, rows, first,
                                                                keys, sums, sums_stride);
         cache_.layout_->multiply_values(block.page, weights, rows, first, keys, sums, sums_stride);
+    }
+    const scalar* pack_row_queries(const scalar* rows, index count, index dim,
+                                   arena& scratch) const override {
+        scalar* panels = scratch.take<scalar>(detail::query_panels_size<scalar>(count, dim));
+        detail::pack_query_panels<scalar>(rows, count, dim, panels);
+        return panels;
+    }
+    void multiply_row_keys(const scalar* queries, index count, const detail::row_keys<scalar>& keys,
+                           key_interval range, scalar* scores,
+                           scalar* lane_maximum) const override {
+        detail::multiply_row_keys(queries, count, keys, range, scores, lane_maximum);
+    }
+    bool deals_pages(const detail::attention_program<scalar>& program,
+                     index threads) const override {
+        return detail::deals_pages(program, threads);
+    }
+    void deal_pages(const detail::head_group<scalar>& group, index batch, key_interval seen,
+                    index threads) const override {
+        detail::deal_pages(group, batch, seen, threads);
     }
     index next(index batch, index number) const override {
         if (number < blocks_of(cache_.keep_first())) return number;

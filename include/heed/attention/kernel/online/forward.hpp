@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <heed/attention/kernel/online/dealt_pages.hpp>
 #include <heed/attention/kernel/online/forward_recovery.hpp>
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/online/stream_head.hpp>
@@ -30,7 +29,7 @@ void forward(const attention_program<T>& program, const weight_rule<T>& weights,
     const attention_shape& shape = program.shape();
     const index threads = count_threads(program, 2);
     const index rows = queries_a_task(shape, threads);
-    if (program.cache != nullptr && deals_pages(program, threads)) {
+    if (program.cache != nullptr && program.cache->deals_pages(program, threads)) {
         arena& scratch = program.memory.slot(0);
         for (index number = 0; number < shape.batch * shape.kv_heads; ++number) {
             const arena::scope mark(scratch);

@@ -4,7 +4,6 @@
 #include <cstddef>
 
 #include <heed/attention/kernel/online/attend.hpp>
-#include <heed/attention/kernel/online/dealt_pages.hpp>
 #include <heed/attention/kernel/online/forward_tile.hpp>
 #include <heed/attention/kernel/online/head_group.hpp>
 #include <heed/attention/kernel/online/weight_rule.hpp>
@@ -86,13 +85,9 @@ void begin_reading_rows(const head_group<T>& group, arena& scratch) {
     for (index h = 0; h < group.heads; ++h) {
         forward_task<T>& task = *group.tasks[h];
         query_tile<T>& tile = task.tile;
-        if (task.head.open->in_pairs) {
-            tile.panels = pack_paired_queries(task, scratch);
-            continue;
-        }
-        T* panels = scratch.take<T>(query_panels_size<T>(tile.count, dim));
-        pack_query_panels<T>(tile.plain[0], tile.count, dim, panels);
-        tile.panels = panels;
+        tile.panels = task.head.open->in_pairs ? pack_paired_queries(task, scratch)
+                                               : task.program.cache->pack_row_queries(
+                                                     tile.plain[0], tile.count, dim, scratch);
     }
 }
 
@@ -128,7 +123,7 @@ void stream_head(const attention_program<T>& program, const weight_rule<T>& weig
     if (read_rows(group)) begin_reading_rows(group, scratch);
     const bool joins = group.joint.count > 0;
     if (joins && threads > 1)
-        deal_pages(group, batch, seen, threads);
+        program.cache->deal_pages(group, batch, seen, threads);
     else
         add_blocks(group, batch, seen);
     for (index h = 0; h < heads; ++h) {

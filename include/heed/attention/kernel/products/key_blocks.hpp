@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include <heed/attention/kernel/products/encoding_maps.hpp>
+#include <heed/attention/kernel/products/row_keys.hpp>
 #include <heed/attention/part.hpp>
 #include <heed/attention/position_encoding.hpp>
 #include <heed/core/architecture.hpp>
@@ -12,6 +13,11 @@
 /// Keys and values that a cache holds, block by block, as the kernels read them.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
+
+template <class T>
+struct attention_program;
+template <class T>
+struct head_group;
 
 /// What of a block of a cache becomes T.
 enum class block_part { all, keys, values };
@@ -64,6 +70,20 @@ class key_blocks {
                                T* lane_maximum) const = 0;
     virtual void multiply_values(const head_block<T>& block, const T* weights, index rows,
                                  index first, index keys, T* sums, index sums_stride) const = 0;
+
+    // What only caches want of the kernels is behind these functions, so that no other call pays
+    // for compiling it.
+
+    /// pack_query_panels and multiply_row_keys, for keys that are read as rows.
+    virtual const T* pack_row_queries(const T* rows, index count, index dim,
+                                      arena& scratch) const = 0;
+    virtual void multiply_row_keys(const T* queries, index count, const row_keys<T>& keys,
+                                   key_interval range, T* scores, T* lane_maximum) const = 0;
+    /// Of online/dealt_pages.hpp.
+    virtual bool deals_pages(const attention_program<T>& program, index threads) const = 0;
+    virtual void deal_pages(const head_group<T>& group, index batch, key_interval seen,
+                            index threads) const = 0;
+
     /// The first block of a sequence, from this one on, that the cache still has.
     virtual index next(index batch, index number) const = 0;
     /// A padded row of v, in `buffer` where it does not lie ready.

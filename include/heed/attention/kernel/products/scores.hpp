@@ -96,11 +96,11 @@ void for_strips_seeing(const query_tile<T>& tile, const block_view<T>& block, in
         tile, block, key, [](index) { return true; }, f);
 }
 
-/// The products of packed rows with one panel of keys: to[r, …] for `rows` rows, `stride` apart;
-/// `finish(r, scores)` sees the vectors of each row as they are stored.
-template <class T, class Finish>
+/// The products of packed rows with one panel of keys: to[r, …] for `rows` rows, `stride` apart.
+/// lane_maximum, unless null, gets the largest of each lane so far, a vector a row.
+template <class T>
 void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to, index stride,
-                    Finish&& finish) {
+                    T* lane_maximum = nullptr) {
     constexpr int vectors = tiles.score_vectors;
     multiply_rows<tiles.score_rows, vectors>(
         rows, strips, tiles.score_rows * dim, fixed<1>(), fixed<tiles.score_rows>(), panel,
@@ -109,24 +109,8 @@ void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* t
             unroll<vectors>([&](int c) __attribute__((always_inline)) {
                 scores[c].store(to + r * stride + c * vec<T>::size);
             });
-            finish(r, scores);
-        });
-}
-
-template <class T>
-void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to, index stride) {
-    multiply_panel(strips, rows, panel, dim, to, stride,
-                   [](index, const vec<T>*) __attribute__((always_inline)){});
-}
-
-/// The same, and the largest of each lane so far.
-template <class T>
-void multiply_panel(const T* strips, index rows, const T* panel, index dim, T* to, index stride,
-                    T* lane_maximum) {
-    multiply_panel(
-        strips, rows, panel, dim, to,
-        stride, [=](index r, const vec<T>* scores) __attribute__((always_inline)) {
-            raise_lane_maximum<tiles.score_vectors>(scores, lane_maximum + r * vec<T>::size);
+            raise_lane_maximum<vectors>(
+                scores, lane_maximum == nullptr ? nullptr : lane_maximum + r * vec<T>::size);
         });
 }
 
@@ -175,15 +159,13 @@ void multiply_keys(const attention_program<T>& program, const query_tile<T>& til
         const T* strips = tile.strips[query_map(map)] + first_row * dim;
         const T* panel = keys.at(map, block.first + key);
         T* to = scores + first_row * stride + key;
+        T* const maximum = lane_maximum == nullptr ? nullptr : lane_maximum + first_row * size;
         if (program.pairs != nullptr)
             program.pairs->multiply_panel(
                 strips, rows, panel, dim,
-                tile.factor == nullptr ? nullptr : tile.factor + first_row, to, stride,
-                lane_maximum + first_row * size);
-        else if (lane_maximum != nullptr)
-            multiply_panel(strips, rows, panel, dim, to, stride, lane_maximum + first_row * size);
+                tile.factor == nullptr ? nullptr : tile.factor + first_row, to, stride, maximum);
         else
-            multiply_panel(strips, rows, panel, dim, to, stride);
+            multiply_panel(strips, rows, panel, dim, to, stride, maximum);
     };
     if (!program.source.is_rectified()) {
         for_strips_seeing(tile, block, key, [&](index first_row, index rows) {
@@ -285,7 +267,8 @@ void score_row_block(const attention_program<T>& program, const query_tile<T>& t
         program.pairs->multiply_row_keys(tile.panels, tile.count, keys, block.seen, block.range,
                                          tile.factor, scores, maximum);
     else
-        multiply_row_keys(tile.panels, tile.count, keys, block.seen, scores, maximum);
+        program.cache->multiply_row_keys(tile.panels, tile.count, keys, block.seen, scores,
+                                         maximum);
     program.scores.finish(tile, block, scores, score_stride<T>, lane_maximum, row_maximum);
 }
 

@@ -53,7 +53,7 @@ class score_rule_of final : public score_rule<T> {
         vec<T> maximum[2] = {-std::numeric_limits<T>::infinity(),
                              -std::numeric_limits<T>::infinity()};
         for (index key = range.first; key < range.last; key += 2 * size) {
-            unroll<2>([&](auto half) {
+            unroll<2>([&](int half) __attribute__((always_inline)) {
                 T* at = scores + key + half * size;
                 const auto keys =
                     make_lanes<T, MovesKeys>(place_, row.batch, first_key + key + half * size);
@@ -78,7 +78,7 @@ class score_rule_of final : public score_rule<T> {
         for (index panel = range.first; panel < range.last; panel += panel_width<T>) {
             visibility answer = visibility::all;
             if constexpr (asks_lanes) answer = block.of(r / tile.strip, panel);
-            unroll<tiles.score_vectors>([&](auto half) {
+            unroll<tiles.score_vectors>([&](int half) __attribute__((always_inline)) {
                 const index key = panel + half * size;
                 vec<T> score = left_out;
                 if (answer != visibility::none && key + size > seen.first && key < seen.last) {

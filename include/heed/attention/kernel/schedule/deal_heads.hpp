@@ -90,29 +90,63 @@ struct shared_work {
     }
 };
 
-/// What a kernel does with the heads of a call, dealt out to `threads` threads at most. A kernel
-/// has
-///
-///     bundle take(number, arena)                  memory for one bundle
-///     preparations, prepare_count(step)           steps, one after the other, and their pieces
-///     prepare(bundle, number, step, piece, task)
-///     pieces()                                    of its work
-///     work(bundle, number, piece, task)           once it is prepared, pieces in any order, but
-///                                                 that one may wait for those before it
-///
-/// with numbers of bundles from 0; `deal` comes without the pieces.
+/// What a kernel does with the heads of a call. Its type is forgotten here, so that the dealing is
+/// compiled once; it is asked once a piece.
+class head_kernel {
+  public:
+    static constexpr int most_preparations = 2;
+
+    virtual void* take(index number, arena& scratch) const = 0;
+    virtual int preparations() const = 0;
+    virtual index prepare_count(int step) const = 0;
+    virtual void prepare(void* bundle, index number, int step, index piece,
+                         const running_task& task) const = 0;
+    virtual index pieces() const = 0;
+    virtual void work(void* bundle, index number, index piece, const running_task& task) const = 0;
+
+  protected:
+    ~head_kernel() = default;
+};
+
+/// head_kernel by a kernel, whose bundles lie in scratch memory.
 template <class Kernel>
-void deal_heads(Eigen::ThreadPoolInterface* pool, workspace& memory, head_deal deal, index threads,
-                const Kernel& kernel) {
+class head_kernel_of final : public head_kernel {
     using bundle = typename Kernel::bundle;
+    static_assert(Kernel::preparations <= most_preparations);
+
+  public:
+    explicit head_kernel_of(const Kernel& kernel) : kernel_(kernel) {}
+
+    void* take(index number, arena& scratch) const override {
+        return &scratch.make<bundle>(kernel_.take(number, scratch));
+    }
+    int preparations() const override { return Kernel::preparations; }
+    index prepare_count(int step) const override { return kernel_.prepare_count(step); }
+    void prepare(void* it, index number, int step, index piece,
+                 const running_task& task) const override {
+        kernel_.prepare(*static_cast<bundle*>(it), number, step, piece, task);
+    }
+    index pieces() const override { return kernel_.pieces(); }
+    void work(void* it, index number, index piece, const running_task& task) const override {
+        kernel_.work(*static_cast<bundle*>(it), number, piece, task);
+    }
+
+  private:
+    const Kernel& kernel_;
+};
+
+/// deal_heads of a kernel whose type is forgotten.
+inline void deal_heads_of(Eigen::ThreadPoolInterface* pool, workspace& memory, head_deal deal,
+                          index threads, const head_kernel& kernel) {
     deal.pieces = kernel.pieces();
+    const int preparations = kernel.preparations();
     struct shared_bundle {
-        shared_work steps[Kernel::preparations];
+        shared_work steps[head_kernel::most_preparations];
         index done = 0;  ///< pieces of its work
     };
     arena& own = memory.slot(0);
     const arena::scope mark(own);
-    auto* buffers = own.take<bundle>(deal.buffers);
+    void** buffers = own.take<void*>(deal.buffers);
     auto* progress = own.take<shared_bundle>(deal.shared);
     for (index i = 0; i < deal.buffers; ++i) buffers[i] = kernel.take(deal.whole + i, own);
     std::fill_n(progress, static_cast<std::size_t>(deal.shared), shared_bundle());
@@ -124,9 +158,8 @@ void deal_heads(Eigen::ThreadPoolInterface* pool, workspace& memory, head_deal d
         f();
         if (watch != nullptr) watch->end();
     };
-    const auto prepare = [&](bundle& it, index number, shared_work* steps,
-                             const running_task& task) {
-        for (int step = 0; step < Kernel::preparations; ++step) {
+    const auto prepare = [&](void* it, index number, shared_work* steps, const running_task& task) {
+        for (int step = 0; step < preparations; ++step) {
             const auto one = [&](index piece) {
                 watched(number, step, piece,
                         [&] { kernel.prepare(it, number, step, piece, task); });
@@ -135,12 +168,12 @@ void deal_heads(Eigen::ThreadPoolInterface* pool, workspace& memory, head_deal d
         }
         return true;
     };
-    const auto work = [&](bundle& it, index number, index piece, const running_task& task) {
-        watched(number, Kernel::preparations, piece, [&] { kernel.work(it, number, piece, task); });
+    const auto work = [&](void* it, index number, index piece, const running_task& task) {
+        watched(number, preparations, piece, [&] { kernel.work(it, number, piece, task); });
     };
     const auto do_whole = [&](index number, const running_task& task) {
         shared_bundle alone;
-        bundle it = kernel.take(number, task.scratch);
+        void* it = kernel.take(number, task.scratch);
         prepare(it, number, alone.steps, task);
         for (index piece = 0; piece < deal.pieces; ++piece) work(it, number, piece, task);
     };
@@ -170,6 +203,22 @@ void deal_heads(Eigen::ThreadPoolInterface* pool, workspace& memory, head_deal d
         }
     };
     for_each_task(pool, memory, deal.count(), run, threads - 1);
+}
+
+/// Deals the heads of a call out to `threads` threads at most. A kernel has
+///
+///     bundle take(number, arena)                  memory for one bundle
+///     preparations, prepare_count(step)           steps, one after the other, and their pieces
+///     prepare(bundle, number, step, piece, task)
+///     pieces()                                    of its work
+///     work(bundle, number, piece, task)           once it is prepared, pieces in any order, but
+///                                                 that one may wait for those before it
+///
+/// with numbers of bundles from 0; `deal` comes without the pieces.
+template <class Kernel>
+void deal_heads(Eigen::ThreadPoolInterface* pool, workspace& memory, head_deal deal, index threads,
+                const Kernel& kernel) {
+    deal_heads_of(pool, memory, deal, threads, head_kernel_of<Kernel>(kernel));
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

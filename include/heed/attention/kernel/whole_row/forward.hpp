@@ -45,17 +45,19 @@ template <int Vectors, class T, class Values>
 void gather_columns(const row_support<T>& support, const Values& values, index column, T* output) {
     constexpr int size = static_cast<int>(vec<T>::size);
     array_of<vec<T>, Vectors> total;
-    unroll<Vectors>([&](auto c) { total[c] = vec<T>(T(0)); });
+    unroll<Vectors>([&](int c) __attribute__((always_inline)) { total[c] = vec<T>(T(0)); });
     for (index first = 0; first < support.count; first += support_block) {
         const index last = std::min(first + support_block, support.count);
         // Two chains hide the latency of the multiply-add.
         array_of<vec<T>, Vectors> even, odd;
-        unroll<Vectors>([&](auto c) { even[c] = odd[c] = vec<T>(T(0)); });
+        unroll<Vectors>([&](int c)
+                            __attribute__((always_inline)) { even[c] = odd[c] = vec<T>(T(0)); });
         const auto add = [&](index s, vec<T> * sums) __attribute__((always_inline)) {
             const vec<T> p(support.probabilities[s]);
             const T* row = values(s) + column;
-            unroll<Vectors>(
-                [&](auto c) { sums[c] = fma(p, vec<T>::load(row + c * size), sums[c]); });
+            unroll<Vectors>([&](int c) __attribute__((always_inline)) {
+                sums[c] = fma(p, vec<T>::load(row + c * size), sums[c]);
+            });
         };
         index s = first;
         for (; s + 1 < last; s += 2) {
@@ -63,9 +65,12 @@ void gather_columns(const row_support<T>& support, const Values& values, index c
             add(s + 1, odd);
         }
         if (s < last) add(s, even);
-        unroll<Vectors>([&](auto c) { total[c] += even[c] + odd[c]; });
+        unroll<Vectors>([&](int c)
+                            __attribute__((always_inline)) { total[c] += even[c] + odd[c]; });
     }
-    unroll<Vectors>([&](auto c) { total[c].store(output + column + c * size); });
+    unroll<Vectors>([&](int c) __attribute__((always_inline)) {
+        total[c].store(output + column + c * size);
+    });
 }
 
 template <class T, class Values>
@@ -154,7 +159,7 @@ void add_dense_rows(const row_task<T>& task) {
                     __attribute__((always_inline)) {
                         if (r >= count) return;
                         T* to = output + r * stride + c;
-                        unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
+                        unroll<Vectors>([&](int v) __attribute__((always_inline)) {
                             T* at = to + v * vec<T>::size;
                             (vec<T>::load_aligned(at) + sums[v]).store_aligned(at);
                         });

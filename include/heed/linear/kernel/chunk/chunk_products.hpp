@@ -61,7 +61,7 @@ void weigh_chunk(contiguous_rows<T> a, index rows, index depth, const T* b_trans
                     if (begin + r >= rows) return;
                     T* to = p + (begin + r) * weight_stride<T> + panel;
                     const index seen = sight.of(begin + r) - panel;
-                    unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+                    unroll<Vectors>([&](int c) __attribute__((always_inline)) {
                         const vec<T> kept =
                             select(vec_mask<T>::first(seen - c * size), sums[c], vec<T>(T(0)));
                         kept.store(to + c * size);
@@ -99,21 +99,7 @@ template <int Rows, int Columns, class T, class Sums>
     const T* b = by.b;
     for (index k = 0; k < by.depth; ++k) {
         ahead.fetch();
-        array_of<vec<T>, Columns> right;
-        unroll<Columns>([&](auto c) __attribute__((always_inline)) {
-            right[c] = vec<T>::load(b + c * vec<T>::size);
-        });
-        unroll<Rows>([&](auto r) __attribute__((always_inline)) {
-            if constexpr (r > 0) {
-                unroll<Columns>([&](auto c) __attribute__((always_inline)) {
-                    read_after(a, sum[r - 1][c]);
-                });
-            }
-            const vec<T> left(a[r * by.a_row]);
-            unroll<Columns>([&](auto c) __attribute__((always_inline)) {
-                sum[r][c] = fma(left, right[c], sum[r][c]);
-            });
-        });
+        add_step(std::make_integer_sequence<int, Rows>(), a, by.a_row, b, sum);
         ++a;
         b += by.b_row;
     }
@@ -130,19 +116,13 @@ template <int Rows, int Columns, class T, class Finish>
                                                    [[maybe_unused]] lines_ahead& ahead,
                                                    Finish&& finish) {
     array_of<array_of<vec<T>, Columns>, Rows> sum;
-    unroll<Rows * Columns>([&](auto i) __attribute__((always_inline)) {
-        sum[i / Columns][i % Columns] = vec<T>(T(0));
-    });
+    unroll<Rows>([&](int r) __attribute__((always_inline)) { begin_row(sum[r], from_zero{}, r); });
     if constexpr (Rows == 1)  // a token alone, as a rule, which has none behind it
         extend_chain<Rows, Columns>(first, sum);
     else
         extend_chain<Rows, Columns>(first, sum, ahead);
     extend_chain<Rows, Columns>(second, sum);
-    unroll<Rows>([&](auto r) __attribute__((always_inline)) {
-        array_of<vec<T>, Columns> row;
-        unroll<Columns>([&](auto c) __attribute__((always_inline)) { row[c] = sum[r][c]; });
-        finish(r, row);
-    });
+    unroll<Rows>([&](int r) __attribute__((always_inline)) { finish_row(sum[r], finish, r); });
 }
 
 /// Where the rows of a product go: out_r = factor_r·sum_r.
@@ -184,11 +164,11 @@ void multiply_chunk_tile(const chunk_operands<T>& of, const chunk_output<T>& to,
     const T* const factor = to.factor == nullptr ? nullptr : to.factor + first;
     lines_ahead ahead = of.ahead == nullptr ? lines_ahead{} : *of.ahead;
     multiply_chains<Rows, Columns>(
-        before, within, ahead, [=](auto r, const vec<T>* sums) __attribute__((always_inline)) {
+        before, within, ahead, [=](int r, const vec<T>* sums) __attribute__((always_inline)) {
             if (r >= rows) return;
             T* at = out + r * stride;
             const vec<T> f(factor == nullptr ? T(1) : factor[r]);
-            unroll<Columns>([&](auto c) __attribute__((always_inline)) {
+            unroll<Columns>([&](int c) __attribute__((always_inline)) {
                 // −0 of products that underflowed becomes 0, as where zeros follow them.
                 ((sums[c] + vec<T>(T(0))) * f).store(at + c * size);
             });
@@ -272,7 +252,7 @@ void add_chunk(const compensated_rows<T>& to, index depth, const T* b_transposed
             if (r >= depth) return;
             T* to_sum = sums + r * stride + at;
             T* to_lost = losses + r * stride + at;
-            unroll<Vectors>([&](auto i) __attribute__((always_inline)) {
+            unroll<Vectors>([&](int i) __attribute__((always_inline)) {
                 add_compensated(to_sum + i * size, to_lost + i * size, sum[i]);
             });
         });

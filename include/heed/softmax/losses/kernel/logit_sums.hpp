@@ -99,14 +99,14 @@ template <class T, bool IsWeighted, class Line>
 [[gnu::always_inline]] inline exponential_pair<T> sum_pairs(const Line& x, vec<T> shift,
                                                             const temperature_factors<T>& by) {
     vec<T> sum[4] = {0, 0, 0, 0}, weighted[4] = {0, 0, 0, 0};
-    const auto take = [&](auto i, auto at) __attribute__((always_inline)) {
+    const auto take = [&](int i, auto at) __attribute__((always_inline)) {
         const vec<T> v = x.load(at, -std::numeric_limits<double>::infinity());
         const auto e = exponentials_of<T, IsWeighted>(v, shift, by);
         sum[i] += e.sum;
         if constexpr (IsWeighted) weighted[i] += e.weighted;
     };
     sweep(0, x.whole(), take);
-    if (x.rest() > 0) take(std::integral_constant<int, 0>{}, part_vector{x.whole(), x.rest()});
+    if (x.rest() > 0) take(0, part_vector{x.whole(), x.rest()});
     const auto all = [](const vec<T>(&part)[4]) {
         return Line::sum((part[0] + part[1]) + (part[2] + part[3]));
     };

@@ -60,7 +60,7 @@ struct gradient_writer {
         const auto to = stretch_of(dx, head, dx.length - head);
         const auto from = stretch_of(x, head, dx.length - head);
         sweep(
-            0, to.whole(), [&](auto, auto at) __attribute__((always_inline)) {
+            0, to.whole(), [&](int, auto at) __attribute__((always_inline)) {
                 (*this)(from.load(at)).stream(to.data + at.number * size);
             });
         if (to.rest() > 0) {

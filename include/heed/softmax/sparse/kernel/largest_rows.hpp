@@ -47,7 +47,7 @@ selection<T> select_of_few(const T* scores, index count, T needed, T above, Meas
     constexpr int vectors = static_cast<int>(few_scores / size);
     alignas(64) T own[few_scores], measures[few_scores], before[few_scores];
     array_of<vec<T>, vectors> x, greater;
-    unroll<vectors>([&](auto v) {
+    unroll<vectors>([&](int v) __attribute__((always_inline)) {
         x[v] = vec<T>::load_partial(scores + v * size, count - v * size,
                                     -std::numeric_limits<T>::infinity());
         greater[v] = vec<T>(above);
@@ -56,11 +56,13 @@ selection<T> select_of_few(const T* scores, index count, T needed, T above, Meas
     });
     for (index i = 0; i < count; ++i) {
         const vec<T> other(own[i]), m(measures[i]);
-        unroll<vectors>([&](auto v) __attribute__((always_inline)) {
+        unroll<vectors>([&](int v) __attribute__((always_inline)) {
             greater[v] += select(other > x[v], m, vec<T>(T(0)));
         });
     }
-    unroll<vectors>([&](auto v) { greater[v].store_aligned(before + v * size); });
+    unroll<vectors>([&](int v) __attribute__((always_inline)) {
+        greater[v].store_aligned(before + v * size);
+    });
     // The least score above which something is missing.
     selection<T> result{std::numeric_limits<T>::infinity(), above};
     for (index i = 0; i < count; ++i)
