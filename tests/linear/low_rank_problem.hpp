@@ -31,37 +31,52 @@ inline std::optional<reference::tensor> random_fading(generator& random, const l
     return logs;
 }
 
-/// a about −κ̂ and b about κ̂⊙η, κ̂ being of length 1 and η between 0 and 1, as the reference takes
-/// them; some tokens have neither.
-inline reference::linear_options correcting(generator& random, const linear_problem& from,
-                                            index heads,
-                                            const std::optional<reference::tensor>& logs,
-                                            bool unit_rows) {
-    const linear_extents& e = from.sizes;
-    reference::tensor a = random_numbers(random, e.batch, heads, e.keys, e.dim), b = a;
+/// What an update of low rank by rows a and b is to the reference.
+inline reference::linear_options with_low_rank(const linear_problem& from,
+                                               const reference::tensor& a,
+                                               const reference::tensor& b,
+                                               const std::optional<reference::tensor>& logs,
+                                               bool unit_rows) {
     reference::linear_options how = with_deltas(from, a, logs, unit_rows);
     how.deltas.reset();
-    for (index s = 0; s < e.batch; ++s) {
-        for (index h = 0; h < heads; ++h) {
-            for (index t = 0; t < e.keys; ++t) {
-                double square = 1e-3;
-                for (index f = 0; f < e.dim; ++f) square += a(s, h, t, f) * a(s, h, t, f);
-                const bool none = random.chance(0.05);
-                for (index f = 0; f < e.dim; ++f) {
-                    const auto rounded = [&](double x) {
-                        return none ? 0 : static_cast<double>(static_cast<float>(x));
-                    };
-                    const double direction = a(s, h, t, f) / std::sqrt(square);
-                    a(s, h, t, f) = rounded(random.normal(0.03) - direction);
-                    b(s, h, t, f) =
-                        rounded(random.normal(0.03) + direction * random.uniform(0.05, 0.95));
+    how.a = a;
+    how.b = b;
+    return how;
+}
+
+/// a about −κ̂ and b about κ̂⊙η, κ̂ being of length 1 and η between 0 and 1; some tokens have neither.
+struct corrections {
+    reference::tensor a, b;
+
+    corrections(generator& random, const linear_extents& e, index heads)
+        : a(random_numbers(random, e.batch, heads, e.keys, e.dim)), b(a) {
+        for (index s = 0; s < e.batch; ++s) {
+            for (index h = 0; h < heads; ++h) {
+                for (index t = 0; t < e.keys; ++t) {
+                    double square = 1e-3;
+                    for (index f = 0; f < e.dim; ++f) square += a(s, h, t, f) * a(s, h, t, f);
+                    const bool none = random.chance(0.05);
+                    for (index f = 0; f < e.dim; ++f) {
+                        const auto rounded = [&](double x) {
+                            return none ? 0 : static_cast<double>(static_cast<float>(x));
+                        };
+                        const double direction = a(s, h, t, f) / std::sqrt(square);
+                        a(s, h, t, f) = rounded(random.normal(0.03) - direction);
+                        b(s, h, t, f) =
+                            rounded(random.normal(0.03) + direction * random.uniform(0.05, 0.95));
+                    }
                 }
             }
         }
     }
-    how.a = a;
-    how.b = b;
-    return how;
+};
+/// Such rows, as the reference takes them.
+inline reference::linear_options correcting(generator& random, const linear_problem& from,
+                                            index heads,
+                                            const std::optional<reference::tensor>& logs,
+                                            bool unit_rows) {
+    const corrections rows(random, from.sizes, heads);
+    return with_low_rank(from, rows.a, rows.b, logs, unit_rows);
 }
 
 /// The same as parts, as delta_parts has them.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -117,16 +116,15 @@ struct erase_numbers : token_decays<T> {
 /// An update of low rank beside decays of either kind, rows being of length 1.
 template <class T, class Decays>
 struct low_rank_numbers : Decays {
+    corrections rows;
     tensor4<T> a, b;
 
-    low_rank_numbers(generator& random, const linear_extents& e) : Decays(random, e) {
-        const linear_problem any(random, e);
-        const low_rank_parts<T> of(correcting(random, any, 2, std::nullopt, true));
-        a = of.a;
-        b = of.b;
-    }
+    low_rank_numbers(generator& random, const linear_extents& e)
+        : Decays(random, e), rows(random, e, 2), a(to_tensor<T>(rows.a)), b(to_tensor<T>(rows.b)) {}
 
-    reference::linear_options how(const linear_problem&) const = delete;  // no test asks
+    reference::linear_options how(const linear_problem& from) const {
+        return with_low_rank(from, rows.a, rows.b, this->logs, true);
+    }
     template <class F>
     auto with_parts(index first, index count, const F& f) const {
         return Decays::with_parts(first, count, [&](const auto& decay) {

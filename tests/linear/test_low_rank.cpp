@@ -1,11 +1,7 @@
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <limits>
-#include <optional>
 #include <vector>
 
-#include <Eigen/Core>
 #include <unsupported/Eigen/CXX11/Tensor>
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
@@ -23,6 +19,8 @@
 #include "linear/low_rank_problem.hpp"
 #include "linear/pieces.hpp"
 #include "linear/problem.hpp"
+#include "linear/sequence_checks.hpp"
+#include "linear/sequences.hpp"
 #include "support/refused.hpp"
 #include "support/same_bits.hpp"
 
@@ -126,71 +124,30 @@ TEST_CASE("the delta rule is of low rank: a = −β α⊙k, b = k, v → βv") {
         REQUIRE(o.data()[i] == Approx(expected.data()[i]).margin(1e-12));
 }
 
-/// A sequence, whole and in pieces.
-template <class T, fading Kind>
-struct corrected_sequence {
-    linear_problem from;
-    reference::linear_options how;
-    linear_inputs<T> in;
-    low_rank_parts<T> of;
-
-    corrected_sequence(generator& random, index length, index batch = 2)
-        : from(random, {batch, 4, 2, 2, length, length, 5, 37}),
-          how(correcting(random, from, 2, random_fading(random, from.sizes, 2, Kind), true)),
-          in(from),
-          of(how) {}
-
-    const auto& logs() const {
-        if constexpr (Kind == fading::tokens)
-            return of.g;
-        else
-            return of.g_channels;
-    }
-    template <class... Parts>
-    tensor4<T> whole(const Parts&... parts) const {
-        return heed::linear_attention(in.q, in.k, in.v, heed::causal, heed::log_decay(logs()),
-                                      of.update(), heed::unit_rows, parts...);
-    }
-};
-template <class T, fading Kind, class... Parts>
-void go_on(const corrected_sequence<T, Kind>& all, heed::linear_state<T>& state, tensor4<T>& o,
-           index first, index count, const Parts&... parts) {
-    heed::linear_attention_into(
-        tokens(o, first, count), tokens(all.in.q, first, count), tokens(all.in.k, first, count),
-        tokens(all.in.v, first, count), heed::causal,
-        heed::log_decay(tokens(all.logs(), first, count)),
-        heed::low_rank(tokens(all.of.a, first, count), tokens(all.of.b, first, count)),
-        heed::unit_rows, heed::carry(state), parts...);
+/// A sequence whose values are more than a vector, and no multiple of one.
+template <class T, class Decays>
+auto wide_sequence(generator& random, index length, index batch = 2) {
+    using numbers = low_rank_numbers<T, Decays>;
+    const linear_extents e = sequence_extents(length, 5, 37, batch);
+    return sequence<T, numbers>(random, e, numbers(random, e));
 }
 
 /// Pieces, threads and tokens that are taken back change no bit.
-template <fading Kind>
+template <class Decays>
 void check_bits(generator& random) {
-    using sequence = corrected_sequence<float, Kind>;
-    check_pieces<sequence, float>(random);
+    check_pieces_of<float>(random, [](generator& numbers, index length) {
+        return wide_sequence<float, Decays>(numbers, length);
+    });
     Eigen::ThreadPool pool(6);
-    const sequence all(random, 101, 1);
-    const tensor4<float> whole = all.whole();
-    CHECK(same_bits(whole, all.whole(std::optional<heed::on_pool>(always_on(pool)))));
-    heed::linear_state<float> state({.rewindable = true});
-    tensor4<float> o(whole.dimensions());
-    index taken_back = 0;
-    for (index first = 0; first < 101;) {
-        const index count = std::min<index>(101 - first, random.integer(1, 20));
-        go_on(all, state, o, first, count);
-        if (state.can_rewind() >= count) {
-            state.rewind(count);
-            REQUIRE(state.length() == first);
-            go_on(all, state, o, first, count);
-            taken_back += count;
-        }
-        first += count;
-    }
-    CHECK(taken_back > 0);
-    CHECK(same_bits(o, whole));
+    const auto all = wide_sequence<float, Decays>(random, 101, 1);
+    CHECK(same_bits(all.whole(), all.whole(always_on(pool))));
+    check_rewinding(random, all);
+    heed::linear_state<float> state;
+    tensor4<float> o = all.output();
+    go_on(all, state, o, 0, 101);
     const auto by_delta = [&] {
         heed::linear_attention_into(o, all.in.q, all.in.k, all.in.v, heed::causal,
-                                    heed::log_decay(all.logs()), heed::delta(0.5), heed::unit_rows,
+                                    heed::log_decay(all.g), heed::delta(0.5), heed::unit_rows,
                                     heed::carry(state));
     };
     check_refused<heed::argument_error>(
@@ -198,53 +155,24 @@ void check_bits(generator& random) {
 }
 TEST_CASE("an update of low rank, in pieces, on threads and taken back, has the bits of one call") {
     generator random(2013);
-    check_bits<fading::tokens>(random);
-    check_bits<fading::channels>(random);
+    check_bits<token_decays<float>>(random);
+    check_bits<channel_decays<float>>(random);
 }
 
 TEST_CASE("a state by an update of low rank is the recurrence's, and goes on from matrices") {
     generator random(2014);
-    const auto check = [&](const auto& all) {
-        reference::tensor expected(2, 4, 90, 37);
-        heed::linear_state<double> state;
-        tensor4<double> o(2, 4, 90, 37), matrices(2, 2, 37, 5);
-        go_on(all, state, o, 0, 45);
-        double difference = 0;
-        for (index b = 0; b < 2; ++b) {
-            for (index h = 0; h < 2; ++h) {
-                const auto states = reference::recurrence(all.from.q, all.from.k, all.from.v,
-                                                          all.how, b, 2 * h, expected);
-                const Eigen::MatrixXd s = state.matrix(b, h);
-                for (index c = 0; c < 37; ++c) {
-                    for (index f = 0; f < 5; ++f) {
-                        matrices(b, h, c, f) = s(c, f);
-                        const double x =
-                            states[44][static_cast<std::size_t>(c)][static_cast<std::size_t>(f)];
-                        difference = std::max(difference, std::abs(s(c, f) - x));
-                    }
-                }
-            }
-        }
-        auto given = heed::linear_state<double>::from(matrices);
-        go_on(all, given, o, 45, 45);
-        const tensor4<double> whole = all.whole();
-        for (index e = 0; e < o.size(); ++e)
-            difference = std::max(difference, std::abs(o.data()[e] - whole.data()[e]));
-        CHECK(difference <= 1e-12);
-    };
-    check(corrected_sequence<double, fading::tokens>(random, 90));
-    check(corrected_sequence<double, fading::channels>(random, 90));
+    check_states(wide_sequence<double, token_decays<double>>(random, 90));
+    check_states(wide_sequence<double, channel_decays<double>>(random, 90));
 }
 
 TEST_CASE("padding's rows of low rank are not read, nor what is cleared, and NaN goes on alone") {
     generator random(2015);
-    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-    corrected_sequence<float, fading::channels> all(random, 70, 1);
-    all.of.g_channels.setConstant(-0.1F);
+    faded_and_corrected<float> all(random, 70, 1);
+    all.g.setConstant(-0.1F);
     const tensor4<float> usual = all.whole();
     auto unknown = all;
-    unknown.of.a(0, 0, 40, 1) = nan;
-    unknown.of.b(0, 1, 33, 2) = nan;
+    unknown.a(0, 0, 40, 1) = not_a_number;
+    unknown.b(0, 1, 33, 2) = not_a_number;
     const tensor4<float> o = unknown.whole();
     const tensor4<float> padded = unknown.whole(heed::key_lengths({33}));
     for (index t = 0; t < 70; ++t) {
@@ -255,9 +183,9 @@ TEST_CASE("padding's rows of low rank are not read, nor what is cleared, and NaN
     }
     for (const index at : {20, 32, 50}) {  // all channels are cleared
         auto bad = all;
-        for (index f = 0; f < 5; ++f) bad.of.g_channels(0, 0, at, f) = -1e30F;
+        for (index f = 0; f < 5; ++f) bad.g(0, 0, at, f) = -1e30F;
         const tensor4<float> expected = bad.whole();
-        for (index t = 0; t < at; ++t) bad.in.v(0, 0, t, 2) = nan;
+        for (index t = 0; t < at; ++t) bad.in.v(0, 0, t, 2) = not_a_number;
         const tensor4<float> dirty = bad.whole();
         for (index t = at; t < 70; ++t) REQUIRE(dirty(0, 1, t, 2) == expected(0, 1, t, 2));
     }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <type_traits>
 #include <utility>
@@ -14,6 +13,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/kernel/chunk/head_sums.hpp>
+#include <heed/linear/kernel/state/held_sums.hpp>
 #include <heed/linear/kernel/state/state_kind.hpp>
 #include <heed/linear/part.hpp>
 
@@ -89,8 +89,7 @@ class linear_state {
         matrix_type result(kind_.value_dim, kind_.features);
         for (index f = 0; f < kind_.features; ++f)
             for (index c = 0; c < kind_.value_dim; ++c)
-                result(c, f) = static_cast<Scalar>(decays_channels() ? channel_sum_of(of, f, c)
-                                                                     : sum_of(of, f, c));
+                result(c, f) = static_cast<Scalar>(sum_of(of, f, c));
         return result;
     }
     /// Z of a head, all keys included; zeros where calls do not divide.
@@ -100,7 +99,8 @@ class linear_state {
         vector_type result = vector_type::Zero(kind_.features);
         if (!kind_.divides) return result;
         for (index f = 0; f < kind_.features; ++f)
-            result(f) = static_cast<Scalar>(unit(of, f) * relative_total_of(of, f));
+            result(f) =
+                static_cast<Scalar>(detail::feature_unit(of, f) * detail::relative_total_of(of, f));
         return result;
     }
 
@@ -153,47 +153,11 @@ class linear_state {
         return layout().at(self.numbers_.data() + which * layout().size(),
                            &self.progress_[static_cast<std::size_t>(which)]);
     }
-    /// What a feature is a multiple of: 2^reference.
-    static double unit(const heads_of& of, index feature) {
-        return std::exp2(static_cast<double>(of.reference[feature]));
-    }
-    static double sum_of(const heads_of& of, index feature, index column) {
-        return relative_sum_of(of, feature, column) * unit(of, feature);
-    }
-    /// The same as a multiple of the feature's unit.
-    static double relative_sum_of(const heads_of& of, index feature, index column) {
-        const index keys = of.progress->keys;
-        const double until = keys == 0 ? 0 : of.decays[keys - 1].value();  // 0 without decays
-        double sum = 0;
-        if (!of.progress->anew)
-            sum = std::exp(until) * (static_cast<double>(of.s.sum[feature][column]) +
-                                     static_cast<double>(of.s.lost[feature][column]));
-        for (index j = 0; j < keys; ++j)
-            sum += std::exp(until - of.decays[j].value()) *
-                   static_cast<double>(of.keys[feature * detail::chunk_length + j]) *
-                   static_cast<double>(of.values[j][column]);
-        return sum;
-    }
-    /// Where decays are a channel's.
-    static double channel_sum_of(const heads_of& of, index feature, index column) {
-        const detail::channel_parts<Scalar> g = of.channels();
-        const index keys = of.progress->keys;
-        const double since =
-            keys == 0 ? 0 : detail::two_parts<Scalar>{g.high[feature], g.low[feature]}.value();
-        double sum = static_cast<double>(of.s.sum[feature][column]) +
-                     static_cast<double>(of.s.lost[feature][column]);
-        for (index j = 0; j < keys; ++j)
-            sum += static_cast<double>(detail::channel_unit<Scalar>) *
-                   static_cast<double>(of.keys[feature * detail::chunk_length + j]) *
-                   static_cast<double>(of.values[j][column]);
-        return std::exp(since) * sum;
+    double sum_of(const heads_of& of, index feature, index column) const {
+        if (decays_channels()) return detail::channel_sum_of(of, feature, column);
+        return detail::relative_sum_of(of, feature, column) * detail::feature_unit(of, feature);
     }
     bool decays_channels() const { return kind_.decays == detail::decayed::channels; }
-    static double relative_total_of(const heads_of& of, index feature) {
-        return static_cast<double>(of.total[feature]) +
-               static_cast<double>(of.total_lost[feature]) +
-               static_cast<double>(of.running[feature]);
-    }
     void check_place(index batch, index head) const {
         detail::require_argument(batch >= 0 && batch < kind_.batch, "heed::linear_state: sequence ",
                                  batch, ", but there are ", kind_.batch);

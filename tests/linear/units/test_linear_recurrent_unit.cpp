@@ -218,6 +218,27 @@ TEMPLATE_TEST_CASE(
     }
 }
 
+TEST_CASE("what a linear recurrent unit writes past the caches has the bits that it has in them") {
+    generator random(1316);
+    constexpr index tokens = 64, channels = heed::detail::unit_group<float>;
+    constexpr index batch =
+        heed::detail::streaming_bytes / (tokens * channels * index(sizeof(float)));
+    unit_tensor<float> u(batch, tokens, channels);
+    for (index i = 0; i < u.size(); ++i) u.data()[i] = static_cast<float>(i % 1013 - 506);
+    const auto unit = heed::real_linear_recurrent_unit(
+        as_vector<float>(uniform_numbers(random, channels, -7, 1)),
+        as_vector<float>(uniform_numbers(random, channels, 0.1, 1)));
+    unit_tensor<float> x = unit(u);
+    const auto gradient = unit.backward(u, x, u);
+    const auto last_u = sequence_of(u, batch - 1), last_x = sequence_of(x, batch - 1);
+    const auto same = [](const auto& alone, const auto& all) {
+        return std::equal(alone.data(), alone.data() + alone.size(),
+                          all.data() + all.size() - alone.size());
+    };
+    CHECK(same(unit(last_u), x));
+    CHECK(same(unit.backward(last_u, last_x, last_u).u, gradient.u));
+}
+
 TEST_CASE("a NaN stays in its channel of a linear recurrent unit, and behind it") {
     generator random(1314);
     const recurrence_problem from(random, {1, 40, 3}, 2);

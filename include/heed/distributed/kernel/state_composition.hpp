@@ -10,6 +10,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/linear/kernel/chunk/head_sums.hpp>
+#include <heed/linear/kernel/state/held_sums.hpp>
 #include <heed/linear/kernel/state/state_access.hpp>
 #include <heed/linear/kernel/state/state_kind.hpp>
 #include <heed/linear/linear_state.hpp>
@@ -75,7 +76,6 @@ class state_composition {
 
   private:
     using head = head_sums<T>;
-    using state = linear_state<T>;
 
     /// What both are of: one that was made of given sums says nothing of its calls' parts.
     state_kind kind() const {
@@ -105,13 +105,12 @@ class state_composition {
             const shares share{decay * unit_over(whole, f, reference),
                                unit_over(later, f, reference)};
             for (index c = 0; c < whole_.kind_.value_dim; ++c)
-                set_compensated(whole.s.sum[f] + c, whole.s.lost[f] + c,
-                                share.of(state::relative_sum_of(whole, f, c),
-                                         state::relative_sum_of(later, f, c)));
+                set_compensated(
+                    whole.s.sum[f] + c, whole.s.lost[f] + c,
+                    share.of(relative_sum_of(whole, f, c), relative_sum_of(later, f, c)));
             // Also where the call does not divide: a map may divide by them itself.
-            set_compensated(
-                whole.total + f, whole.total_lost + f,
-                share.of(state::relative_total_of(whole, f), state::relative_total_of(later, f)));
+            set_compensated(whole.total + f, whole.total_lost + f,
+                            share.of(relative_total_of(whole, f), relative_total_of(later, f)));
             whole.reference[f] = reference;
         }
         std::fill_n(whole.running, static_cast<std::size_t>(whole_.layout().row()), T(0));

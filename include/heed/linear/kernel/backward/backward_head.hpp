@@ -48,6 +48,7 @@ class backward_head : public backward_results<T> {
     using results::end_back;
     using results::ends_;
     using results::features_;
+    using results::finite_queries_;
     using results::fold_total;
     using results::for_chunks;
     using results::for_chunks_back;
@@ -58,44 +59,41 @@ class backward_head : public backward_results<T> {
     using results::load_keys;
     using results::load_queries;
     using results::loaded_;
-    using results::look_ahead;
     using results::offset_;
     using results::outputs_;
+    using results::outputs_transposed_;
+    using results::p_;
     using results::program_;
     using results::put_d_keys;
     using results::put_d_queries;
     using results::put_d_values;
-    using results::put_no_queries;
     using results::rows_;
     using results::run_;
     using results::scratch_;
+    using results::take_queries;
     using results::turned_keys_;
     using results::value_dim_;
     using results::values_;
     using results::width_;
 
   public:
-    backward_head(const linear_program<T>& program, const linear_gradients<T>& of, arena& scratch)
+    backward_head(const linear_program<T>& program, const linear_gradients<T>& of,
+                  backward_ways ways, arena& scratch)
         : backward_results<T>(program, of, scratch),
-          turned_sum_{scratch.take<T>(columns_ * width_), width_},
-          outputs_transposed_(scratch.take<T>(transposed_size<T>(value_dim_))),
-          p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)) {
-        std::fill_n(outputs_transposed_, static_cast<std::size_t>(transposed_size<T>(value_dim_)),
-                    T(0));
-    }
+          ways_(ways),
+          turned_sum_{scratch.take<T>(columns_ * width_), width_} {}
 
     /// A run of a head of o.
     void run(index batch, index head, index number) {
         if (!program_.causal) return bidirectional(batch, head, number);
-        for_each_memory(program_, batch, head, program_.run(batch, number),
-                        program_.runs[number].offset(),
-                        [&](const sequence_run& run, index offset, index first, run_ends ends) {
-                            const arena::scope mark(scratch_);
-                            ends.first = ends.first && number == 0;
-                            ends.last = ends.last && number + 1 == program_.run_count;
-                            begin(batch, head, run, offset, first, ends);
-                            causal();
-                        });
+        this->for_each_piece(batch, head, number, [&] { causal(); });
+    }
+
+    /// Whether the walk back, dk and dv, needs nothing of the walk forth, dq: the references that
+    /// keys have raised, the sums that features were divided by, or what decays' gradient is of.
+    static bool are_apart(const linear_program<T>& program, const linear_gradients<T>& of) {
+        return !program.map->keeps_reference && !program.map->divides_features &&
+               of.d_log_decays.data == nullptr;
     }
 
   private:
@@ -106,65 +104,63 @@ class backward_head : public backward_results<T> {
     void bidirectional(index batch, index head, index number) {
         const arena::scope mark(scratch_);
         begin(batch, head, program_.run(batch, number), program_.runs[number].offset());
-        for_keys([](index, index) {});
-        for_chunks(0, run_.queries(), [&](index i, index count) {
-            load_queries(i, count);
-            rows_.repeat_sum(by_feature_, count);
-            d_queries(i, count, 0, {}, false);
-        });
+        if (ways_.forth) {
+            for_keys([](index, index) {});
+            for_chunks(0, run_.queries(),
+                       [&](index i, index count) { d_queries_of_all(i, count); });
+        }
+        if (!ways_.back) return;
         begin_back();
-        for_chunks_back(0, run_.queries(), [&](index i, index count) {
-            load_queries(i, count);
-            take_queries(count);
-            fold_features(count);
-        });
+        fold_queries_from(0);
         for_keys_back([&](index p, index count) {
             load_keys(p, count);
             d_keys(p, count, 0);
         });
     }
-    /// A run that has been begun, in which queries see the keys up to them.
+    /// A run that has begun, in which queries see the keys up to them.
     void causal() {
-        const index before = std::min(run_.queries(), std::max<index>(0, -offset_));
-        for_chunks(0, before, [&](index i, index count) { put_no_queries(i, count); });
+        if (ways_.forth) go_forth();
+        if (ways_.back) go_back();
+    }
+    void go_forth() {
+        this->put_queries_before();
         for_keys([&](index p, index count) {
-            const index first = std::max<index>(0, p - offset_);
-            const index last = std::min(run_.queries(), p + count - offset_);
-            if (first < last) {
-                const index skipped = first + offset_ - p;
-                load_queries(first, last - first);
-                d_queries(first, last - first, skipped, {skipped, count}, true);
-            }
+            const auto [first, queries] = this->queries_with(p, count);
+            if (queries == 0) return;
+            const index skipped = first + offset_ - p;
+            load_queries(first, queries);
+            d_queries(first, queries, skipped, {skipped, count}, true);
         });
-        const index behind = std::max<index>(0, run_.keys() - offset_);
         decays_.load_none();
-        for_chunks(behind, run_.queries(), [&](index i, index count) {
-            load_queries(i, count);
-            rows_.repeat_sum(by_feature_, count);
-            d_queries(i, count, 0, {}, false);
-        });
-
+        for_chunks(this->behind(), run_.queries(),
+                   [&](index i, index count) { d_queries_of_all(i, count); });
+    }
+    void go_back() {
         begin_back();
         if (ends_.has_last() && decays_.learns()) decays_.set_behind(state_by_gradient());
-        for_chunks_back(behind, run_.queries(), [&](index i, index count) {
-            load_queries(i, count);
-            take_queries(count);
-            fold_features(count);
-        });
+        decays_.load_none();
+        fold_queries_from(this->behind());
         for_keys_back([&](index p, index count) {
             load_keys(p, count);
-            // The queries that stand with these keys: none before the first one.
-            const index first = std::max(p, std::max<index>(0, offset_));
-            const index last = std::min(p + count, run_.queries() + offset_);
-            const index queries = std::max<index>(0, last - first);
-            if (queries > 0) {
-                load_queries(first - offset_, queries);
-                take_queries(queries);
-            }
+            const index queries = this->take_queries_with(p, count);
             d_keys(p, count, queries);
             fold_features(queries);
         });
         end_back();
+    }
+    /// dq of queries that see all keys.
+    void d_queries_of_all(index i, index count) {
+        load_queries(i, count);
+        rows_.repeat_sum(by_feature_, count);
+        d_queries(i, count, 0, {}, false);
+    }
+    /// What queries from `first` on, which see all keys, add to G.
+    void fold_queries_from(index first) {
+        for_chunks_back(first, run_.queries(), [&](index i, index count) {
+            load_queries(i, count);
+            take_queries(count);
+            fold_features(count);
+        });
     }
     /// ⟨S, G⟩
     double state_by_gradient() const {
@@ -189,9 +185,7 @@ class backward_head : public backward_results<T> {
             if (sees_chunk) decays_.weigh(sight, count, p_);
             decays_.scale(sight.first, count, value_dim_, outputs_.rows());
         }
-        const index next = i + count, keys = sees_chunk ? run_.keys() - next - offset_ : 0;
-        lines_ahead ahead = look_ahead(next + offset_, std::min(chunk_length, keys), next,
-                                       std::min(chunk_length, run_.queries() - next), false);
+        lines_ahead ahead = this->look_forth(i + count, sees_chunk);
         of.ahead = &ahead;
         multiply_chunk<T>(of, {d_features_, nullptr}, count, 0, width_);
         if (program_.map->divides_features) divide_back(i, count, prefix);
@@ -220,15 +214,7 @@ class backward_head : public backward_results<T> {
         return fma(vec<T>(outputs_.dz()[r]), vec<T>::load(rows_.queries()[r] + f), sum);
     }
 
-    /// Loaded queries as keys of the walk back, the last one first.
-    void take_queries(index count) {
-        transpose_into_chunk<T>(reversed(rows_.turned_queries(), count), count, features_, 0,
-                                by_feature_.keys);
-        transpose_into_chunk<T>(reversed(outputs_.rows(), count), count, value_dim_, 0,
-                                outputs_transposed_);
-        finite_queries_ = all_finite<T>(rows_.turned_queries(), count, width_);
-    }
-    /// They become part of G.
+    /// Queries in the places of keys become part of G.
     void fold_features(index count) {
         if (decays_.any())
             return decays_.fold(by_feature_.s, features_, by_feature_.keys,
@@ -265,10 +251,7 @@ class backward_head : public backward_results<T> {
             decays_.scale(0, count, features_, reversed(d_features_, count));
             of_values.a = reversed(contiguous_rows<T>(d_features_), count);
         }
-        const index next = std::max<index>(0, p - chunk_length);
-        const index query = std::max<index>(0, next - offset_);
-        const index rows = queries > 0 ? std::min(run_.queries(), p - offset_) - query : 0;
-        lines_ahead ahead = look_ahead(next, p - next, query, rows, true);
+        lines_ahead ahead = this->look_back(p, queries > 0);
         of_values.ahead = of_keys.ahead = &ahead;
         multiply_chunk<T>(of_values, {reversed(d_values_, count), nullptr}, count, 0, columns_);
         put_d_values(p, count);
@@ -306,10 +289,8 @@ class backward_head : public backward_results<T> {
         }
     }
 
+    backward_ways ways_;
     written_rows<T> turned_sum_;
-    T* outputs_transposed_;
-    T* p_;
-    bool finite_queries_ = true;
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

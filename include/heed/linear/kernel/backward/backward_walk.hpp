@@ -11,6 +11,7 @@
 #include <heed/core/simd.hpp>
 #include <heed/linear/kernel/backward/backward_decays.hpp>
 #include <heed/linear/kernel/backward/backward_rows.hpp>
+#include <heed/linear/kernel/backward/backward_run.hpp>
 #include <heed/linear/kernel/chunk/chunk_products.hpp>
 #include <heed/linear/kernel/chunk/chunk_rows.hpp>
 #include <heed/linear/kernel/chunk/head_sums.hpp>
@@ -25,16 +26,16 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// A run of one head, chunk by chunk.
 template <class T>
-class backward_walk {
+class backward_walk : protected backward_run {
   protected:
     backward_walk(const linear_program<T>& program, const linear_gradients<T>& of, arena& scratch)
-        : program_(program),
+        : backward_run(program.steps()),
+          program_(program),
           scratch_(scratch),
           features_(program.map->feature_count),
           width_(padded<T>(features_)),
           value_dim_(program.shape.value_dim),
           columns_(padded<T>(value_dim_)),
-          steps_(program.steps()),
           rows_(program, scratch),
           outputs_(program, of, scratch),
           keys_(chunk_rows<T>::take(scratch, width_)),
@@ -43,21 +44,28 @@ class backward_walk {
           by_feature_(head_layout<T>::of(features_, value_dim_).take(scratch)),
           ends_(program, of.state),
           decays_(program, of.d_log_decays, scratch),
+          outputs_transposed_(scratch.take<T>(transposed_size<T>(value_dim_))),
+          p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)),
           reference_(scratch.take<T>(width_)),
           gathered_(scratch.take<T>(chunk_length * value_dim_)),
-          factor_(scratch.take<T>(width_)) {}
+          factor_(scratch.take<T>(width_)) {
+        std::fill_n(outputs_transposed_, static_cast<std::size_t>(transposed_size<T>(value_dim_)),
+                    T(0));
+    }
     ~backward_walk() = default;
 
+    /// f() for the pieces of a causal run that forget one another, each of which has begun.
     template <class F>
-    static void for_chunks(index first, index last, const F& f) {
-        for (index i = first; i < last; i += chunk_length) f(i, std::min(chunk_length, last - i));
-    }
-    template <class F>
-    static void for_chunks_back(index first, index last, const F& f) {
-        for (index end = last; end > first; end -= std::min(chunk_length, end - first)) {
-            const index count = std::min(chunk_length, end - first);
-            f(end - count, count);
-        }
+    void for_each_piece(index batch, index head, index number, const F& f) {
+        for_each_memory(program_, batch, head, program_.run(batch, number),
+                        program_.runs[number].offset(),
+                        [&](const sequence_run& run, index offset, index first, run_ends ends) {
+                            const arena::scope mark(scratch_);
+                            ends.first = ends.first && number == 0;
+                            ends.last = ends.last && number + 1 == program_.run_count;
+                            begin(batch, head, run, offset, first, ends);
+                            f();
+                        });
     }
 
     /// f(p, count) for the run's keys, chunk by chunk, each of which becomes part of Sᵀ and Z
@@ -127,16 +135,10 @@ class backward_walk {
             multiply_columns_by<T>({total, width_}, 1, factor_);
     }
 
-    /// A run whose first query stands at `offset` among its keys, which begin at `first` in theirs.
-    /// From here on all is counted in steps, of which a token has one but by an update of low rank.
+    /// A run, as set() takes it, and which ends of its sequence it has.
     void begin(index batch, index head, const sequence_run& run, index offset, index first = 0,
                run_ends ends = {}) {
-        batch_ = batch;
-        head_ = head;
-        run_ = {run.query_first * steps_, run.query_last * steps_, run.key_first * steps_,
-                run.key_last * steps_};
-        offset_ = offset * steps_;
-        first_ = first * steps_;
+        set(batch, head, run, offset, first);
         ends_.begin(batch, head, run, ends);
         // By the delta rule states are kept, and looked at, by backward_delta.hpp.
         decays_.begin(batch, head, run, ends_.goes_on(), program_.updates() ? 0 : value_dim_,
@@ -179,14 +181,6 @@ class backward_walk {
         *sums.progress = {};
     }
 
-    chunk_tokens key_tokens(index p, index count) const {
-        return {batch_, (run_.key_first + p) / steps_, (first_ + p) / steps_, count / steps_};
-    }
-    chunk_tokens query_tokens(index i, index count) const {
-        return {batch_, (run_.query_first + i) / steps_, (first_ + i + offset_) / steps_,
-                count / steps_};
-    }
-
     /// How many of them: as many as stay below the references.
     index load_keys(index p, index count) {
         rows_.map_keys(head_, key_tokens(p, count), keys_);
@@ -209,6 +203,23 @@ class backward_walk {
         if (program_.map->divides_features && goes_back_)  // by sums that only the walk forward has
             copy_rows_of(divided_, i, count, rows_.queries(), 0);
         outputs_.load(rows_, batch_, head_, at.row, at.count);
+    }
+
+    /// Loaded queries in the places of keys on the walk back, the last one first.
+    void take_queries(index count) {
+        transpose_into_chunk<T>(reversed(rows_.turned_queries(), count), count, features_, 0,
+                                by_feature_.keys);
+        transpose_into_chunk<T>(reversed(outputs_.rows(), count), count, value_dim_, 0,
+                                outputs_transposed_);
+        finite_queries_ = all_finite<T>(rows_.turned_queries(), count, width_);
+    }
+    /// The same of those that stand with keys p …, which are loaded first; of how many.
+    index take_queries_with(index p, index count) {
+        const some_queries queries = queries_with(p, count);
+        if (queries.count == 0) return 0;
+        load_queries(queries.first, queries.count);
+        take_queries(queries.count);
+        return queries.count;
     }
 
     void copy_rows_of(contiguous_rows<T> from, index first, index count, written_rows<T> to,
@@ -236,7 +247,7 @@ class backward_walk {
 
     const linear_program<T>& program_;
     arena& scratch_;
-    index features_, width_, value_dim_, columns_, steps_;
+    index features_, width_, value_dim_, columns_;
     chunk_rows<T> rows_;
     output_gradients<T> outputs_;
     written_rows<T> keys_, values_;
@@ -246,9 +257,10 @@ class backward_walk {
     state_ends<T> ends_;
     backward_decays<T> decays_;
 
-    index batch_ = 0, head_ = 0, offset_ = 0, first_ = 0;
-    sequence_run run_{};
+    T* outputs_transposed_;  ///< dN of queries in the places of keys
+    T* p_;
     written_rows<T> turned_keys_{};
+    bool finite_queries_ = true;            ///< whether φ(q) of those queries are
     index loaded_ = 0;                      ///< the first of the loaded queries
     written_rows<T> divided_{}, d_sums_{};  ///< of each query, where its features are divided
 

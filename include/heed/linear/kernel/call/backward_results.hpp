@@ -86,6 +86,11 @@ class backward_results : public backward_walk<T> {
                     adds_to(program_.shape.query_heads, head_));
     }
 
+    void put_queries_before() {
+        walk::for_chunks(0, walk::before(),
+                         [&](index i, index count) { put_no_queries(i, count); });
+    }
+
     /// d_features_ are those of loaded keys, turned.
     void turn_and_put_d_keys(index p, index count) {
         const chunk_tokens at = walk::key_tokens(p, count);
@@ -114,25 +119,25 @@ class backward_results : public backward_walk<T> {
                     rows_of_tokens(rows, walk::steps_), adds_to(program_.shape.value_heads, head_));
     }
 
-    /// What the next chunk reads, rows from `key` and `query` on, and where it writes: back, dk and
-    /// dv, else dq.
-    lines_ahead look_ahead(index key, index keys, index query, index queries, bool back) {
-        const index of_key = walk::run_.key_first + key, of_query = walk::run_.query_first + query;
-        const index key_head = program_.key_head(head_), value_head = program_.value_head(head_);
-        const index query_head = program_.query_head(head_);
+    /// What the chunk behind the first `next` queries reads and writes on the walk forth; of keys
+    /// too, where queries stand with some.
+    lines_ahead look_forth(index next, bool with_keys) {
+        const index key = next + walk::offset_, queries = walk::run_.queries() - next;
         ahead_.clear();
-        ahead_.add(program_.k, batch_, key_head, of_key, keys);
-        ahead_.add(program_.v, batch_, value_head, of_key, keys);
-        ahead_.add(program_.q, batch_, query_head, of_query, queries);
-        ahead_.add(of_.d_o, batch_, head_, of_query, queries);
-        if (program_.denominator.divides) ahead_.add(of_.o, batch_, head_, of_query, queries);
-        if (back) {
-            ahead_.add(of_.dv, batch_, value_head, of_key, keys);
-            ahead_.add(of_.dk, batch_, key_head, of_key, keys);
-        } else {
-            ahead_.add(of_.dq, batch_, query_head, of_query, queries);
-        }
-        return ahead_.lines(back ? 1 : 2);  // forth there is one product for all of them
+        add_inputs(key, with_keys ? walk::run_.keys() - key : 0, next, queries);
+        add_rows(of_.dq, program_.query_head(head_), walk::run_.query_first, next, queries);
+        return ahead_.lines(2);  // there is one product for all of them
+    }
+    /// The same of the chunk before key p on the walk back.
+    lines_ahead look_back(index p, bool with_queries) {
+        const index key = std::max<index>(0, p - chunk_length);
+        const index query = std::max<index>(0, key - walk::offset_);
+        const index last = std::min(walk::run_.queries(), p - walk::offset_);
+        ahead_.clear();
+        add_inputs(key, p - key, query, with_queries ? last - query : 0);
+        add_rows(of_.dv, program_.value_head(head_), walk::run_.key_first, key, p - key);
+        add_rows(of_.dk, program_.key_head(head_), walk::run_.key_first, key, p - key);
+        return ahead_.lines(1);
     }
 
     const linear_gradients<T>& of_;
@@ -141,6 +146,22 @@ class backward_results : public backward_walk<T> {
   private:
     using side = typename row_turn<T>::side;
     using way = typename row_turn<T>::way;
+
+    /// Rows first … of a run that begins with row `begin` of x: those of a chunk at most.
+    template <class Number>
+    void add_rows(const tensor_view<Number, 4>& x, index head, index begin, index first,
+                  index count) {
+        ahead_.add(x, batch_, head, (begin + first) / walk::steps_,
+                   std::min(chunk_length, count) / walk::steps_);
+    }
+    void add_inputs(index key, index keys, index query, index queries) {
+        const index of_keys = walk::run_.key_first, of_queries = walk::run_.query_first;
+        add_rows(program_.k, program_.key_head(head_), of_keys, key, keys);
+        add_rows(program_.v, program_.value_head(head_), of_keys, key, keys);
+        add_rows(program_.q, program_.query_head(head_), of_queries, query, queries);
+        add_rows(of_.d_o, head_, of_queries, query, queries);
+        if (program_.denominator.divides) add_rows(of_.o, head_, of_queries, query, queries);
+    }
 
     /// Whether another head of o has written to the head of x that this one adds to.
     bool adds_to(index heads, index head) const {

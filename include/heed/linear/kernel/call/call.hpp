@@ -14,7 +14,7 @@
 #include <heed/core/error.hpp>
 #include <heed/core/view.hpp>
 #include <heed/linear/denominator.hpp>
-#include <heed/linear/kernel/call/call_parts.hpp>
+#include <heed/linear/kernel/call/call_runs.hpp>
 #include <heed/linear/kernel/call/call_shape.hpp>
 #include <heed/linear/kernel/call/roles.hpp>
 #include <heed/linear/kernel/rules/feature_rule.hpp>
@@ -32,8 +32,8 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// A call whose choices have been made.
 template <class T, class... Parts>
-class linear_call : public linear_call_parts<Parts...> {
-    using given = linear_call_parts<Parts...>;
+class linear_call : public linear_call_runs<Parts...> {
+    using given = linear_call_runs<Parts...>;
 
   public:
     using given::divides, given::has_map, given::reaches, given::turned;
@@ -41,15 +41,14 @@ class linear_call : public linear_call_parts<Parts...> {
     using given::has_decay, given::has_encoding, given::has_state, given::has_update;
     using given::has_documents, given::has_lengths, given::is_causal;
     using given::has_state_gradient;
+    using given::shape;
     using typename given::map_type;
 
-    linear_shape shape;
     tensor_view<const T, 4> q, k, v;
 
     linear_call(const tensor_view<const T, 4>& queries, const tensor_view<const T, 4>& keys,
                 const tensor_view<const T, 4>& values, const Parts&... parts)
-        : given(parts...),
-          shape(linear_shape_of(queries, keys, values, heads_among(parts...))),
+        : given(linear_shape_of(queries, keys, values, heads_among(parts...)), parts...),
           q(queries),
           k(keys),
           v(values) {
@@ -58,9 +57,9 @@ class linear_call : public linear_call_parts<Parts...> {
             if constexpr (part_of<part_type, role::position_encoding>)
                 check_encoding(part);
             else if constexpr (std::derived_from<part_type, linear_part_base<role_of<part_type>>>)
-                part.check_call(shape);
+                part.check_call(this->shape);
             else if constexpr (!part_of<part_type, role::normaliser>)
-                part.check(as_attention(shape));
+                part.check(as_attention(this->shape));
         });
         check_sequences();
     }
@@ -124,10 +123,10 @@ class linear_call : public linear_call_parts<Parts...> {
         result.causal = is_causal;
         result.threads = threads();
         result.memory = &memory();
-        set_runs(result, scratch);
+        this->set_runs(result, scratch);
         if constexpr (has_lengths) {
             index* lengths = scratch.take<index>(shape.batch);
-            for (index b = 0; b < shape.batch; ++b) lengths[b] = length_of(b);
+            for (index b = 0; b < shape.batch; ++b) lengths[b] = this->length_of(b);
             result.lengths = lengths;
         }
         if constexpr (has_state) {
@@ -153,10 +152,10 @@ class linear_call : public linear_call_parts<Parts...> {
                 result.denominator.scale =
                     scales(the_part<role::scale>(standard_scale, parts...), scratch);
             if constexpr (has_encoding)
-                result.turn =
-                    &make_row_turn<T>(the_part<role::position_encoding>(nothing, parts...), shape,
-                                      turned == encoded::features ? rule.feature_count : shape.dim,
-                                      result.firsts, scratch);
+                result.turn = &make_row_turn<T>(
+                    the_part<role::position_encoding>(nothing, parts...), this->shape,
+                    turned == encoded::features ? rule.feature_count : this->shape.dim,
+                    result.firsts, scratch);
         });
         return result;
     }
@@ -167,10 +166,11 @@ class linear_call : public linear_call_parts<Parts...> {
             arena& scratch = memory().slot(0);
             const arena::scope mark(scratch);
             linear_program<T> runs{};
-            set_runs(runs, scratch);
+            this->set_runs(runs, scratch);
             for (index b = 0; b < shape.batch; ++b) {
                 sequence_run last = runs.runs[runs.run_count - 1];
-                if constexpr (has_lengths) last.key_last = std::min(last.key_last, length_of(b));
+                if constexpr (has_lengths)
+                    last.key_last = std::min(last.key_last, this->length_of(b));
                 const bool anew = runs.run_count > 1;
                 state().set_length(b, last.keys() + (anew ? 0 : state().length(b)), anew);
             }
@@ -178,15 +178,6 @@ class linear_call : public linear_call_parts<Parts...> {
     }
 
   private:
-    index length_of(index batch) const requires(has_lengths) {
-        index length = shape.keys;
-        for_each_part([&](const auto& part) {
-            if constexpr (is_key_lengths<std::remove_cvref_t<decltype(part)>>)
-                length = part.padded_from(batch);
-        });
-        return length;
-    }
-
     template <class Encoding>
     void check_encoding(const Encoding& encoding) const {
         static_assert(map_type::encoding != encoded::none,
@@ -219,7 +210,7 @@ class linear_call : public linear_call_parts<Parts...> {
                           "heed: linear attention takes heed::key_lengths or "
                           "heed::cumulative_lengths, not both");
             if constexpr (is_causal) {
-                for_each_run([&](const sequence_run& run) {
+                this->for_each_run([&](const sequence_run& run) {
                     require_shape(
                         run.query_first == run.key_first && run.query_last == run.key_last,
                         "heed::cumulative_lengths: queries ", run.query_first, " to ",
@@ -230,7 +221,7 @@ class linear_call : public linear_call_parts<Parts...> {
         }
         if constexpr (reaches) {
             index reach = 0;
-            for_each_run([&](const sequence_run& run) {
+            this->for_each_run([&](const sequence_run& run) {
                 reach = std::max({reach, run.queries(), run.keys()});
             });
             if constexpr (has_state) {
@@ -262,43 +253,16 @@ class linear_call : public linear_call_parts<Parts...> {
             require_argument(is_causal,
                              "a decay goes along a causal sequence, but this call's heed::causal "
                              "was not chosen");
-            for_each_run([&](const sequence_run& run) {
+            this->for_each_run([&](const sequence_run& run) {
                 for (index b = 0; b < shape.batch; ++b) {
                     index last = run.key_last;
-                    if constexpr (has_lengths) last = std::min(last, length_of(b));
+                    if constexpr (has_lengths) last = std::min(last, this->length_of(b));
                     this->decay().check_tokens(b, run.key_first, last);
                 }
             });
         }
     }
 
-    /// f(run) of every document that has queries.
-    template <class F>
-    void for_each_run(const F& f) const {
-        if constexpr (has_documents) {
-            with([&](const auto&... parts) {
-                const auto one = [&](const auto& mask) {
-                    if constexpr (std::same_as<std::remove_cvref_t<decltype(mask)>,
-                                               cumulative_lengths_mask>) {
-                        const attention_shape of = as_attention(shape);
-                        const auto sees = [&](index i) { return mask.interval({.query = i}, of); };
-                        for (index i = 0; i < shape.queries;) {
-                            const key_interval keys = sees(i);
-                            index last = i + 1;
-                            while (last < shape.queries && sees(last).first == keys.first &&
-                                   sees(last).last == keys.last)
-                                ++last;
-                            f(sequence_run{i, last, keys.first, keys.last});
-                            i = last;
-                        }
-                    }
-                };
-                (one(parts), ...);
-            });
-        } else {
-            f(sequence_run{0, shape.queries, 0, shape.keys});
-        }
-    }
     /// Those of tokens, beside a bonus, are of as many channels.
     void set_decays([[maybe_unused]] linear_program<T>& to, [[maybe_unused]] arena& scratch) const {
         if constexpr (has_decay) {
@@ -318,21 +282,6 @@ class linear_call : public linear_call_parts<Parts...> {
             *none = T(0);
             to.channel_decays = {none, {shape.batch, 1, shape.keys, shape.dim}, {0, 0, 0, 0}};
         }
-    }
-    void set_runs(linear_program<T>& to, arena& scratch) const {
-        index count = 0;
-        for_each_run([&](const sequence_run&) { ++count; });
-        if (count == 0) {  // no queries, in no document
-            sequence_run* none = scratch.take<sequence_run>(1);
-            *none = {};
-            to.runs = none;
-            to.run_count = 1;
-            return;
-        }
-        sequence_run* runs = scratch.take<sequence_run>(count);
-        to.runs = runs;
-        to.run_count = count;
-        for_each_run([&](const sequence_run& run) { *runs++ = run; });
     }
 
     template <class Scale>

@@ -10,8 +10,7 @@
 #include <heed/linear/kernel/backward/backward_decays.hpp>
 #include <heed/linear/kernel/backward/backward_readers.hpp>
 #include <heed/linear/kernel/backward/backward_rows.hpp>
-#include <heed/linear/kernel/backward/delta_segment.hpp>
-#include <heed/linear/kernel/channels/channel_walk.hpp>
+#include <heed/linear/kernel/channels/channel_delta_forth.hpp>
 #include <heed/linear/kernel/channels/chunk_channels.hpp>
 #include <heed/linear/kernel/chunk/chunk_products.hpp>
 #include <heed/linear/kernel/chunk/chunk_rows.hpp>
@@ -35,91 +34,76 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// Backward of one head of o at a time, in scratch memory of its own.
 template <class T>
-class backward_channel_delta : public channel_walk<T> {
-    using walk = channel_walk<T>;
-    using typename walk::line_chunks;
-    using walk::alone_;
-    using walk::by_feature_;
-    using walk::by_value_;
-    using walk::chunk_;
-    using walk::columns_;
-    using walk::copy_rows_of;
-    using walk::d_features_;
-    using walk::d_values_;
-    using walk::decay_;
-    using walk::features_;
-    using walk::gradient_;
-    using walk::last_;
-    using walk::outputs_;
-    using walk::p_;
-    using walk::program_;
-    using walk::related_keys_;
-    using walk::rows_;
-    using walk::run_;
-    using walk::scratch_;
-    using walk::turned_keys_;
-    using walk::value_dim_;
-    using walk::values_;
-    using walk::width_;
+class backward_channel_delta : public channel_delta_forth<T> {
+    using forth = channel_delta_forth<T>;
+    using forth::alone_;
+    using forth::beta_;
+    using forth::by_feature_;
+    using forth::by_value_;
+    using forth::chunk_;
+    using forth::chunk_features_;
+    using forth::chunk_values_;
+    using forth::columns_;
+    using forth::copy_rows_of;
+    using forth::d_features_;
+    using forth::d_values_;
+    using forth::decay_;
+    using forth::features_;
+    using forth::gradient_;
+    using forth::last_;
+    using forth::outputs_;
+    using forth::p_;
+    using forth::program_;
+    using forth::readers_;
+    using forth::reading_;
+    using forth::reads_alone;
+    using forth::related_keys_;
+    using forth::rows_;
+    using forth::seen_by_readers;
+    using forth::segment_;
+    using forth::state_;
+    using forth::turned_keys_;
+    using forth::value_dim_;
+    using forth::width_;
 
   public:
     backward_channel_delta(const linear_program<T>& program, const linear_gradients<T>& of,
                            arena& scratch)
-        : channel_walk<T>(program, of, scratch),
-          state_(head_layout<T>::of(features_, value_dim_).take(scratch)),
-          segment_(value_dim_, width_, scratch),
-          reading_(program, of, scratch),
-          rows_values_(chunk_rows<T>::take(scratch, columns_)),
-          rows_features_(chunk_rows<T>::take(scratch, width_)),
+        : forth(program, of, scratch),
           d_written_(chunk_rows<T>::take(scratch, columns_)),
           d_writing_(chunk_rows<T>::take(scratch, width_)) {}
 
     /// A run of a head of o.
     void run(index batch, index head, index number) {
-        const arena::scope mark(scratch_);
-        this->begin_run(batch, head, number);
-        go();
+        this->for_run(batch, head, number, [&] { walk(); });
     }
 
   private:
-    /// A run that has been begun.
-    void go() {
-        this->put_queries_before();
-        const index keys = run_.keys();
-        const index last = std::max<index>(0, keys - 1) / kept_tokens * kept_tokens;
-        T* const kept = scratch_.template take<T>(last / kept_tokens * features_ * columns_);
-        const auto size = static_cast<std::size_t>(features_ * columns_);
-        const auto kept_at = [&](index p) { return kept + p / kept_tokens * features_ * columns_; };
-        this->clear(state_, features_, columns_);
-        if (this->ends_.goes_on()) {
-            const head_sums<T> carried = this->ends_.before(scratch_);
-            std::copy_n(carried.s.sum.data, size, state_.s.sum.data);
-            std::copy_n(carried.s.lost.data, size, state_.s.lost.data);
-        }
-        this->for_channel_chunks(0, last, [&](index p, index limit) {
-            if (p % kept_tokens == 0) std::copy_n(state_.s.sum.data, size, kept_at(p));
-            const index count = load_written(p, limit, {nullptr, 0});
-            fold_written(count);
-            return count;
-        });
-        this->begin_back();
-        for (index first = last; first >= 0; first -= kept_tokens) {
-            if (first != last) {
-                this->clear(state_, features_, columns_);
-                std::copy_n(kept_at(first), size, state_.s.sum.data);
-            }
-            index end = std::min(first + kept_tokens, keys);
-            this->for_channel_chunks(first, end,
-                                     [&](index p, index limit) { return go_forth(p, limit); });
-            if (gradient_.learns() && (first != last || this->ends_.has_last())) set_sums();
-            if (first == last) {
-                transpose_rows<T>(state_.s.sum, features_, value_dim_, by_value_.s.sum);
-                this->d_queries_behind(by_value_.s.sum);
-                this->fold_queries_behind();
-            }
-            for (; end > first; end = this->line_before(end)) go_back(this->line_before(end), end);
-        }
-        this->end_back();
+    /// A run that has begun.
+    void walk() {
+        this->walk_segments(
+            [&](index first, index last) {
+                this->for_channel_chunks(first, last, [&](index p, index limit) {
+                    this->states_.keep(p);
+                    const index count = this->load_written(p, limit, {nullptr, 0});
+                    this->fold_written(count);
+                    return count;
+                });
+            },
+            [&](index first, index last, bool is_last) {
+                this->for_channel_chunks(
+                    first, last, [&](index p, index limit) { return this->go_forth(p, limit); });
+                if (gradient_.learns() && (!is_last || this->ends_.has_last())) set_sums();
+                if (is_last) queries_behind_keys();
+                for (index end = last; end > first; end = this->line_before(end))
+                    go_back(this->line_before(end), end);
+            });
+    }
+    /// Those that stand behind all keys see S as it is at the end.
+    void queries_behind_keys() {
+        transpose_rows<T>(state_.s.sum, features_, value_dim_, by_value_.s.sum);
+        this->d_queries_behind(by_value_.s.sum);
+        this->fold_queries_behind();
     }
 
     /// What S and its gradient make of that of the decays.
@@ -128,61 +112,9 @@ class backward_channel_delta : public channel_walk<T> {
             gradient_.set_sum(
                 f, static_cast<double>(dot<T>(state_.s.sum[f], by_feature_.s.sum[f], columns_)));
     }
-    /// U and w of the chunk that begins with key p, from S before it; of how many keys.
-    index load_written(index p, index limit, written_rows<T> missed) {
-        const index count = load_rows(p, limit);
-        transpose_into_chunk<T>(related_keys_, count, features_, 0, state_.keys);
-        weigh_chunk<T>(rows_features_, count, features_, state_.keys, seen_by_readers(count), p_);
-        chunk_.leave_unit(rows_features_, count);
-        read_beta(p, count);
-        const auto solve = [&](index from, index to) {
-            solve_chunk<T>({this->place_of(rows_features_, from), state_.s.sum, features_,
-                            p_ + from * weight_stride<T>, beta_ + from, values_, from, missed},
-                           to - from, columns_);
-        };
-        if (reads_alone()) {
-            clear_rows(state_.s, features_, *alone_);
-            solve(0, 1);
-        }
-        if (alone_ != nullptr) decay_rows(state_.s, features_, *alone_);
-        solve(reads_alone() ? 1 : 0, count);
-        return count;
-    }
-    /// The chunk's keys; and in rows_features_ E⊙r, by which they read.
-    index load_rows(index p, index limit) {
-        const index count = this->load_chunk(p, limit);
-        readers_ =
-            reading_.load(rows_, this->head_, this->key_tokens(p, count), turned_keys_, values_);
-        copy_rows_of(readers_, 0, count, rows_features_, 0);
-        chunk_.multiply(rows_features_, seen_by_readers(count).first, count, count - 1);
-        return count;
-    }
-    /// What rows by which a chunk's keys read see.
-    chunk_sight seen_by_readers(index count) const {
-        return reading_sight(0, count, program_.low_rank());
-    }
-    /// Whether the chunk's first row reads S before decays that it takes at once.
-    bool reads_alone() const { return alone_ != nullptr && program_.low_rank(); }
-    void fold_written(index count) {
-        multiply_transposed<T>(state_.keys, features_, count, last_, T(1));
-        decay_rows_and_add<T>(state_.s, features_, state_.keys, values_, count, columns_, decay_);
-    }
-    /// A chunk of a segment: what back needs of it is kept, and dq found.
-    index go_forth(index p, index limit) {
-        if (p % chunk_length == 0)
-            transpose_rows<T>(state_.s.sum, features_, value_dim_, segment_.turned_state(p));
-        const index count = load_written(p, limit, segment_.missed(p));
-        copy_values(values_, count, segment_.written(p));
-        transpose_rows<T>(state_.s.sum, features_, value_dim_, by_value_.s.sum);
-        transpose_into_chunk<T>(values_, count, value_dim_, 0, by_value_.keys);
-        this->d_queries_of(p, 0, count, count, by_value_.s.sum, by_value_.keys);
-        fold_written(count);
-        return count;
-    }
-
     /// Back from `end` to a line of the grid, and forth again.
     void go_back(index line, index end) {
-        const line_chunks chunks = this->chunks_from(line, end);
+        const auto chunks = this->chunks_from(line, end);
         for (index c = chunks.count; c-- > 0;)
             d_chunk(chunks.first(c), chunks.keys(c), chunks.first(c) - line);
         for (index r = 0; r < value_dim_; ++r)
@@ -196,9 +128,9 @@ class backward_channel_delta : public channel_walk<T> {
     /// dv and dβ of a chunk, dk as far as it writes, and D before it; the chunk's first key is the
     /// `place`-th behind the line.
     void d_chunk(index p, index count, index place) {
-        load_rows(p, count);
-        const index queries = this->load_queries_of(p, count);
-        transpose_into_chunk<T>(reversed(rows_features_, count), count, features_, 0, state_.keys);
+        this->load_rows(p, count);
+        const index queries = this->take_related_queries(p, count);
+        transpose_into_chunk<T>(reversed(chunk_features_, count), count, features_, 0, state_.keys);
         d_values(p, count, queries);
         const written_rows<T> d_written{d_written_[place], columns_};
         for (index r = 0; r < count; ++r) multiply_row(d_values_[r], columns_, T(-1), d_written[r]);
@@ -230,27 +162,19 @@ class backward_channel_delta : public channel_walk<T> {
         multiply_chunk<T>(of, {reversed(d_values_, count), nullptr}, count, 0, columns_);
 
         weigh_chunk<T>(keys, count, features_, state_.keys, {0, count, 0}, p_);
-        read_beta(p, count);
+        this->read_beta(p, count);
         std::reverse(beta_, beta_ + count);
         solve_chunk<T>({of.a, of.sum, 0, p_, beta_, reversed(d_values_, count), 0,
-                        reversed(rows_values_, count)},
+                        reversed(chunk_values_, count)},
                        count, columns_);
-        put_d_values(p, count);
-        if (this->of_.d_deltas.data == nullptr) return;
-        for (index r = 0; r < count; ++r)
-            this->of_.d_deltas(this->batch_, this->head_, run_.key_first + p + r) =
-                dot<T>(rows_values_[r], segment_.missed(p)[r], value_dim_);
-    }
-    void put_d_values(index p, index count) {
-        if (!reading_.writes()) return walk::put_d_values(p, count);
-        reading_.take_values(this->head_, this->key_tokens(p, count), d_values_, values_);
-        walk::put_d_values(p, count, values_);
+        this->put_d_deltas(p, count);
+        this->put_d_values(p, count);
     }
     /// dk of what has been written; d_written is −dv.
     void d_writing(index p, index count, index queries, written_rows<T> d_written,
                    written_rows<T> to) {
-        copy_values(segment_.written(p), count, rows_values_);
-        const auto u = reversed(contiguous_rows<T>(rows_values_), count);
+        this->copy_values(segment_.written(p), count, chunk_values_);
+        const auto u = reversed(contiguous_rows<T>(chunk_values_), count);
         transpose_rows<T>(by_feature_.s.sum, features_, value_dim_, by_value_.s.sum);
         multiply_all_rows(by_value_.s.sum, value_dim_, last_);
         chunk_operands<T> of{u, by_value_.s.sum, value_dim_};
@@ -259,30 +183,31 @@ class backward_channel_delta : public channel_walk<T> {
             weigh_chunk<T>(u, count, value_dim_, this->outputs_transposed_, of.sight, p_);
             of.p = p_;
             of.c = reversed(rows_.turned_queries(), queries);
-            of.finite = all_finite<T>(rows_.turned_queries(), queries, width_);
+            of.finite = this->finite_queries_;
         }
         multiply_chunk<T>(of, {reversed(to, count), nullptr}, count, 0, width_);
 
         transpose_into_chunk<T>(reversed(d_written, count), count, value_dim_, 0, by_value_.keys);
         const chunk_sight later{0, count, 0};
         weigh_chunk<T>(u, count, value_dim_, by_value_.keys, later, p_);
-        multiply_chunk<T>({u, by_value_.s.sum, 0, p_, reversed(rows_features_, count), later},
+        multiply_chunk<T>({u, by_value_.s.sum, 0, p_, reversed(chunk_features_, count), later},
                           {reversed(d_features_, count), nullptr}, count, 0, width_);
-        add_rows(d_features_, count, to);
+        this->add_features(d_features_, count, to);
         chunk_.divide(to, 0, count);
         gradient_.subtract(p, count, turned_keys_, to);
     }
     /// dr, dk, and the way to Sᵀ behind the chunk.
     void d_keys(index p, index count, index place) {
-        load_rows(p, count);
+        this->load_rows(p, count);
         transpose_into_chunk<T>(segment_.written(p), count, value_dim_, 0, by_value_.keys);
-        copy_values({d_written_[place], columns_}, count, rows_values_);
-        weigh_chunk<T>(rows_values_, count, value_dim_, by_value_.keys, seen_by_readers(count), p_);
-        chunk_.leave_unit(rows_values_, count);
+        this->copy_values({d_written_[place], columns_}, count, chunk_values_);
+        weigh_chunk<T>(chunk_values_, count, value_dim_, by_value_.keys, seen_by_readers(count),
+                       p_);
+        chunk_.leave_unit(chunk_values_, count);
         const written_rows<T> d_readers = reading_.any() ? reading_.d_readers() : d_features_;
         const auto read = [&](index from, index to) {
             multiply_chunk<T>(
-                {this->place_of(rows_values_, from), by_value_.s.sum, value_dim_,
+                {this->place_of(chunk_values_, from), by_value_.s.sum, value_dim_,
                  p_ + from * weight_stride<T>, related_keys_, chunk_sight{from, count, 0}},
                 {{d_readers[from], width_}, nullptr}, to - from, 0, width_);
         };
@@ -295,8 +220,8 @@ class backward_channel_delta : public channel_walk<T> {
         chunk_.multiply(d_readers, seen_by_readers(count).first, count, count - 1);
         put_d_keys(p, count, {d_writing_[place], width_}, d_readers);
         multiply_all_rows(related_keys_, count, last_);
-        decay_columns_and_add<T>(by_value_.s, value_dim_, by_value_.keys, related_keys_, count,
-                                 width_, decay_);
+        decay_and_add_products<T>(by_value_.s, value_dim_, by_value_.keys, related_keys_, count,
+                                  width_, decays_of_columns(decay_));
     }
 
     /// dk, of which `written` is what has been written, and d_readers all else or dr.
@@ -310,32 +235,12 @@ class backward_channel_delta : public channel_walk<T> {
             copy_rows_of(written, 0, count, d_features_, 0);
             reading_.take_keys(this->head_, this->key_tokens(p, count), turned_keys_, d_features_);
         } else {
-            add_rows(written, count, d_features_);
+            this->add_features(written, count, d_features_);
         }
         this->turn_and_put_d_keys(p, count);
     }
 
-    void read_beta(index p, index count) {
-        const chunk_tokens at = this->key_tokens(p, count);
-        program_.read_deltas(this->batch_, this->head_, at.row, at.count, beta_);
-    }
-    static void add_rows(contiguous_rows<T> from, index count, written_rows<T> to) {
-        for (index r = 0; r < count; ++r)
-            for (index f = 0; f < to.stride; f += vec<T>::size)
-                (vec<T>::load(to[r] + f) + vec<T>::load(from[r] + f)).store(to[r] + f);
-    }
-    void copy_values(contiguous_rows<T> from, index count, written_rows<T> to) const {
-        for (index r = 0; r < count; ++r)
-            std::copy_n(from[r], static_cast<std::size_t>(columns_), to[r]);
-    }
-
-    head_sums<T> state_;  ///< S on the way forth; by_feature_ has D
-    delta_segment<T> segment_;
-    backward_readers<T> reading_;
-    written_rows<T> readers_{};                    ///< of the loaded keys
-    written_rows<T> rows_values_, rows_features_;  ///< copies of rows that change
-    written_rows<T> d_written_, d_writing_;        ///< −dv and dk of writing, of a line's keys
-    T beta_[chunk_length];
+    written_rows<T> d_written_, d_writing_;  ///< −dv and dk of writing, of a line's keys
 };
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

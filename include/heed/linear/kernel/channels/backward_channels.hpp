@@ -45,7 +45,6 @@ class backward_channels : public channel_walk<T> {
     using walk::related_keys_;
     using walk::rows_;
     using walk::run_;
-    using walk::scratch_;
     using walk::turned_keys_;
     using walk::value_dim_;
     using walk::values_;
@@ -59,11 +58,11 @@ class backward_channels : public channel_walk<T> {
 
     /// A run of a head of o.
     void run(index batch, index head, index number) {
-        const arena::scope mark(scratch_);
-        this->begin_run(batch, head, number);
-        go_forth();
-        go_back();
-        own_.finish(batch, head);
+        this->for_run(batch, head, number, [&] {
+            go_forth();
+            go_back();
+            own_.finish(batch, head);
+        });
     }
 
   private:
@@ -81,8 +80,8 @@ class backward_channels : public channel_walk<T> {
             if (alone_ != nullptr) decay_columns(by_value_.s, value_dim_, *alone_);
             read(before ? 1 : 0, count);
             multiply_all_rows(related_keys_, count, last_);
-            decay_columns_and_add<T>(by_value_.s, value_dim_, by_value_.keys, related_keys_, count,
-                                     width_, decay_);
+            decay_and_add_products<T>(by_value_.s, value_dim_, by_value_.keys, related_keys_, count,
+                                      width_, decays_of_columns(decay_));
             return count;
         });
         this->d_queries_behind(by_value_.s.sum);
@@ -113,7 +112,7 @@ class backward_channels : public channel_walk<T> {
     /// A chunk on the way back.
     void go_back(index p, index count) {
         this->load_chunk(p, count);
-        const index queries = this->load_queries_of(p, count);
+        const index queries = this->take_related_queries(p, count);
         d_values(p, count, queries);
         d_keys(p, count, queries);
         this->fold_queries(queries);
@@ -153,7 +152,7 @@ class backward_channels : public channel_walk<T> {
             weigh_chunk<T>(v, count, value_dim_, this->outputs_transposed_, of.sight, p_);
             of.p = p_;
             of.c = reversed(rows_.turned_queries(), queries);
-            of.finite = all_finite<T>(rows_.turned_queries(), queries, width_);
+            of.finite = this->finite_queries_;
         }
         multiply_chunk<T>(of, {reversed(d_features_, count), nullptr}, count, 0, width_);
         chunk_.divide(d_features_, 0, count);

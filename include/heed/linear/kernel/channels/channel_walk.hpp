@@ -33,6 +33,7 @@ class channel_walk : public backward_results<T> {
     using results::head_;
     using results::offset_;
     using results::outputs_;
+    using results::p_;
     using results::program_;
     using results::rows_;
     using results::run_;
@@ -48,20 +49,17 @@ class channel_walk : public backward_results<T> {
           sums_{scratch.take<T>(width_), scratch.take<T>(width_)},
           decay_{scratch.take<T>(width_), scratch.take<T>(width_)},
           related_keys_(chunk_rows<T>::take(scratch, width_)),
-          outputs_transposed_(scratch.take<T>(transposed_size<T>(value_dim_))),
-          gathered_(scratch.take<T>(chunk_length * features_)),
-          p_(scratch.take<T>((chunk_length + spare_rows) * weight_stride<T>)) {
-        std::fill_n(outputs_transposed_, static_cast<std::size_t>(transposed_size<T>(value_dim_)),
-                    T(0));
-    }
+          gathered_(scratch.take<T>(chunk_length * features_)) {}
     ~channel_walk() = default;
 
-    /// A run, of the first or last of which a state may be known.
-    void begin_run(index batch, index head, index number) {
-        this->begin(batch, head, program_.run(batch, number), program_.runs[number].offset(), 0,
-                    {number == 0, number + 1 == program_.run_count});
-        gradient_.begin(batch, head, run_, this->ends_.goes_on());
-        own_.begin(head);
+    /// f() for a run of a head of o that has begun.
+    template <class F>
+    void for_run(index batch, index head, index number, const F& f) {
+        this->for_each_piece(batch, head, number, [&] {  // of which there is one
+            gradient_.begin(batch, head, run_, this->ends_.goes_on());
+            own_.begin(head);
+            f();
+        });
     }
 
     /// f(p, limit) for the chunks of keys first … last − 1, which takes up to `limit` keys from p
@@ -123,33 +121,25 @@ class channel_walk : public backward_results<T> {
 
     /// Back: the queries that stand with keys p …, as E⊙q, taken as keys, the last one first; how
     /// many: none before the first one.
-    index load_queries_of(index p, index count) {
-        const index first = std::max(p, std::max<index>(0, offset_));
-        const index last = std::min(p + count, run_.queries() + offset_);
-        const index queries = std::max<index>(0, last - first);
+    index take_related_queries(index p, index count) {
+        const auto [first, queries] = this->queries_with(p, count);
         if (queries == 0) return 0;
-        this->load_queries(first - offset_, queries);
+        const index place = first + offset_ - p;
+        this->load_queries(first, queries);
         if (own_.any())
-            own_.take(rows_.turned_queries(), outputs_.rows(), place_of(this->values_, first - p),
+            own_.take(rows_.turned_queries(), outputs_.rows(), place_of(this->values_, place),
                       queries);
-        chunk_.multiply(rows_.turned_queries(), first - p - own_.shift(), queries, count - 1);
-        take_queries(queries);
+        chunk_.multiply(rows_.turned_queries(), place - own_.shift(), queries, count - 1);
+        this->take_queries(queries);
         return queries;
-    }
-    void take_queries(index count) {
-        transpose_into_chunk<T>(reversed(rows_.turned_queries(), count), count, features_, 0,
-                                this->by_feature_.keys);
-        transpose_into_chunk<T>(reversed(outputs_.rows(), count), count, value_dim_, 0,
-                                outputs_transposed_);
     }
 
     /// dq of the queries that stand with keys p + from … p + to − 1 of the chunk that begins with p
     /// and has `keys`, from Sᵀ before it and the rows that the keys have written, transposed.
     void d_queries_of(index p, index from, index to, index keys, contiguous_rows<T> turned_sum,
                       const T* written) {
-        const index first = std::max<index>(0, p + from - offset_);
-        const index count = std::min(run_.queries(), p + to - offset_) - first;
-        if (count <= 0) return;
+        const auto [first, count] = this->queries_with(p + from, to - from);
+        if (count == 0) return;
         this->load_queries(first, count);
         const chunk_sight sight{first + offset_ - p, keys, 1 - own_.shift()};
         if (own_.any()) own_.weigh(outputs_.rows(), place_of(this->values_, sight.first), count);
@@ -161,14 +151,9 @@ class channel_walk : public backward_results<T> {
         chunk_.multiply(d_features_, sight.first - own_.shift(), count, keys - 1);
         put_d_queries(first, count, sight.first);
     }
-    void put_queries_before() {
-        const index before = std::min(run_.queries(), std::max<index>(0, -offset_));
-        results::for_chunks(0, before,
-                            [&](index i, index count) { this->put_no_queries(i, count); });
-    }
     /// Of queries that stand behind all keys, from the last Sᵀ.
     void d_queries_behind(contiguous_rows<T> turned_sum) {
-        results::for_chunks(behind(), run_.queries(), [&](index i, index count) {
+        results::for_chunks(this->behind(), run_.queries(), [&](index i, index count) {
             this->load_queries(i, count);
             multiply_chunk<T>({outputs_.rows(), turned_sum, value_dim_}, {d_features_, nullptr},
                               count, 0, width_);
@@ -177,22 +162,21 @@ class channel_walk : public backward_results<T> {
     }
     /// What these add to the gradient of S.
     void fold_queries_behind() {
-        results::for_chunks_back(behind(), run_.queries(), [&](index i, index count) {
+        results::for_chunks_back(this->behind(), run_.queries(), [&](index i, index count) {
             this->load_queries(i, count);
-            take_queries(count);
+            this->take_queries(count);
             add_chunk<T>(this->by_feature_.s, features_, this->by_feature_.keys,
                          reversed(outputs_.rows(), count), count, 0, this->columns_);
         });
     }
-    /// The first query that stands behind all keys.
-    index behind() const { return std::max<index>(0, run_.keys() - offset_); }
 
     /// The gradient of S before the chunk's queries, which are `queries` E⊙q.
     void fold_queries(index queries) {
         const auto& to = this->by_feature_;
         multiply_transposed<T>(to.keys, features_, queries, nullptr, T(1) / channel_unit<T>);
-        decay_rows_and_add<T>(to.s, features_, to.keys, reversed(outputs_.rows(), queries),
-                              queries - (reads_before(queries) ? 1 : 0), this->columns_, decay_);
+        decay_and_add_products<T>(to.s, features_, to.keys, reversed(outputs_.rows(), queries),
+                                  queries - (reads_before(queries) ? 1 : 0), this->columns_,
+                                  decays_of_rows(decay_));
     }
     /// And before the decays that S took at once.
     void fold_alone(index queries) {
@@ -226,7 +210,7 @@ class channel_walk : public backward_results<T> {
     bonus_gradient<T> own_;
     channel_parts<T> sums_, decay_;  ///< G of the chunk, and e^G
     written_rows<T> related_keys_;   ///< k/E
-    T *outputs_transposed_, *gathered_, *p_;
+    T* gathered_;
 
     index keys_count_ = 0;                     ///< of the chunk
     const T* last_ = nullptr;                  ///< E of the chunk's last token

@@ -100,48 +100,27 @@ void exponentiate_channels(const channel_parts<T>& x, index channels) {
     }
 }
 
-/// Row f of S ← decay_f·S_f + Σ_{j < keys} b_j c_jᵀ.
+/// decay_f of row f of S, as decay_and_add_products takes it.
 template <class T>
-void decay_rows_and_add(const compensated_rows<T>& to, index depth, const T* b_transposed,
-                        contiguous_rows<T> c, index keys, index columns,
-                        const channel_parts<T>& decay) {
-    constexpr index size = vec<T>::size;
-    T* const kept = to.sum.data;
-    T* const lost = to.lost.data;
-    const index stride = to.sum.stride;
-    multiply_columns(
-        depth, b_transposed, fixed<chunk_length>{}, fixed<1>{}, c, columns, keys,
-        [=]<int Vectors>(index r, index at, const vec<T>* sum) __attribute__((always_inline)) {
-            if (r >= depth) return;
-            T* to_sum = kept + r * stride + at;
-            T* to_lost = lost + r * stride + at;
-            unroll<Vectors>([&](auto i) __attribute__((always_inline)) {
-                decay_and_add(to_sum + i * size, to_lost + i * size, {decay.high[r], decay.low[r]},
-                              sum[i]);
-            });
-        });
+auto decays_of_rows(const channel_parts<T>& decay) {
+    return [=](index f, index) __attribute__((always_inline)) {
+        return decay_factor<T>{vec<T>(decay.high[f]), vec<T>(decay.low[f])};
+    };
+}
+/// decay_f of column f.
+template <class T>
+auto decays_of_columns(const channel_parts<T>& decay) {
+    return [=](index, index f) __attribute__((always_inline)) {
+        return decay_factor<T>{vec<T>::load(decay.high + f), vec<T>::load(decay.low + f)};
+    };
 }
 
-/// Column f of S ← decay_f·S^f + Σ_{j < keys} b_j c_jᵀ.
-template <class T>
-void decay_columns_and_add(const compensated_rows<T>& to, index depth, const T* b_transposed,
-                           contiguous_rows<T> c, index keys, index columns,
-                           const channel_parts<T>& decay) {
-    constexpr index size = vec<T>::size;
-    T* const kept = to.sum.data;
-    T* const lost = to.lost.data;
-    const index stride = to.sum.stride;
-    multiply_columns(
-        depth, b_transposed, fixed<chunk_length>{}, fixed<1>{}, c, columns, keys,
-        [=]<int Vectors>(index r, index at, const vec<T>* sum) __attribute__((always_inline)) {
-            if (r >= depth) return;
-            unroll<Vectors>([&](auto i) __attribute__((always_inline)) {
-                const index column = at + i * size;
-                decay_and_add(kept + r * stride + column, lost + r * stride + column,
-                              vec<T>::load(decay.high + column), vec<T>::load(decay.low + column),
-                              sum[i]);
-            });
-        });
+/// S ← decay⊙S
+template <class T, class Decay>
+void decay_sum(const compensated_rows<T>& s, index depth, const Decay& decay) {
+    for (index r = 0; r < depth; ++r)
+        for (index c = 0; c < s.sum.stride; c += vec<T>::size)
+            decay_and_add<T>(s.sum[r] + c, s.lost[r] + c, decay(r, c), vec<T>(T(0)));
 }
 
 /// Row f of S becomes 0 where decay_f is 0 in T.
@@ -158,11 +137,7 @@ void clear_rows(const compensated_rows<T>& s, index depth, const channel_parts<T
 template <class T>
 void decay_rows(const compensated_rows<T>& s, index depth, const channel_parts<T>& decay) {
     clear_rows(s, depth, decay);
-    for (index f = 0; f < depth; ++f) {
-        if (decay.high[f] == T(0)) continue;
-        for (index c = 0; c < s.sum.stride; c += vec<T>::size)
-            decay_and_add(s.sum[f] + c, s.lost[f] + c, {decay.high[f], decay.low[f]}, vec<T>(T(0)));
-    }
+    decay_sum(s, depth, decays_of_rows(decay));
 }
 /// The same of columns.
 template <class T>
@@ -179,10 +154,7 @@ void clear_columns(const compensated_rows<T>& s, index depth, const channel_part
 template <class T>
 void decay_columns(const compensated_rows<T>& s, index depth, const channel_parts<T>& decay) {
     clear_columns(s, depth, decay);
-    for (index r = 0; r < depth; ++r)
-        for (index c = 0; c < s.sum.stride; c += vec<T>::size)
-            decay_and_add(s.sum[r] + c, s.lost[r] + c, vec<T>::load(decay.high + c),
-                          vec<T>::load(decay.low + c), vec<T>(T(0)));
+    decay_sum(s, depth, decays_of_columns(decay));
 }
 
 /// Row r of a transposed chunk, of which there are `keys` columns, times factor[r]·scale.

@@ -131,21 +131,41 @@ struct chunk_decays {
     }
 };
 
-/// sum ← e^G·(sum + lost) + addend, compensated, e^G in two parts: a factor near 1 that is rounded
-/// would be wrong in the same way thousands of times.
+/// A vector of decays e^G, each of two numbers: a factor near 1 that is rounded would be wrong in
+/// the same way thousands of times.
 template <class T>
-[[gnu::always_inline]] inline void decay_and_add(T* sum, T* lost, vec<T> high, vec<T> low,
+struct decay_factor {
+    vec<T> high, low;
+};
+
+/// sum ← decay·(sum + lost) + addend, compensated.
+template <class T>
+[[gnu::always_inline]] inline void decay_and_add(T* sum, T* lost, const decay_factor<T>& decay,
                                                  vec<T> addend) {
     const vec<T> old = vec<T>::load(sum);
     // A bare product would be contracted with the sum that it goes into.
-    const vec<T> product = fma(high, old, vec<T>(T(0)));
-    const vec<T> rounding = fma(low, old, fma(high, old, -product));
-    store_compensated(product, fma(high, vec<T>::load(lost), rounding), addend, sum, lost);
+    const vec<T> product = fma(decay.high, old, vec<T>(T(0)));
+    const vec<T> rounding = fma(decay.low, old, fma(decay.high, old, -product));
+    store_compensated(product, fma(decay.high, vec<T>::load(lost), rounding), addend, sum, lost);
 }
-template <class T>
-[[gnu::always_inline]] inline void decay_and_add(T* sum, T* lost, const two_parts<T>& decay,
-                                                 vec<T> addend) {
-    decay_and_add(sum, lost, vec<T>(decay.high), vec<T>(decay.low), addend);
+
+/// S ← decay⊙S + Σ_{j < keys} b_j c_jᵀ; decay(row, column) is the factor of a row of S from a
+/// column on.
+template <class T, class Decay>
+void decay_and_add_products(const compensated_rows<T>& to, index depth, const T* b_transposed,
+                            contiguous_rows<T> c, index keys, index columns, const Decay& decay) {
+    constexpr index size = vec<T>::size;
+    multiply_columns(
+        depth, b_transposed, fixed<chunk_length>{}, fixed<1>{}, c, columns, keys,
+        [=]<int Vectors>(index r, index at, const vec<T>* sum) __attribute__((always_inline)) {
+            if (r >= depth) return;
+            T* to_sum = to.sum[r] + at;
+            T* to_lost = to.lost[r] + at;
+            unroll<Vectors>([&](auto i) __attribute__((always_inline)) {
+                decay_and_add<T>(to_sum + i * size, to_lost + i * size, decay(r, at + i * size),
+                                 sum[i]);
+            });
+        });
 }
 
 /// Column j of b, of which there are `keys`, times e^{G−G_j}.
@@ -168,22 +188,12 @@ template <class T>
 void decay_and_add_chunk(const compensated_rows<T>& to, index depth, T* b_transposed,
                          contiguous_rows<T> c, index keys, index columns, const decay_sums<T>& sums,
                          const two_parts<T>& until) {
-    constexpr index size = vec<T>::size;
     decay_columns<T>(depth, b_transposed, keys, sums, until);
-    const two_parts<T> decay = two_parts<T>::of(std::exp(until.value()));
-    T* const kept = to.sum.data;
-    T* const lost = to.lost.data;
-    const index stride = to.sum.stride;
-    multiply_columns(
-        depth, b_transposed, fixed<chunk_length>{}, fixed<1>{}, c, columns, keys,
-        [=]<int Vectors>(index r, index at, const vec<T>* sum) __attribute__((always_inline)) {
-            if (r >= depth) return;
-            T* to_sum = kept + r * stride + at;
-            T* to_lost = lost + r * stride + at;
-            unroll<Vectors>([&](auto i) __attribute__((always_inline)) {
-                decay_and_add(to_sum + i * size, to_lost + i * size, decay, sum[i]);
-            });
-        });
+    const two_parts<T> whole = two_parts<T>::of(std::exp(until.value()));
+    const auto decay = [=](index, index) __attribute__((always_inline)) {
+        return decay_factor<T>{vec<T>(whole.high), vec<T>(whole.low)};
+    };
+    decay_and_add_products<T>(to, depth, b_transposed, c, keys, columns, decay);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -117,7 +117,8 @@ void fold_channels(const head_sums<T>& head, index features, index columns) {
     const channel_parts<T> decay = head.channels();
     exponentiate_channels(decay, features);
     multiply_transposed(head.keys, features, progress.keys, decay.high, channel_unit<T>);
-    decay_rows_and_add<T>(head.s, features, head.keys, head.values, progress.keys, columns, decay);
+    decay_and_add_products<T>(head.s, features, head.keys, head.values, progress.keys, columns,
+                              decays_of_rows(decay));
     progress.keys = 0;
     progress.finite = true;
     progress.cuts = false;

@@ -72,18 +72,23 @@ struct recurrence_rows {
     [[gnu::always_inline]] void prefetch(index token, index c) const {
         for (const token_rows<T>& each : part) each.prefetch(token, c);
     }
+    /// To column c of row t.
+    template <class Number>
+    [[gnu::always_inline]] void put(const Number& x, index t, index c) const {
+        for (std::size_t i = 0; i < part.size(); ++i) part[i].put(x.part[i], part[i][t] + c);
+    }
 };
 
-/// x of every token; `state` is x before the first one, and then that of the last one.
+/// x of every token; `state` is x before the first one, and then that of the last one. Where all
+/// lies is taken by value, here and below: for all that compilers know, a vector that is stored
+/// might change it, and they would read it again for each.
 template <class T, int Parts>
-void recurrence_forward(const recurrence_group<T, Parts>& group, index tokens,
-                        const recurrence_rows<const T, Parts>& u,
-                        const recurrence_rows<T, Parts>& x,
-                        const std::array<T*, static_cast<std::size_t>(Parts)>& state) {
+void recurrence_forward(recurrence_group<T, Parts> group, index tokens,
+                        recurrence_rows<const T, Parts> u, recurrence_rows<T, Parts> x,
+                        std::array<T*, static_cast<std::size_t>(Parts)> state) {
     using number = unit_number<T, Parts>;
     for (index t = 0; t < tokens; ++t) {
         const auto u_row = u[t];
-        const auto x_row = x[t];
         for (index c = 0; c < group.width; c += vec<T>::size) {
             prefetch_column(t + unit_rows_ahead, c, u, x);
             const vec<T> gamma = vec<T>::load(group.gamma + c);
@@ -93,7 +98,7 @@ void recurrence_forward(const recurrence_group<T, Parts>& group, index tokens,
             now = add_scaled<false>(number::load(group.less, c), before, now);
             now = add_scaled<false>(number::load(group.lambda, c), before, now);
             now.store(state, c);
-            now.store(x_row, c);
+            x.put(now, t, c);
         }
     }
 }
@@ -114,13 +119,12 @@ struct recurrence_backward_rows {
 
 /// From a block's token last − 1 back to `first`: x̄_t = dx_t + λ̄x̄_{t+1}, du = γx̄.
 template <class T, int Parts>
-void recurrence_backward(const recurrence_group<T, Parts>& group, index first, index last,
-                         const recurrence_backward_rows<T, Parts>& rows) {
+void recurrence_backward(recurrence_group<T, Parts> group, index first, index last,
+                         recurrence_backward_rows<T, Parts> rows) {
     using number = unit_number<T, Parts>;
     const bool adds = rows.added[0] != nullptr;
     for (index t = last; t-- > first;) {
         const auto dx_row = rows.dx[t], x_row = rows.x[t], u_row = rows.u[t];
-        const auto du_row = rows.du[t];
         for (index c = 0; c < group.width; c += vec<T>::size) {
             prefetch_column(t - unit_rows_ahead, c, rows.dx, rows.x, rows.u, rows.du);
             const number later = number::load(rows.later, c);
@@ -142,7 +146,7 @@ void recurrence_backward(const recurrence_group<T, Parts>& group, index first, i
                 bar.part[i] = gamma * bar.part[i];
             }
             of_gamma.store(rows.of_gamma + c);
-            bar.store(du_row, c);
+            rows.du.put(bar, t, c);
         }
     }
 }

@@ -108,7 +108,7 @@ void run_rwkv(const rwkv_inputs<T>& of, const tensor_view<T, 3>& o, const unit_e
                           const std::array<T*, 4> sums = load_sums(state, group, memory);
                           for_each_block(of.tokens(), [&](index first, index count) {
                               rwkv_forward(numbers, count, r(first, count), k(first, count),
-                                           v(first, count), to.rows(first), sums.data());
+                                           v(first, count), to.rows(first), sums);
                               to.done(first, count);
                           });
                           for (index i = 0; i < 4; ++i)
@@ -153,21 +153,20 @@ class rwkv_backward_group {
         T* const before_blocks = memory_.take<T>(4 * width * count_blocks(tokens_, unit_block));
         for_each_block(tokens_, [&](index first, index count) {
             copy_sums(sums, rows_at(before_blocks, first / unit_block));
-            rwkv_advance<T>(numbers_, count, k_(first, count), v_(first, count), sums.data(),
-                            nullptr);
+            rwkv_advance<T>(numbers_, count, k_(first, count), v_(first, count), sums, nullptr);
         });
 
         const std::array<T*, 4> gradients = begin(of_final_state, sums);
         rwkv_backward_rows<T> rows{};
         rows.kept = memory_.take<T>(4 * width * unit_block);
-        rows.gradients = gradients.data();
+        rows.gradients = gradients;
         rows.of_decay = filled(T(0), width, memory_);
         rows.of_bonus = filled(T(0), width, memory_);
         for_each_block_backward(tokens_, [&](index first, index count) {
             rows.k = k_(first, count);
             rows.v = v_(first, count);
             copy_sums(rows_at(before_blocks, first / unit_block), sums);
-            rwkv_advance(numbers_, count, rows.k, rows.v, sums.data(), rows.kept);
+            rwkv_advance(numbers_, count, rows.k, rows.v, sums, rows.kept);
             rows.d_o = d_o_(first, count);
             rows.r = r_(first, count);
             rows.dr = dr_.rows(first);

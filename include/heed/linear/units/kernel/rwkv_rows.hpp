@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <limits>
 
 #include <heed/core/architecture.hpp>
@@ -126,43 +127,44 @@ struct rwkv_group {
     const T *log_decay, *bonus;
 };
 
-/// o = σ(r)·numerator/denominator of every token, and the sums after the last one.
+/// o = σ(r)·numerator/denominator of every token, and the sums after the last one. Where all lies
+/// is taken by value, here and below: for all that compilers know, a vector that is stored might
+/// change it, and they would read it again for each.
 template <class T>
-void rwkv_forward(const rwkv_group<T>& group, index tokens, const token_rows<const T>& r,
-                  const token_rows<const T>& k, const token_rows<const T>& v,
-                  const token_rows<T>& o, T* const* sums) {
+void rwkv_forward(rwkv_group<T> group, index tokens, token_rows<const T> r, token_rows<const T> k,
+                  token_rows<const T> v, token_rows<T> o, std::array<T*, 4> sums) {
     for (index t = 0; t < tokens; ++t) {
         const T *const r_row = r[t], *const k_row = k[t], *const v_row = v[t];
         T* const o_row = o[t];
         for (index c = 0; c < group.width; c += vec<T>::size) {
             prefetch_column(t + unit_rows_ahead, c, r, k, v, o);
             const rwkv_token<T> token(vec<T>::load(k_row + c), vec<T>::load(v_row + c));
-            const auto before = rwkv_sums<T>::load(sums, c);
+            const auto before = rwkv_sums<T>::load(sums.data(), c);
             const rwkv_output<T> out(before, token, vec<T>::load(group.bonus + c));
             const vec<T> zero(T(0)), shut = vec<T>(T(1)) + exp(-vec<T>::load(r_row + c));
-            select(out.denominator == zero, zero, out.numerator / (out.denominator * shut))
-                .store(o_row + c);
-            advanced(before, token, vec<T>::load(group.log_decay + c)).store(sums, c);
+            o.put(select(out.denominator == zero, zero, out.numerator / (out.denominator * shut)),
+                  o_row + c);
+            advanced(before, token, vec<T>::load(group.log_decay + c)).store(sums.data(), c);
         }
     }
 }
 
 /// The sums alone; `kept`, if not null, gets those before each token, four rows of numbers each.
 template <class T>
-void rwkv_advance(const rwkv_group<T>& group, index tokens, const token_rows<const T>& k,
-                  const token_rows<const T>& v, T* const* sums, T* kept) {
+void rwkv_advance(rwkv_group<T> group, index tokens, token_rows<const T> k, token_rows<const T> v,
+                  std::array<T*, 4> sums, T* kept) {
     for (index t = 0; t < tokens; ++t) {
         const T *const k_row = k[t], *const v_row = v[t];
         for (index c = 0; c < group.width; c += vec<T>::size) {
             prefetch_column(t + unit_rows_ahead, c, k, v);
-            const auto before = rwkv_sums<T>::load(sums, c);
+            const auto before = rwkv_sums<T>::load(sums.data(), c);
             if (kept != nullptr) {
                 T* const at = kept + 4 * t * group.width;
                 T* const parts[]{at, at + group.width, at + 2 * group.width, at + 3 * group.width};
                 before.store(parts, c);
             }
             const rwkv_token<T> token(vec<T>::load(k_row + c), vec<T>::load(v_row + c));
-            advanced(before, token, vec<T>::load(group.log_decay + c)).store(sums, c);
+            advanced(before, token, vec<T>::load(group.log_decay + c)).store(sums.data(), c);
         }
     }
 }
@@ -172,8 +174,9 @@ template <class T>
 struct rwkv_backward_rows {
     token_rows<const T> d_o, r, k, v;
     token_rows<T> dr, dk, dv;
-    T* kept;              ///< the sums before each token
-    T* const* gradients;  ///< of the sums after the last token, and then of those before the first
+    T* kept;  ///< the sums before each token
+    /// Of the sums after the last token, and then of those before the first.
+    std::array<T*, 4> gradients;
     T *of_decay, *of_bonus;  ///< sums over the block's tokens, to which it adds
 };
 
@@ -182,7 +185,7 @@ struct rwkv_backward_rows {
 /// back as the sums go forth, dY ← λ·dY + dN, relative to the largest of 1/D: then e^(k + size) is
 /// at most 1, as a token's share of a later output is.
 template <class T>
-void rwkv_backward(const rwkv_group<T>& group, index tokens, const rwkv_backward_rows<T>& rows) {
+void rwkv_backward(rwkv_group<T> group, index tokens, rwkv_backward_rows<T> rows) {
     const vec<T> zero(T(0)), one(T(1));
     for (index t = tokens; t-- > 0;) {
         T* const at = rows.kept + 4 * t * group.width;
@@ -193,20 +196,20 @@ void rwkv_backward(const rwkv_group<T>& group, index tokens, const rwkv_backward
             const rwkv_token<T> token(vec<T>::load(rows.k[t] + c), vec<T>::load(rows.v[t] + c));
             const auto before = rwkv_sums<T>::load(parts, c);
             const rwkv_output<T> out(before, token, vec<T>::load(group.bonus + c));
-            const auto later = rwkv_sums<T>::load(rows.gradients, c);
+            const auto later = rwkv_sums<T>::load(rows.gradients.data(), c);
 
             const vec<T> inverse = select(out.denominator == zero, zero, one / out.denominator);
             const vec<T> h = product(out.numerator, inverse), d_o = vec<T>::load(rows.d_o[t] + c);
             const vec<T> open = one / (one + exp(-vec<T>::load(rows.r[t] + c)));
-            (d_o * h * (open * (one - open))).store(rows.dr[t] + c);
+            rows.dr.put(d_o * h * (open * (one - open)), rows.dr[t] + c);
             const vec<T> g = d_o * open, share = out.own * inverse;
 
             // By its own output, and by what later ones have of it.
             const vec<T> by_bonus = (g * share) * (token.value - h);
             const vec<T> seen = token.one * weight_of(log_size<T>{token.key, zero}, later.size);
-            fma(seen, later.numerator, g * share).store(rows.dv[t] + c);
-            fma(seen, fma(token.value, later.numerator, later.denominator), by_bonus)
-                .store(rows.dk[t] + c);
+            rows.dv.put(fma(seen, later.numerator, g * share), rows.dv[t] + c);
+            rows.dk.put(fma(seen, fma(token.value, later.numerator, later.denominator), by_bonus),
+                        rows.dk[t] + c);
             fma(g * share, token.value - h, vec<T>::load(rows.of_bonus + c))
                 .store(rows.of_bonus + c);
             const vec<T> left = weight_of(faded(before.size, log_decay), later.size);
@@ -219,7 +222,7 @@ void rwkv_backward(const rwkv_group<T>& group, index tokens, const rwkv_backward
                 balanced(faded(later.size, log_decay), log_size<T>{-out.size.high, -out.size.low});
             rwkv_sums<T>{fma(both.first, later.numerator, both.second * dn),
                          fma(both.first, later.denominator, both.second * (-dn * h)), both.size}
-                .store(rows.gradients, c);
+                .store(rows.gradients.data(), c);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
@@ -9,8 +10,10 @@
 #include <heed/core/parallel.hpp>
 #include <heed/core/shape.hpp>
 #include <heed/core/simd.hpp>
+#include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/rows/row_arguments.hpp>
+#include <heed/rows/rows.hpp>
 
 /// \file
 /// How units walk through [batch, sequence, channels]: a group of channels of one sequence is a
@@ -59,6 +62,7 @@ void for_each_group(const call_resources& resources, index batch, index channels
         const index first = task % groups * width;
         const index here = std::min(width, channels - first);
         f(memory, channel_group{task / groups, first, here, round_up(here, vec<T>::size)});
+        stream_fence();
     });
 }
 
@@ -79,11 +83,19 @@ template <class T>
 struct token_rows {
     T* data = nullptr;
     index stride = 0;
+    bool streams = false;  ///< written past the caches
 
     T* operator[](index token) const { return data + token * stride; }
     /// Of whatever token: an address is all that is needed.
     [[gnu::always_inline]] void prefetch(index token, index c) const {
-        heed::prefetch(data + token * stride + c);
+        if (!streams) heed::prefetch(data + token * stride + c);
+    }
+    template <class Vector>
+    [[gnu::always_inline]] void put(Vector x, T* to) const {
+        if (streams)
+            x.stream(to);
+        else
+            x.store(to);
     }
 };
 
@@ -97,6 +109,16 @@ template <class... Rows>
 template <class T>
 bool is_dense(const tensor_view<T, 3>& x, const channel_group& group) {
     return x.strides[2] == 1 && group.channels == group.width;
+}
+
+/// Whether what is written where it lies goes past the caches: it is more than they hold, and whole
+/// vectors of it are aligned.
+template <class T>
+bool is_streamed(const tensor_view<T, 3>& x) {
+    constexpr index bytes = vec<T>::size * static_cast<index>(sizeof(T));
+    return x.size() * static_cast<index>(sizeof(T)) >= streaming_bytes &&
+           x.strides[0] % vec<T>::size == 0 && x.strides[1] % vec<T>::size == 0 &&
+           reinterpret_cast<std::uintptr_t>(x.data) % bytes == 0;
 }
 
 /// A tensor that a task reads: where it lies if it is dense, and else a copy of each block.
@@ -129,12 +151,13 @@ template <class T>
 class token_writer {
   public:
     token_writer(const tensor_view<T, 3>& x, const channel_group& group, arena& memory)
-        : to_(x), group_(group) {
+        : to_(x), group_(group), streams_(is_streamed(x)) {
         if (!is_dense(x, group)) copy_ = memory.take<T>(unit_block * group.width);
     }
 
     token_rows<T> rows(index first) const {
-        if (copy_ == nullptr) return {&to_(group_.batch, first, group_.first), to_.strides[1]};
+        if (copy_ == nullptr)
+            return {&to_(group_.batch, first, group_.first), to_.strides[1], streams_};
         return {copy_, group_.width};
     }
     void done(index first, index tokens) const {
@@ -147,6 +170,7 @@ class token_writer {
   private:
     tensor_view<T, 3> to_;
     channel_group group_;
+    bool streams_;
     T* copy_ = nullptr;
 };
 
