@@ -35,7 +35,7 @@ struct contiguous_pairs {
 };
 
 /// Rows between those that are read once and those that are fetched meanwhile.
-inline constexpr index rows_ahead = 32;
+inline constexpr index source_rows_ahead = 32;
 
 /// What lies so many numbers behind `from` is fetched, if anything does.
 template <class T>
@@ -98,7 +98,7 @@ void pack_transposed(const T* rows, index stride, index count, index depth, T* t
             if (width == size && (last == size || (Width < size && last == Width))) {
                 constexpr index wanted = std::min(size, Width);
                 unroll<size>([&](int l) __attribute__((always_inline)) {
-                    prefetch_behind(from, (rows_ahead + l) * stride);
+                    prefetch_behind(from, (source_rows_ahead + l) * stride);
                     block[l] = l < wanted ? vec<T>::load(from + l * stride) : vec<T>(T(0));
                 });
                 transpose(block);
@@ -177,7 +177,7 @@ bool all_finite_times(T factor, const contiguous_rows<T>& rows, index count, ind
         index c = 0;
         for (; c + lanes * size <= depth; c += lanes * size) {
             unroll<lanes>([&](int l) __attribute__((always_inline)) {
-                prefetch_behind(row + c + l * size, rows_ahead * rows.stride);
+                prefetch_behind(row + c + l * size, source_rows_ahead * rows.stride);
                 sum[l] = fma(vec<T>::load(row + c + l * size), by, sum[l]);
             });
         }
