@@ -20,7 +20,7 @@
 
 using tensor = Eigen::Tensor<float, 4, Eigen::RowMajor>;
 
-constexpr int heads = 32, numbers = 128, longest = 8192, chunk = 256, rounds = 9;
+constexpr int heads = 32, numbers = 128, longest = 8192, chunk = 256, rounds = 25;
 
 /// A cache of one storage, as long as the last step that was asked for.
 template <class Storage>
@@ -57,10 +57,11 @@ int main() {
     heed_bench::memory memory;
     heed_bench::team one(1);
     std::vector<int> lengths;
-    std::vector<std::vector<double>> times(7);  // a storage and its limit, by turns
+    std::vector<std::vector<double>> times(4);  // of each decoder
+    double byte = std::numeric_limits<double>::infinity();
     for (int keys = chunk; keys <= longest; keys *= 2) {
         lengths.push_back(keys);
-        double step[4] = {}, byte = std::numeric_limits<double>::infinity();
+        double step[4] = {};
         for (int round = 0; round < rounds; ++round) {
             step[0] = of_float.milliseconds(keys, q, kv);
             step[1] = of_bfloat16.milliseconds(keys, q, kv);
@@ -68,26 +69,28 @@ int main() {
             step[3] = of_integers.milliseconds(keys, q, kv);
             byte = std::min(byte, memory.seconds_a_byte_read(one));
         }
-        const double floats = 1e3 * byte * 2 * heads * keys * numbers * sizeof(float);
-        for (std::size_t s = 0; s < 3; ++s) {
-            times[2 * s].push_back(step[s]);
-            times[2 * s + 1].push_back(floats / (1 << s));
-        }
-        times[6].push_back(step[3]);
+        for (std::size_t s = 0; s < 4; ++s) times[s].push_back(step[s]);
         std::cerr << keys << " keys: float " << step[0] << ", bfloat16 " << step[1] << ", int8 "
-                  << step[2] << ", by integer_dot " << step[3] << " ms; reading the floats "
-                  << floats << " ms\n";
+                  << step[2] << ", by integer_dot " << step[3] << " ms\n";
+    }
+    std::cerr << "memory: " << 1e-9 / byte << " GB/s\n";
+    for (std::size_t bytes = sizeof(float); bytes > 0; bytes /= 2) {
+        std::vector<double> reading;
+        for (const int keys : lengths)
+            reading.push_back(1e3 * byte * 2 * heads * keys * numbers * static_cast<double>(bytes));
+        times.push_back(reading);
     }
     std::cout << "set terminal pngcairo size 640,420 noenhanced font 'sans,11'\nset logscale xy\n"
                  "set xlabel 'keys behind a step'\nset ylabel 'milliseconds a step'\n"
+                 "set xrange [200:10000]\nset yrange [0.05:20]\n"
                  "set grid\nset key top left\nset xtics (256,512,1024,2048,4096,8192)\n"
                  "plot '-' with linespoints lw 2 lc 1 title 'float', "
-                 "'-' with lines dt 2 lc 1 title 'reading it from memory', "
                  "'-' with linespoints lw 2 lc 2 title 'bfloat16', "
-                 "'-' with lines dt 2 lc 2 notitle, "
                  "'-' with linespoints lw 2 lc 3 title 'int8', "
-                 "'-' with lines dt 2 lc 3 notitle, "
-                 "'-' with linespoints lw 2 lc 4 title 'int8, integer_dot'\n";
+                 "'-' with linespoints lw 2 lc 4 title 'int8, integer_dot', "
+                 "'-' with lines dt 2 lc 1 title 'reading it from memory', "
+                 "'-' with lines dt 2 lc 2 notitle, "
+                 "'-' with lines dt 2 lc 3 notitle\n";
     for (const auto& line : times) {
         for (std::size_t i = 0; i < lengths.size(); ++i)
             std::cout << lengths[i] << ' ' << line[i] << '\n';

@@ -28,7 +28,8 @@ inline vec<float> as_vector(__m512i integers) {
 /// a₀·b₀ + a₁·b₁ + sum of the pairs a and b in each lane.
 [[gnu::always_inline]] inline vec<float> multiply_integers(vec<float> a, vec<float> b,
                                                            vec<float> sum) {
-#if defined(__AVX512VNNI__)
+// Whoever has one of these has the other; alone, VNNI would give functions of one name other code.
+#if defined(__AVX512VNNI__) && defined(__AVX512BF16__)
     // By name, since g++ 12 moves sums to and fro that are floats here and integers there.
     __m512 total = sum.value;
     const __m512 left = a.value, right = b.value;

@@ -40,9 +40,10 @@ template <int Vectors, class T>
 }
 
 /// The products of a row alone with `Panels` panels, panel(0), panel(1), …: several at once hide
-/// the multiply-add's latency, and are read as so many streams.
-template <int Panels, class T, class Panel>
-void multiply_row_panels(const T* strip, Panel&& panel, index dim, T* to, T* lane_maximum) {
+/// the multiply-add's latency, and are read as so many streams. `step` goes from number to number.
+template <int Panels, class T, class Panel, class Step = fixed<panel_width<T>>>
+void multiply_row_panels(const T* strip, Panel&& panel, index dim, T* to, T* lane_maximum,
+                         Step step = {}) {
     constexpr int vectors = tiles.score_vectors, all = Panels * vectors;
     array_of<vec<T>, all> sum;
     unroll<all>([&](int i) __attribute__((always_inline)) { sum[i] = vec<T>(T(0)); });
@@ -50,10 +51,12 @@ void multiply_row_panels(const T* strip, Panel&& panel, index dim, T* to, T* lan
     unroll<Panels>([&](int p) __attribute__((always_inline)) { row[p] = panel(p); });
     for (index k = 0; k < dim; ++k, strip += tiles.score_rows) {
         const vec<T> left(*strip);
+        unroll<Panels>([&](int p)
+                           __attribute__((always_inline)) { fetch_ahead<vectors>(row[p], step); });
         unroll<all>([&](int i) __attribute__((always_inline)) {
             sum[i] = fma(left, read_vector(row[i / vectors], i % vectors), sum[i]);
         });
-        unroll<Panels>([&](int p) __attribute__((always_inline)) { row[p] += panel_width<T>; });
+        unroll<Panels>([&](int p) __attribute__((always_inline)) { row[p] += step; });
     }
     unroll<all>([&](int i) __attribute__((always_inline)) {
         sum[i].store(to + i / vectors * panel_width<T> + i % vectors * vec<T>::size);
@@ -76,7 +79,7 @@ void multiply_streamed_keys(const T* strips, index rows, Panel&& panel, key_inte
         for (; key + at_once * width <= range.last; key += at_once * width)
             multiply_row_panels<at_once>(
                 strips, [&](index p) { return panel(key + p * width); }, dim, to + key,
-                lane_maximum);
+                lane_maximum, step);
     }
     for (; key < range.last; key += width)
         multiply_rows<tiles.score_rows, vectors>(
