@@ -234,5 +234,9 @@ BENCHMARK(causal)
     ->Args({1, 1 << 14, 64, 1})
     ->Args({1, 1 << 18, 64, 1})
     ->UseManualTime();
+BENCHMARK(causal_backward)
+    ->ArgNames({"heads", "n", "d", "threads"})
+    ->ArgsProduct({{1}, {1 << 14}, {64, 128}, {1, 2}})
+    ->UseManualTime();
 
 BENCHMARK_MAIN();

@@ -103,24 +103,28 @@ void exponentiate_channels(const channel_parts<T>& x, index channels) {
 /// decay_f of row f of S, as decay_and_add_products takes it.
 template <class T>
 auto decays_of_rows(const channel_parts<T>& decay) {
-    return [=](index f, index) __attribute__((always_inline)) {
-        return decay_factor<T>{vec<T>(decay.high[f]), vec<T>(decay.low[f])};
+    return [=](index f) __attribute__((always_inline)) {
+        return same_for_columns<T>{{vec<T>(decay.high[f]), vec<T>(decay.low[f])}};
     };
 }
 /// decay_f of column f.
 template <class T>
 auto decays_of_columns(const channel_parts<T>& decay) {
-    return [=](index, index f) __attribute__((always_inline)) {
-        return decay_factor<T>{vec<T>::load(decay.high + f), vec<T>::load(decay.low + f)};
+    return [=](index) __attribute__((always_inline)) {
+        return [=](index f) __attribute__((always_inline)) {
+            return decay_factor<T>{vec<T>::load(decay.high + f), vec<T>::load(decay.low + f)};
+        };
     };
 }
 
 /// S ← decay⊙S
 template <class T, class Decay>
 void decay_sum(const compensated_rows<T>& s, index depth, const Decay& decay) {
-    for (index r = 0; r < depth; ++r)
+    for (index r = 0; r < depth; ++r) {
+        const auto of_row = decay(r);
         for (index c = 0; c < s.sum.stride; c += vec<T>::size)
-            decay_and_add<T>(s.sum[r] + c, s.lost[r] + c, decay(r, c), vec<T>(T(0)));
+            decay_and_add<T>(s.sum[r] + c, s.lost[r] + c, of_row(c), vec<T>(T(0)));
+    }
 }
 
 /// Row f of S becomes 0 where decay_f is 0 in T.

@@ -138,6 +138,14 @@ struct decay_factor {
     vec<T> high, low;
 };
 
+/// One that all columns of a row have.
+template <class T>
+struct same_for_columns {
+    decay_factor<T> factor;
+
+    [[gnu::always_inline]] const decay_factor<T>& operator()(index) const { return factor; }
+};
+
 /// sum ← decay·(sum + lost) + addend, compensated.
 template <class T>
 [[gnu::always_inline]] inline void decay_and_add(T* sum, T* lost, const decay_factor<T>& decay,
@@ -149,8 +157,8 @@ template <class T>
     store_compensated(product, fma(decay.high, vec<T>::load(lost), rounding), addend, sum, lost);
 }
 
-/// S ← decay⊙S + Σ_{j < keys} b_j c_jᵀ; decay(row, column) is the factor of a row of S from a
-/// column on.
+/// S ← decay⊙S + Σ_{j < keys} b_j c_jᵀ; decay(row)(column) is the factor of a row of S from a
+/// column on, so that what is a row's is read once.
 template <class T, class Decay>
 void decay_and_add_products(const compensated_rows<T>& to, index depth, const T* b_transposed,
                             contiguous_rows<T> c, index keys, index columns, const Decay& decay) {
@@ -161,8 +169,9 @@ void decay_and_add_products(const compensated_rows<T>& to, index depth, const T*
             if (r >= depth) return;
             T* to_sum = to.sum[r] + at;
             T* to_lost = to.lost[r] + at;
+            const auto of_row = decay(r);
             unroll<Vectors>([&](auto i) __attribute__((always_inline)) {
-                decay_and_add<T>(to_sum + i * size, to_lost + i * size, decay(r, at + i * size),
+                decay_and_add<T>(to_sum + i * size, to_lost + i * size, of_row(at + i * size),
                                  sum[i]);
             });
         });
@@ -190,8 +199,8 @@ void decay_and_add_chunk(const compensated_rows<T>& to, index depth, T* b_transp
                          const two_parts<T>& until) {
     decay_columns<T>(depth, b_transposed, keys, sums, until);
     const two_parts<T> whole = two_parts<T>::of(std::exp(until.value()));
-    const auto decay = [=](index, index) __attribute__((always_inline)) {
-        return decay_factor<T>{vec<T>(whole.high), vec<T>(whole.low)};
+    const auto decay = [=](index) __attribute__((always_inline)) {
+        return same_for_columns<T>{{vec<T>(whole.high), vec<T>(whole.low)}};
     };
     decay_and_add_products<T>(to, depth, b_transposed, c, keys, columns, decay);
 }
