@@ -17,6 +17,7 @@
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/nystrom/kernel/query_lanes.hpp>
+#include <heed/nystrom/kernel/row_fetch.hpp>
 #include <heed/nystrom/kernel/segments.hpp>
 #include <heed/softmax/softmax.hpp>
 
@@ -57,11 +58,13 @@ void merge_row(const softmax_stream<T>& stream, T* o, index step, softmax_statis
     }
 }
 
-/// Pass 1: all queries that read the `number`-th head of k, over its keys `piece`, whole blocks.
-template <class T>
+/// Pass 1: all queries that read the `number`-th head of k, over its keys `piece`, whole blocks;
+/// passed(number, first, last) of each of them.
+template <class T, class Passed>
 void attend_to_piece(const attention_program<T>& program, const softmax_normaliser& normaliser,
-                     index number, const key_interval& piece, const tensor_view<T, 4>& o,
-                     softmax_statistics<T>* statistics, arena& scratch) {
+                     index number, const key_interval& piece, const next_lines<T>& next,
+                     const tensor_view<T, 4>& o, softmax_statistics<T>* statistics,
+                     const Passed& passed, arena& scratch) {
     const attention_shape& shape = program.shape();
     const index count =
         shape.heads / shape.kv_heads * count_blocks(shape.queries, queries_at_once<T>);
@@ -69,19 +72,21 @@ void attend_to_piece(const attention_program<T>& program, const softmax_normalis
     for (index i = 0; i < count; ++i)
         lanes[i] = make_query_lanes(program, locate_queries(shape, number, i, queries_at_once<T>),
                                     scratch);
-    const auto sum_all = [&](T shrink) {
+    const auto sum_all = [&](T shrink, const auto& done) {
         for (index i = 0; i < count; ++i) begin_lanes(normaliser, lanes[i]);
-        for (index first = piece.first; first < piece.last; first += key_block<T>)
-            add_keys(program, normaliser, locate_keys<T>(shape, number, first / key_block<T>),
-                     piece.last, lanes, count, shrink, scratch);
+        for (index first = piece.first; first < piece.last; first += key_block<T>) {
+            add_keys(program, normaliser, locate_keys<T>(shape, number, first / key_block<T>), next,
+                     lanes, count, shrink, scratch);
+            done(number, first, std::min(piece.last, first + key_block<T>));
+        }
     };
-    sum_all(T(1));
+    sum_all(T(1), passed);
     bool is_finite = true;
     for (index i = 0; i < count; ++i)
         is_finite = is_finite && are_finite(lanes[i], lanes[i].output, 0, lanes[i].at.count);
     if (!is_finite) {  // they are kept where they are, and the others summed again
         for (index i = 0; i < count; ++i) keep_sums(lanes[i], scratch);
-        sum_all(weight_shrink<T>);
+        sum_all(weight_shrink<T>, [](index, index, index) {});
     }
     for (index i = 0; i < count; ++i) {
         const query_place& at = lanes[i].at;
@@ -90,11 +95,14 @@ void attend_to_piece(const attention_program<T>& program, const softmax_normalis
     }
 }
 
-/// o and, unless null, `statistics`, [batch, head, query], of a softmax attention.
-template <class T>
+/// o and, unless null, `statistics`, [batch, head, query], of a softmax attention; k is the
+/// program's. passed(head, first, last), the head k's, is called once for these keys of each, while
+/// a cache holds them.
+template <class T, class Passed>
 void attend_with_few_queries(const attention_program<T>& program,
-                             const softmax_normaliser& normaliser, const tensor_view<T, 4>& o,
-                             softmax_statistics<T>* statistics) {
+                             const softmax_normaliser& normaliser, const tensor_view<const T, 4>& k,
+                             const tensor_view<T, 4>& o, softmax_statistics<T>* statistics,
+                             const Passed& passed) {
     const attention_shape& shape = program.shape();
     const softmax_stream<T> stream = normaliser.streaming<T>(0);
     workspace& memory = program.memory;
@@ -105,6 +113,11 @@ void attend_with_few_queries(const attention_program<T>& program,
     const index length = keys_a_piece<T>(shape.keys), pieces = count_blocks(shape.keys, length);
     const index helpers = count_threads(program, 2) - 1;
     if (statistics == nullptr) statistics = own.take<softmax_statistics<T>>(rows);
+    const tensor_view<const T, 4>& v = program.v;
+    const next_lines<T> next{
+        find_row_lines<T>(shape.dim, k.strides[2], k.strides[3], shape.dim, own),
+        find_row_lines<T>(columns, v.strides[2], v.strides[3], shape.dim, own),
+        find_no_lines<T>(shape.dim, own)};
     // Of the first piece they are o and statistics themselves.
     T* others = own.take<T>((pieces - 1) * rows * columns);
     auto* of_others = own.take<softmax_statistics<T>>((pieces - 1) * rows);
@@ -117,12 +130,13 @@ void attend_with_few_queries(const attention_program<T>& program,
             const key_interval keys{piece * length, std::min(shape.keys, (piece + 1) * length)};
             const index number = task / pieces;
             if (piece == 0)
-                attend_to_piece(program, normaliser, number, keys, o, statistics, scratch);
+                attend_to_piece(program, normaliser, number, keys, next, o, statistics, passed,
+                                scratch);
             else
                 attend_to_piece<T>(
-                    program, normaliser, number, keys,
+                    program, normaliser, number, keys, next,
                     {others + other * columns, o.extents, row_major_strides(o.extents)},
-                    of_others + other, scratch);
+                    of_others + other, passed, scratch);
         },
         helpers);
     const auto merge_pieces = [&](index, index head) {

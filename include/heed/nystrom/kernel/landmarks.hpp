@@ -70,28 +70,35 @@ struct landmark_memory {
 /// Landmarks that are one task's.
 inline constexpr index landmarks_a_task = 8;
 
-/// Segment means of all heads of x [batch, head, row, column], written to every head of `to` that
-/// has x's head: to [batch, query head, landmark, column].
+/// Segment means first … last − 1 of a head of x [batch, head, row, column], written to every head
+/// of `to` that has it: to [batch, query head, landmark, column].
+template <class S>
+void find_some_landmarks(const tensor_view<const S, 4>& x, index batch, index head, index first,
+                         index last, const tensor_view<S, 4>& to) {
+    const index copies = to.extents[1] / x.extents[1];
+    for (index i = first; i < last; ++i) {
+        S* line = &to(batch, head * copies, i, 0);
+        mean_of_rows(matrix_of(x, batch, head), segment_of(i, to.extents[2], x.extents[2]), line,
+                     to.strides[3]);
+        for (index copy = 1; copy < copies; ++copy)
+            std::copy_n(line, x.extents[3], &to(batch, head * copies + copy, i, 0));
+    }
+}
+
+/// All segment means of all heads.
 template <class S>
 void find_landmarks(const on_pool& threads, workspace& memory, const tensor_view<const S, 4>& x,
                     const tensor_view<S, 4>& to) {
     if (to.empty()) return;
-    const auto [batch, heads, rows, columns] = x.extents;
-    const index landmarks = to.extents[2], copies = to.extents[1] / heads, all_rows = rows;
-    const index blocks = count_blocks(landmarks, landmarks_a_task), all_heads = heads;
+    const index heads = x.extents[1], landmarks = to.extents[2];
+    const index blocks = count_blocks(landmarks, landmarks_a_task);
     const auto some_of_a_head = [&](index, index task) {
-        const index b = task / blocks / all_heads, h = task / blocks % all_heads;
-        const tensor_view<const S, 2> from = matrix_of(x, b, h);
         const index first = task % blocks * landmarks_a_task;
-        for (index i = first; i < std::min(landmarks, first + landmarks_a_task); ++i) {
-            S* line = &to(b, h * copies, i, 0);
-            mean_of_rows(from, segment_of(i, landmarks, all_rows), line, to.strides[3]);
-            for (index copy = 1; copy < copies; ++copy)
-                std::copy_n(line, from.extents[1], &to(b, h * copies + copy, i, 0));
-        }
+        find_some_landmarks(x, task / blocks / heads, task / blocks % heads, first,
+                            std::min(landmarks, first + landmarks_a_task), to);
     };
     const double numbers = static_cast<double>(x.size());
-    for_each_task(threads.pool, memory, batch * heads * blocks, some_of_a_head,
+    for_each_task(threads.pool, memory, x.extents[0] * heads * blocks, some_of_a_head,
                   count_threads(threads, 8 * numbers) - 1);
 }
 

@@ -36,7 +36,7 @@
 /// Nyström attention forward, in passes over q, k and v:
 ///
 ///     1. q̃ = means of segments of q
-///     2. F = attention(q̃, k, v), k̃ = means of segments of k
+///     2. F = attention(q̃, k, v), k̃ = means of segments of k, each as soon as its rows have passed
 ///     3. A = attention(q̃, k̃, I), P = A⁺, G = P·F; or G = F
 ///     4. o = attention(q, k̃, G), plus the convolution of v
 ///
@@ -156,9 +156,13 @@ void run_landmark_passes(const nystrom_options& options, const landmark_memory<T
     workspace& memory = all.of_queries.program.memory;
     const on_pool threads = all.of_queries.program.threads;
     find_landmarks(threads, memory, q, x.q);
-    attend_with_few_queries(all.of_landmarks.program, all.normaliser, x.f,
-                            all.of_landmarks.statistics);
-    find_landmarks(threads, memory, k, x.k);  // of which caches may hold some by now
+    const auto find_theirs = [&](index head, index first, index last) {
+        const index keys = k.extents[2], of = k.extents[1];
+        find_some_landmarks(k, head / of, head % of, segments_within(first, layout.landmarks, keys),
+                            segments_within(last, layout.landmarks, keys), x.k);
+    };
+    attend_with_few_queries(all.of_landmarks.program, all.normaliser, k, x.f,
+                            all.of_landmarks.statistics, find_theirs);
     if (layout.inverts) {
         forward(all.among_landmarks.program, all.weights, x.a,
                 reinterpret_cast<std::byte*>(all.among_landmarks.statistics));

@@ -46,8 +46,8 @@ inline constexpr T weight_shrink = T(1) / T(8589934592);
 template <class T>
 struct query_lanes {
     query_place at;
-    index width;  ///< their number in whole vectors
-    T* turned;    ///< [dim, width]: rows times their scale
+    index width;  ///< their number in whole panels
+    T* panels;    ///< rows times their scale, a query a lane
     running_rows<T> rows;
     T* block_maximum;  ///< of each lane's scores in this block
     T* block_sum;      ///< of its weights
@@ -64,11 +64,11 @@ template <class T>
 query_lanes<T> make_query_lanes(const attention_program<T>& program, const query_place& at,
                                 arena& scratch) {
     const attention_shape& shape = program.shape();
-    const index width = round_up(at.count, vec<T>::size), room = width + vec<T>::size;
+    const index width = lanes_of<T>(at.count), room = width + vec<T>::size;
     const index stride = padded<T>(shape.value_dim);
     query_lanes<T> lanes{at,
                          width,
-                         scratch.take<T>(shape.dim * width),
+                         scratch.take<T>(panels_size<T>(at.count, shape.dim)),
                          {scratch.take<T>(room), scratch.take<T>(room), scratch.take<double>(room),
                           scratch.take<T>(room)},
                          scratch.take<T>(room),
@@ -79,7 +79,7 @@ query_lanes<T> make_query_lanes(const attention_program<T>& program, const query
     const arena::scope mark(scratch);
     query_tile<T> tile = take_tile<T>(shape, program.source.query_map_count, at.count, scratch);
     fill_tile(program, at, tile);
-    pack_lanes<T>({tile.plain[0], shape.dim}, at.count, shape.dim, width, lanes.turned);
+    pack_panels<T>({tile.plain[0], shape.dim}, at.count, shape.dim, lanes.panels);
     return lanes;
 }
 
@@ -90,24 +90,21 @@ void begin_lanes(const softmax_normaliser& normaliser, const query_lanes<T>& lan
     std::fill_n(lanes.output, lanes.output_size(), T(0));
 }
 
-/// Scores of `count` keys, rows `stride` apart, in memory of value_rows more; `done(key)` is called
-/// for each.
-template <class T, class Done>
+/// Scores of `count` keys, rows `stride` apart; the lines of ahead(lane, key) come meanwhile.
+template <class T, class Ahead>
 void score_keys(const query_lanes<T>& lanes, const contiguous_rows<T>& keys, index count, index dim,
-                T* scores, index stride, const Done& done) {
+                T* scores, index stride, const Ahead& ahead) {
     constexpr index size = vec<T>::size;
     T* const maximum = lanes.block_maximum;
-    multiply_columns(
-        count, keys.data, keys.stride, fixed<1>(), contiguous_rows<T>{lanes.turned, lanes.width},
-        lanes.width, dim,
-        [=]<int Vectors>(index key, index lane, const vec<T>* sums) __attribute__((always_inline)) {
+    multiply_lanes(
+        count, keys.data, keys.stride, lanes.panels, lanes.width, dim,
+        ahead, [=](index key, index lane, const vec<T>* sums) __attribute__((always_inline)) {
             if (key >= count) return;
-            unroll<Vectors>([&](auto c) __attribute__((always_inline)) {
+            unroll<tiles.score_vectors>([&](auto c) __attribute__((always_inline)) {
                 T* so_far = maximum + lane + c * size;
                 sums[c].store(scores + key * stride + lane + c * size);
                 max(vec<T>::load(so_far), sums[c]).store(so_far);
             });
-            if (lane == 0) done(key);
         });
 }
 
@@ -166,12 +163,12 @@ void add_weighted_values(const query_lanes<T>& lanes, const T* weights, index st
 template <class T, class F>
 void for_whole_tiles(const contiguous_rows<T>& x, index count, index columns, arena& scratch,
                      const F& f) {
-    const index whole = count / tiles.value_rows * tiles.value_rows, rest = count - whole;
+    const index whole = count / tiles.score_rows * tiles.score_rows, rest = count - whole;
     if (whole > 0) f(x, index(0), whole);
     if (rest == 0) return;
     const arena::scope mark(scratch);
-    T* copy = scratch.take<T>(tiles.value_rows * columns);
-    for (index r = 0; r < tiles.value_rows; ++r)
+    T* copy = scratch.take<T>(tiles.score_rows * columns);
+    for (index r = 0; r < tiles.score_rows; ++r)
         std::copy_n(x[whole + std::min(r, rest - 1)], columns, copy + r * columns);
     f(contiguous_rows<T>{copy, columns}, whole, rest);
 }
@@ -211,16 +208,22 @@ contiguous_rows<T> whole_values(const attention_program<T>& program, const key_p
     return {buffer, padded<T>(columns)};
 }
 
-/// All lanes pass a block of keys; the block behind it, before `last`, comes into the cache
-/// meanwhile. Weights are `shrink` times as large.
+/// Where the next keys and their values lie, and nothing.
+template <class T>
+struct next_lines {
+    row_lines<T> keys, values, none;
+};
+
+/// All lanes pass a block of keys; the block behind it comes into the cache meanwhile. Weights are
+/// `shrink` times as large.
 template <class T>
 void add_keys(const attention_program<T>& program, const softmax_normaliser& normaliser,
-              const key_place& at, index last, query_lanes<T>* lanes, index count, T shrink,
-              arena& scratch) {
+              const key_place& at, const next_lines<T>& next, query_lanes<T>* lanes, index count,
+              T shrink, arena& scratch) {
     constexpr index stride = queries_at_once<T> + vec<T>::size;
     const arena::scope mark(scratch);
     const index dim = program.shape().dim, value_dim = program.shape().value_dim;
-    T* scores = scratch.take<T>((at.count + tiles.value_rows) * stride);
+    T* scores = scratch.take<T>(at.count * stride);
     T* buffer = scratch.take<T>(at.count * dim);
     const contiguous_rows<T> keys =
         program.source.keys(at.batch, at.kv_head, at.first, at.count, encoding_map::near, buffer);
@@ -228,16 +231,18 @@ void add_keys(const attention_program<T>& program, const softmax_normaliser& nor
     const contiguous_rows<T> values = whole_values(program, at, padding, scratch);
     for (query_lanes<T>* some = lanes; some < lanes + count; ++some) {
         std::fill_n(some->block_maximum, some->width, -std::numeric_limits<T>::infinity());
-        const bool fetches = some == lanes;
+        const bool fetches_keys = some == lanes && keys.data != buffer;
+        const bool fetches_values = some == lanes && values.data != padding;
+        const index last_lane = some->width - panel_width<T>;
         const auto score = [&](const contiguous_rows<T>& rows, index first, index number) {
-            const index behind = key_block<T> + first, most = last - 1 - at.first;
-            score_keys(
-                *some, rows, number, dim, scores + first * stride,
-                stride, [=](index key) __attribute__((always_inline)) {
-                    if (!fetches) return;
-                    fetch_row(keys.data, std::min(behind + key, most), keys.stride, dim);
-                    fetch_row(values.data, std::min(behind + key, most), values.stride, value_dim);
-                });
+            score_keys(*some, rows, number, dim, scores + first * stride, stride,
+                       [&](index lane, index key) {
+                           const index behind = key_block<T> + first + key;
+                           if (lane == 0 && fetches_keys) return next.keys.at(keys.data, behind);
+                           if (lane == last_lane && fetches_values)
+                               return next.values.at(values.data, behind);
+                           return next.none.at(some->panels, 0);
+                       });
         };
         for_whole_tiles(keys, at.count, dim, scratch, score);
         weigh_block(normaliser, *some, at.count, scores, stride);

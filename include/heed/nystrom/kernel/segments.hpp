@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include <heed/core/architecture.hpp>
+#include <heed/core/blocks.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/storage.hpp>
 #include <heed/core/unroll.hpp>
@@ -34,29 +35,47 @@ constexpr row_segment segment_of(index i, index count, index rows) {
 /// How many segments there are where `wanted` are asked for: each has a row.
 constexpr index count_segments(index wanted, index rows) { return std::min(wanted, rows); }
 
+/// How many segments lie in the first rows: i with segment_of(i, count, rows).last ≤ first.
+constexpr index segments_within(index first, index count, index rows) {
+    return count_blocks((first + 1) * count, rows) - 1;
+}
+
 /// Rows that are summed by themselves, from zero. Their sums are added as Kahan's: one plain chain
 /// over a long segment would lose digits.
 inline constexpr index rows_a_sum = 16;
 
-/// How many rows before its turn a row is asked for.
-inline constexpr index rows_fetched_before = 32;
+/// As many sums of vectors are found side by side as registers hold, since memory that is read at
+/// several places is read faster; rows are asked for before their turn by as many.
+template <int Vectors>
+inline constexpr int sums_at_once = std::max(1, 16 / Vectors);
+template <int Vectors>
+inline constexpr index rows_fetched_before = sums_at_once<Vectors>* rows_a_sum;
 
 /// The means of Vectors vectors of columns; load(row, vector) are their numbers.
 template <class T, int Vectors, class Load>
 [[gnu::always_inline]] inline void mean_columns(index rows, vec<T>* means, const Load& load) {
     array_of<vec<T>, Vectors> lost;  // in rounding, so far
     unroll<Vectors>([&](auto v) { means[v] = lost[v] = vec<T>(T(0)); });
-    for (index first = 0; first < rows; first += rows_a_sum) {
-        array_of<vec<T>, Vectors> sum;
-        unroll<Vectors>([&](auto v) { sum[v] = load(first, v); });
-        for (index r = first + 1; r < std::min(rows, first + rows_a_sum); ++r)
-            unroll<Vectors>([&](auto v) { sum[v] += load(r, v); });
-        unroll<Vectors>([&](auto v) {
-            const vec<T> corrected = sum[v] - lost[v], before = means[v];
+    const auto add_sums = [&]<int Sums>(index first, index count) __attribute__((always_inline)) {
+        array_of<array_of<vec<T>, Vectors>, Sums> sum;
+        const auto for_each = [&](const auto& f) __attribute__((always_inline)) {
+            unroll<Sums>([&](auto s) { unroll<Vectors>([&](auto v) { f(s, v, sum[s][v]); }); });
+        };
+        for_each([&](auto s, auto v, vec<T>& x) { x = load(first + s * rows_a_sum, v); });
+        for (index r = 1; r < count; ++r)
+            for_each([&](auto s, auto v, vec<T>& x) { x += load(first + s * rows_a_sum + r, v); });
+        for_each([&](auto, auto v, const vec<T>& x) {
+            const vec<T> corrected = x - lost[v], before = means[v];
             means[v] = before + corrected;
             lost[v] = (means[v] - before) - corrected;
         });
-    }
+    };
+    constexpr int many = sums_at_once<Vectors>;
+    index first = 0;
+    for (; first + many * rows_a_sum <= rows; first += many * rows_a_sum)
+        add_sums.template operator()<many>(first, rows_a_sum);
+    for (; first < rows; first += rows_a_sum)
+        add_sums.template operator()<1>(first, std::min(rows_a_sum, rows - first));
     unroll<Vectors>([&](auto v) { means[v] /= vec<T>(static_cast<T>(rows)); });
 }
 
@@ -98,7 +117,7 @@ void mean_of_rows(const tensor_view<const S, 2>& x, const row_segment& rows, S* 
             array_of<vec<T>, AtOnce> means;
             mean_columns<T, AtOnce>(rows.size(), means, [&](index r, auto v) {
                 const S* at = first + r * stride + c + v * size;
-                fetch_number(at, rows_fetched_before * stride);
+                fetch_number(at, rows_fetched_before<AtOnce> * stride);
                 return load_stored(at);
             });
             for (int v = 0; v < AtOnce; ++v)
