@@ -52,13 +52,14 @@ if("${CMAKE_EXPORT_COMPILE_COMMANDS}" STREQUAL "")  # nobody has said
 endif()
 
 # ----------------------------------------------------------------------------------------------
-# ccache, when it is there. Precompiled headers need the two sloppinesses.
+# ccache, when it is there. Precompiled headers need the sloppinesses; what a file includes the
+# compiler says while it compiles, and no file is preprocessed before.
 # ----------------------------------------------------------------------------------------------
 if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
     find_program(HEED_CCACHE ccache)
     mark_as_advanced(HEED_CCACHE)
     if(HEED_CCACHE)
-        set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+        set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_DEPEND=1
             CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
             ${HEED_CCACHE})
     endif()
@@ -76,14 +77,21 @@ add_custom_target(heed_tests)
 
 # Labelled with its name: `ctest -L core` runs the tests of tests/core.
 function(heed_add_test name)
-    if(NOT ARGN)
+    set(sources ${ARGN})
+    if(HEED_TEST_WITHOUT)
+        list(FILTER sources EXCLUDE REGEX "${HEED_TEST_WITHOUT}")
+    endif()
+    if(NOT sources)
         return()  # a family whose first test is still to be written
     endif()
     set(target heed_test_${name})
-    add_executable(${target} ${ARGN})
+    add_executable(${target} ${sources})
     heed_developer_target(${target})
     add_dependencies(heed_tests ${target})
     target_link_libraries(${target} PRIVATE heed_test_support)
+    if(NOT name STREQUAL "core")  # which calls none of them, and is built alone in less time
+        target_link_libraries(${target} PRIVATE heed_test_kernels)
+    endif()
     target_precompile_headers(${target} REUSE_FROM heed_test_support)
     # What the kernels share is then compiled once for eight files. Each file's names are in a
     # namespace of its own.
@@ -91,7 +99,7 @@ function(heed_add_test name)
                                                UNITY_BUILD_BATCH_SIZE 8)
     # Catch2's output is kept to what failed: ctest prints it with --output-on-failure.
     catch_discover_tests(${target} TEST_PREFIX "${name}/" PROPERTIES LABELS ${name} TIMEOUT 600)
-    foreach(source IN LISTS ARGN)
+    foreach(source IN LISTS sources)
         heed_add_test_of_one_file(${name} "${source}")
     endforeach()
 endfunction()
@@ -156,6 +164,29 @@ function(heed_add_snippet name)
     set_tests_properties("snippet/${name}" PROPERTIES LABELS snippet TIMEOUT 300)
 endfunction()
 
+# heed_share_kernels(target family...): kernels know no part, so those of each family are compiled
+# once for all targets that share them, as the build type says. These targets read heed once, too.
+function(heed_share_kernels target)
+    set(support "${PROJECT_SOURCE_DIR}/tests/support")
+    if(NOT TARGET heed_precompiled)
+        add_library(heed_precompiled OBJECT "${support}/precompiled.cpp")
+        heed_developer_target(heed_precompiled)
+        target_include_directories(heed_precompiled PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+        target_precompile_headers(heed_precompiled PRIVATE "${support}/kernels.hpp")
+    endif()
+    foreach(family IN LISTS ARGN)
+        set(kernels heed_${family}_kernels)
+        if(NOT TARGET ${kernels})
+            add_library(${kernels} STATIC "${support}/${family}_kernels.cpp")
+            heed_developer_target(${kernels})
+            target_include_directories(${kernels} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+            target_precompile_headers(${kernels} REUSE_FROM heed_precompiled)
+        endif()
+        target_link_libraries(${target} PRIVATE ${kernels})
+    endforeach()
+    target_precompile_headers(${target} REUSE_FROM heed_precompiled)
+endfunction()
+
 # A program with options, files and pictures: examples/support has what such programs share.
 function(heed_add_example name)
     add_executable(${name} ${ARGN})
@@ -185,4 +216,7 @@ function(heed_add_benchmark name)
     target_link_libraries(${name} PRIVATE benchmark::benchmark_main benchmark::benchmark)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY
                                              "${PROJECT_BINARY_DIR}/bench")
+    if(HEED_TEST_BATCHES)
+        heed_share_kernels(${name} attention linear latent)
+    endif()
 endfunction()

@@ -9,6 +9,7 @@
 #include "rows/row_objects.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/scalars.hpp"
 
 /// \file
 /// Normalisers of rows against the reference, for those that leave no element out.
@@ -63,24 +64,26 @@ void check_dense_layouts(const Normaliser& f, const reference::dense_normaliser&
 /// dx is the slope of Σp·dp.
 template <class Normaliser>
 void check_dense_differences(const Normaliser& f) {
-    generator random;
-    auto x = random.matrix<double>(4, 23);
-    const auto dp = random.matrix<double>(4, 23);
-    const Eigen::MatrixXd dx = f.backward(x, f(x), dp);
-    const double h = 1e-5;
-    double worst = 0;
-    for (Eigen::Index r = 0; r < x.rows(); ++r) {
-        for (Eigen::Index c = 0; c < x.cols(); ++c) {
-            const double before = x(r, c);
-            x(r, c) = before + h;
-            const double above = f(x).cwiseProduct(dp).sum();
-            x(r, c) = before - h;
-            const double below = f(x).cwiseProduct(dp).sum();
-            x(r, c) = before;
-            worst = std::max(worst, std::abs((above - below) / (2 * h) - dx(r, c)));
+    if constexpr (is_tested<double>) {
+        generator random;
+        auto x = random.matrix<double>(4, 23);
+        const auto dp = random.matrix<double>(4, 23);
+        const Eigen::MatrixXd dx = f.backward(x, f(x), dp);
+        const double h = 1e-5;
+        double worst = 0;
+        for (Eigen::Index r = 0; r < x.rows(); ++r) {
+            for (Eigen::Index c = 0; c < x.cols(); ++c) {
+                const double before = x(r, c);
+                x(r, c) = before + h;
+                const double above = f(x).cwiseProduct(dp).sum();
+                x(r, c) = before - h;
+                const double below = f(x).cwiseProduct(dp).sum();
+                x(r, c) = before;
+                worst = std::max(worst, std::abs((above - below) / (2 * h) - dx(r, c)));
+            }
         }
+        CHECK(worst <= 1e-7 * dx.cwiseAbs().maxCoeff());
     }
-    CHECK(worst <= 1e-7 * dx.cwiseAbs().maxCoeff());
 }
 
 /// Rows of 0: nothing seen, 1: a NaN, 2: one element left out, 3: like 2 without that element, 4:

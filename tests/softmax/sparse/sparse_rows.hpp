@@ -21,6 +21,7 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/scalars.hpp"
 
 /// \file
 /// What is asked of every normaliser that needs a whole row, and the rows that it is asked of.
@@ -307,11 +308,15 @@ void check_invariance(const Normaliser& normaliser, generator& random) {
 /// Backward against central differences, relative to the largest gradient.
 template <class Normaliser>
 double slope_error(const Normaliser& normaliser, generator& random) {
-    Eigen::MatrixXd x = random.matrix<double, Eigen::ColMajor>(6, 11);
-    const Eigen::MatrixXd dp = random.matrix<double, Eigen::ColMajor>(6, 11);
-    const Eigen::MatrixXd dx = normaliser.backward(x, normaliser(x), dp);
-    return worst_slope(x, dx, [&] { return normaliser(x).cwiseProduct(dp).sum(); }) /
-           dx.cwiseAbs().maxCoeff();
+    if constexpr (is_tested<double>) {
+        Eigen::MatrixXd x = random.matrix<double, Eigen::ColMajor>(6, 11);
+        const Eigen::MatrixXd dp = random.matrix<double, Eigen::ColMajor>(6, 11);
+        const Eigen::MatrixXd dx = normaliser.backward(x, normaliser(x), dp);
+        return worst_slope(x, dx, [&] { return normaliser(x).cwiseProduct(dp).sum(); }) /
+               dx.cwiseAbs().maxCoeff();
+    } else {
+        return 0;
+    }
 }
 
 }  // namespace heed_test
