@@ -60,7 +60,7 @@ struct few_keys {
 /// Where the next queries and rows of o lie, and nothing.
 template <class T>
 struct query_lines {
-    row_lines<T> q, o, none;
+    fetched_lines<T> q, o, none;
 };
 
 /// Those of the `number`-th head, which has its own; rows of v are whole vectors.
@@ -93,8 +93,8 @@ void find_scales(const attention_program<T>& program, const query_place& at, que
 
 /// Queries where they lie, if they are whole tiles of the microkernel, or a copy of them.
 template <class T>
-contiguous_rows<T> whole_rows(const tensor_view<const T, 4>& q, const query_place& at,
-                              arena& scratch) {
+contiguous_rows<T> rows_to_multiply(const tensor_view<const T, 4>& q, const query_place& at,
+                                    arena& scratch) {
     const index dim = q.extents[3];
     if (are_padded(q) && at.count % tiles.score_rows == 0)
         return rows_of<T>(q, at.batch, at.head, at.first, at.count, nullptr);
@@ -116,7 +116,7 @@ void attend_rows(const attention_program<T>& program, const softmax_normaliser& 
     const index dim = program.shape().dim, value_dim = program.shape().value_dim;
     query_tile<T> tile = take_tile<T>(program.shape(), 0, room, scratch);
     find_scales(program, at, tile);
-    const contiguous_rows<T> queries = whole_rows(q, at, scratch);
+    const contiguous_rows<T> queries = rows_to_multiply(q, at, scratch);
     const tensor_view<const T, 2> all_q = matrix_of(q, at.batch, at.head);
 
     T* scores = scratch.take<T>(room * stride);
@@ -184,8 +184,8 @@ void attend_to_few_keys(const attention_program<T>& program, const weight_rule<T
     T* numbers = own.take<T>(heads * panels);
     auto* keys = own.take<few_keys<T>>(heads);
     const query_lines<T> next{
-        find_row_lines<T>(shape.dim, q.strides[2], q.strides[3], shape.dim, own),
-        find_row_lines<T>(shape.value_dim, o.strides[2], o.strides[3], shape.dim, own),
+        find_fetched_lines<T>(shape.dim, q.strides[2], q.strides[3], shape.dim, own),
+        find_fetched_lines<T>(shape.value_dim, o.strides[2], o.strides[3], shape.dim, own),
         find_no_lines<T>(shape.dim, own)};
     for_each_task(
         program.threads.pool, memory, heads,

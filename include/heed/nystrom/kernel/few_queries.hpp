@@ -115,8 +115,8 @@ void attend_with_few_queries(const attention_program<T>& program,
     if (statistics == nullptr) statistics = own.take<softmax_statistics<T>>(rows);
     const tensor_view<const T, 4>& v = program.v;
     const next_lines<T> next{
-        find_row_lines<T>(shape.dim, k.strides[2], k.strides[3], shape.dim, own),
-        find_row_lines<T>(columns, v.strides[2], v.strides[3], shape.dim, own),
+        find_fetched_lines<T>(shape.dim, k.strides[2], k.strides[3], shape.dim, own),
+        find_fetched_lines<T>(columns, v.strides[2], v.strides[3], shape.dim, own),
         find_no_lines<T>(shape.dim, own)};
     // Of the first piece they are o and statistics themselves.
     T* others = own.take<T>((pieces - 1) * rows * columns);

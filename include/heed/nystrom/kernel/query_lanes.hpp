@@ -211,7 +211,7 @@ contiguous_rows<T> whole_values(const attention_program<T>& program, const key_p
 /// Where the next keys and their values lie, and nothing.
 template <class T>
 struct next_lines {
-    row_lines<T> keys, values, none;
+    fetched_lines<T> keys, values, none;
 };
 
 /// All lanes pass a block of keys; the block behind it comes into the cache meanwhile. Weights are

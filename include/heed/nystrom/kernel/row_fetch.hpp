@@ -41,7 +41,7 @@ inline constexpr index lines_a_step = count_blocks(tiles.score_rows* static_cast
 
 /// Where the lines of as many rows as a tile has lie, in the order of a product's steps.
 template <class T>
-struct row_lines {
+struct fetched_lines {
     index stride;                   ///< of the rows
     const std::uintptr_t* offsets;  ///< [steps, lines_a_step], in bytes from the first row on
 
@@ -56,7 +56,8 @@ struct row_lines {
 /// Of rows `stride` apart, each of `columns` numbers `step` apart; products have `steps` steps.
 /// Only numbers next to one another are worth it: of others the first line comes, again and again.
 template <class T>
-row_lines<T> find_row_lines(index columns, index stride, index step, index steps, arena& scratch) {
+fetched_lines<T> find_fetched_lines(index columns, index stride, index step, index steps,
+                                    arena& scratch) {
     constexpr index line = 64 / static_cast<index>(sizeof(T));
     const index count = steps * lines_a_step<T>, lines_a_row = count_blocks(columns, line);
     auto* offsets = scratch.take<std::uintptr_t>(count);
@@ -70,8 +71,8 @@ row_lines<T> find_row_lines(index columns, index stride, index step, index steps
 
 /// None: the same line, which the cache has, again and again.
 template <class T>
-row_lines<T> find_no_lines(index steps, arena& scratch) {
-    return find_row_lines<T>(1, 0, 1, steps, scratch);
+fetched_lines<T> find_no_lines(index steps, arena& scratch) {
+    return find_fetched_lines<T>(1, 0, 1, steps, scratch);
 }
 
 }  // namespace heed::inline HEED_ARCHITECTURE::detail

@@ -9,7 +9,7 @@
 #include <heed/linear/kernel/backward/backward_delta.hpp>
 #include <heed/linear/kernel/backward/backward_head.hpp>
 #include <heed/linear/kernel/backward/backward_rows.hpp>
-#include <heed/linear/kernel/backward/backward_run.hpp>
+#include <heed/linear/kernel/backward/backward_steps.hpp>
 #include <heed/linear/kernel/channels/backward_channel_delta.hpp>
 #include <heed/linear/kernel/channels/backward_channels.hpp>
 #include <heed/linear/kernel/rules/program.hpp>

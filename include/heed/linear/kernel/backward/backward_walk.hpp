@@ -11,7 +11,7 @@
 #include <heed/core/simd.hpp>
 #include <heed/linear/kernel/backward/backward_decays.hpp>
 #include <heed/linear/kernel/backward/backward_rows.hpp>
-#include <heed/linear/kernel/backward/backward_run.hpp>
+#include <heed/linear/kernel/backward/backward_steps.hpp>
 #include <heed/linear/kernel/chunk/chunk_products.hpp>
 #include <heed/linear/kernel/chunk/chunk_rows.hpp>
 #include <heed/linear/kernel/chunk/head_sums.hpp>
@@ -26,10 +26,10 @@ namespace heed::inline HEED_ARCHITECTURE::detail {
 
 /// A run of one head, chunk by chunk.
 template <class T>
-class backward_walk : protected backward_run {
+class backward_walk : protected backward_steps {
   protected:
     backward_walk(const linear_program<T>& program, const linear_gradients<T>& of, arena& scratch)
-        : backward_run(program.steps()),
+        : backward_steps(program.steps()),
           program_(program),
           scratch_(scratch),
           features_(program.map->feature_count),

@@ -20,10 +20,10 @@ struct backward_ways {
 
 /// A run of one head of o, in chunks. All is counted in steps, of which a token has one but by an
 /// update of low rank.
-class backward_run {
+class backward_steps {
   protected:
-    explicit backward_run(index steps) : steps_(steps) {}
-    ~backward_run() = default;
+    explicit backward_steps(index steps) : steps_(steps) {}
+    ~backward_steps() = default;
 
     /// A run of tokens whose first query stands at `offset` among its keys, which begin at `first`
     /// in theirs.
