@@ -34,7 +34,7 @@ class distance_table {
     template <class View>
     distance_table(const View& table, Places places)
         : extents_(table.extents), places_(std::move(places)) {
-        check_view("the table of " + std::string(Places::part), table);
+        check_view(std::string("the table of ").append(Places::part), table);
         values_.reserve(static_cast<std::size_t>(table.size()));
         for (index place = 0; place < extents_[0]; ++place)
             for (index head = 0; head < extents_[1]; ++head)
@@ -74,7 +74,7 @@ class distance_table {
         constexpr bool two_axes = rank_of<View> == 2;
         static_assert(two_axes, "heed: the gradient of a table [distances, heads] has two axes");
         if constexpr (two_axes) {
-            const std::string name = "the gradient of " + std::string(Places::part);
+            const std::string name = std::string("the gradient of ").append(Places::part);
             check_view(name, gradient);
             require_shape(gradient.extents == extents_, name, " has shape ", gradient.extents,
                           ", but the table has ", extents_);
