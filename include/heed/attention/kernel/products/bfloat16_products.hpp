@@ -89,10 +89,12 @@ class bfloat16_products final : public paired_products<T> {
                            key_interval range, const key_interval* of_strips, const T* factor,
                            T* to, T* lane_maximum) const override {
         constexpr index width = panel_width<T>, lanes = vec<double>::size;
-        const row_keys<double> quads{
-            reinterpret_cast<const double*>(keys.rows), keys.stride / 2, quads_of(keys.row_dim),
-            reinterpret_cast<const double*>(keys.panels), quads_of(keys.panel_dim),
-            reinterpret_cast<const double*>(keys.next_rows)};
+        const row_keys<double> quads{reinterpret_cast<const double*>(keys.rows),
+                                     keys.stride / 2,
+                                     quads_of(keys.row_dim),
+                                     reinterpret_cast<const double*>(keys.panels),
+                                     quads_of(keys.panel_dim),
+                                     reinterpret_cast<const double*>(keys.next_rows)};
         alignas(64) array_of<double, width * panel_width<double>> products;
         for (index key = range.first; key < range.last; key += width) {
             const auto is_seen = [=](index strip) {

@@ -40,8 +40,9 @@ struct packed_head {
     }
     /// The keys of the open block where they are read as rows.
     row_keys<T> rows() const {
-        return {open->key_rows, own_values.stride / values_a_row, open->shared_dim,
-                open->other_keys, open->other_dim, open->next_rows};
+        return {open->key_rows,   own_values.stride / values_a_row,
+                open->shared_dim, open->other_keys,
+                open->other_dim,  open->next_rows};
     }
     /// What is known of a block that may be read, or was: whether its values are finite, and
     /// whether no sum of them can overflow.

@@ -100,11 +100,10 @@ void multiply_query_panel(Queries queries, const row_keys<T>& keys, index key, T
     for (index first = 0; first < width; first += height) {
         const index offset = (key + first) * keys.stride;
         const T* const rows = keys.rows + offset;
-        const auto next =
-            keys.next_rows != nullptr
-                ? reinterpret_cast<std::uintptr_t>(keys.next_rows + offset)
-                : reinterpret_cast<std::uintptr_t>(rows) +
-                      static_cast<std::uintptr_t>(width * keys.stride) * sizeof(T);
+        const auto next = keys.next_rows != nullptr
+                              ? reinterpret_cast<std::uintptr_t>(keys.next_rows + offset)
+                              : reinterpret_cast<std::uintptr_t>(rows) +
+                                    static_cast<std::uintptr_t>(width * keys.stride) * sizeof(T);
         multiply_rows<height, Vectors>(
             std::min(height, width - first), rows, index(0), keys.stride, fixed<1>(), queries,
             fetching_keys<T, columns>{memory_of(queries), next},
