@@ -117,6 +117,8 @@ GOALS = [
     (r"^decode<.*bfloat16>", "≥ 70 %"),
     (r"^decode<.*int8_t>.*kv_heads:32/", "≥ 60 %"),
     (r"^decode<.*int8_t>", "≥ 55 %"),
+    (r"^decode_integer_dot/.*kv_heads:32/", "≥ 60 %"),
+    (r"^decode_integer_dot/", "≥ 55 %"),
     (r"^decode<.*half>", ""),
     (r"^decode.*kv_heads:32/", "≥ 85 %"),
     (r"^decode", "≥ 80 %"),
