@@ -5,7 +5,6 @@
 #include <heed/core/architecture.hpp>
 #include <heed/core/arena.hpp>
 #include <heed/core/blocks.hpp>
-#include <heed/core/simd.hpp>
 #include <heed/core/tiles.hpp>
 
 /// \file
@@ -17,15 +16,6 @@
 /// as memory brings meanwhile.
 
 namespace heed::inline HEED_ARCHITECTURE::detail {
-
-/// Asks for the number `offset` numbers behind `from`. There may be none, so it is no pointer.
-/// Inlined at all costs, as prefetch is.
-template <class T>
-[[gnu::always_inline]] inline void fetch_number(const T* from, index offset) {
-    const auto address =
-        reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(offset) * sizeof(T);
-    prefetch(reinterpret_cast<const void*>(address));
-}
 
 /// Lines that a product of a tile asks for, lines_a_step in each of its steps: addresses are `from`
 /// and these bytes. Numbers, as they may lie beyond what there is.

@@ -6,11 +6,11 @@
 
 #include <heed/core/architecture.hpp>
 #include <heed/core/blocks.hpp>
+#include <heed/core/pack.hpp>
 #include <heed/core/simd.hpp>
 #include <heed/core/storage.hpp>
 #include <heed/core/unroll.hpp>
 #include <heed/core/view.hpp>
-#include <heed/nystrom/kernel/row_fetch.hpp>
 
 /// \file
 /// The means of segments of rows, and the way back.
@@ -117,7 +117,7 @@ void mean_of_rows(const tensor_view<const S, 2>& x, const row_segment& rows, S* 
             array_of<vec<T>, AtOnce> means;
             mean_columns<T, AtOnce>(rows.size(), means, [&](index r, auto v) {
                 const S* at = first + r * stride + c + v * size;
-                fetch_number(at, rows_fetched_before<AtOnce> * stride);
+                prefetch_behind(at, rows_fetched_before<AtOnce> * stride);
                 return load_stored(at);
             });
             for (int v = 0; v < AtOnce; ++v)
